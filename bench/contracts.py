@@ -1,0 +1,181 @@
+"""What the parts of the harness promise each other: clips, adapters, tasks.
+
+A task asks questions about clips, an adapter turns frames and texts into features. Neither knows
+the other; the engine carries arrays between them. Everything here is numpy, so that an adapter may
+be built on any framework and that no command pays for importing torch until a model runs.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar, Protocol
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Clip:
+    """A stretch of video that a task asks about.
+
+    `path` is a video file or a folder of numbered frames, None where no file was found. `start` and
+    `end` are seconds from the first frame of the file; `end=None` means to its end. `frames_fps` is
+    the rate at which a folder's frames were extracted and is ignored for files.
+    """
+
+    id: str
+    path: Path | None
+    start: float = 0.0
+    end: float | None = None
+    frames_fps: float = 30.0
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A clip that gave no frames: `kind` is missing, empty, broken, truncated or timeout."""
+
+    clip: str
+    kind: str
+    reason: str
+
+
+class Plan(Protocol):
+    """Which moments of a clip are looked at. Plans are pure: the same duration, the same times."""
+
+    @property
+    def key(self) -> str:
+        """A short unique name such as `uniform-12`; part of every frame's and feature's key."""
+
+    def times(self, duration: float) -> list[float]:
+        """Seconds from the clip's start, ascending, for a clip of `duration` seconds."""
+
+
+class Adapter(ABC):
+    """A video-text model. Subclass it and name the class in an entry point `bench.adapters`.
+
+    `fingerprint` must change whenever a feature could: it is the key of every cached feature.
+    """
+
+    name: str
+    embed_dim: int
+    image_size: int
+
+    @property
+    @abstractmethod
+    def fingerprint(self) -> str:
+        """Hash of weights, preprocessing and precision (hexadecimal or any file-safe text)."""
+
+    @abstractmethod
+    def encode_frames(self, frames: np.ndarray) -> np.ndarray:
+        """uint8 [N, image_size, image_size, 3] RGB -> float32 [N, embed_dim], not normalised."""
+
+    @abstractmethod
+    def encode_texts(self, texts: Sequence[str]) -> np.ndarray:
+        """M texts -> float32 [M, embed_dim], not normalised."""
+
+    def pool(self, frame_features: np.ndarray) -> np.ndarray:
+        """Frame features [T, D] -> one video feature [D] of length 1.
+
+        The mean of normalised frame features, normalised: CLIP4Clip's mean pooling (METHOD 7).
+        """
+        return normalise(normalise(frame_features).mean(axis=0))
+
+    pooling: ClassVar[str] = "mean of L2-normalised frame features, L2-normalised"
+
+    def count_truncated(self, texts: Sequence[str]) -> int:
+        """How many of `texts` the model cannot read whole; 0 for a model without a limit."""
+        return 0
+
+    def describe(self) -> dict[str, Any]:
+        """Facts for the result's provenance: base weights, preprocessing, precision."""
+        return {}
+
+
+def normalise(features: np.ndarray) -> np.ndarray:
+    """Scale the last axis to length 1; float32 in and out. A zero vector stays zero."""
+    norm = np.linalg.norm(features, axis=-1, keepdims=True)
+    return features / np.where(norm == 0, 1, norm)
+
+
+@dataclass(frozen=True)
+class Metric:
+    """How a number is to be read: its unit (`%` or `rank`) and which way is better."""
+
+    unit: str
+    higher_is_better: bool
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where a task's files lie. Fields left None are looked for below `root`."""
+
+    name: str
+    root: Path
+    annotations: Path | None = None
+    videos: Path | None = None
+    frames_fps: float = 30.0
+    protocol: str | None = None  # a generated set's own protocol name; see tasks.sources
+
+
+@dataclass(frozen=True)
+class Features:
+    """What the engine hands to `Task.answer`.
+
+    `clips` maps a clip's id to its frame features float32 [T, D]; a clip that failed is absent.
+    `texts` is float32 [M, D] in the order of `Task.texts`.
+    """
+
+    clips: dict[str, np.ndarray]
+    texts: np.ndarray
+
+
+@dataclass(frozen=True)
+class Scores:
+    """`metrics` on the full set of answers; `intervals` 95 % bootstrap bounds of the same names."""
+
+    metrics: dict[str, float]
+    intervals: dict[str, tuple[float, float]]
+    answered: int
+
+
+@dataclass
+class Task(ABC):
+    """One benchmark on one source. Subclass it and name the class in an entry point `bench.tasks`.
+
+    `version` is raised whenever a number could change. `protocol` names the published setting, such
+    as `msrvtt/1k-A`; results of different protocols never share a ranking.
+    """
+
+    name: ClassVar[str]
+    version: ClassVar[int]
+    metrics: ClassVar[dict[str, Metric]]
+    primary: ClassVar[str]
+
+    protocol: str
+    source: Source
+    fingerprint: str
+    clips: list[Clip]
+    texts: list[str]
+    plan: Plan
+    expected: int
+    chance: dict[str, float] = field(default_factory=dict)
+
+    @classmethod
+    @abstractmethod
+    def load(cls, source: Source, limit: int | None = None) -> Task:
+        """Read the annotations and find the videos. DataError names file and line.
+
+        `limit` keeps the first items only; `expected` stays the number of items of the full set.
+        """
+
+    @abstractmethod
+    def answer(self, features: Features, adapter: Adapter) -> Iterator[dict[str, Any]]:
+        """One JSON-ready line an item: all that `score` needs, and what a reader wants to see."""
+
+    @abstractmethod
+    def score(
+        self, predictions: Iterable[dict[str, Any]], *, resamples: int, seed: int
+    ) -> Scores:
+        """Metrics and intervals from the lines that `answer` gave; no model is needed."""

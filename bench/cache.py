@@ -37,8 +37,8 @@ def atomic_path(path: Path) -> Iterator[Path]:
         yield temporary
         umask = os.umask(0)
         os.umask(umask)
-        os.chmod(temporary, 0o666 & ~umask)  # mkstemp's 0600 would hide a shared store's files
-        os.replace(temporary, path)
+        temporary.chmod(0o666 & ~umask)  # mkstemp's 0600 would hide a shared store's files
+        temporary.replace(path)
     except OSError as error:
         raise BenchError(
             f"cannot write {path}: {error.strerror or error}; free space or choose another folder "
@@ -63,7 +63,7 @@ def digest(*parts: object) -> str:
 
 
 class TensorStore:
-    """Arrays and a small JSON record under a key, in `root/<first two digits>/<key>.safetensors`."""
+    """Arrays and a small JSON record a key, in `root/<first two digits>/<key>.safetensors`."""
 
     def __init__(self, root: Path) -> None:
         self.root = root

@@ -161,6 +161,7 @@ class Task(ABC):
     plan: Plan
     expected: int
     chance: dict[str, float] = field(default_factory=dict)
+    limit: int | None = None
 
     @classmethod
     @abstractmethod
@@ -175,7 +176,5 @@ class Task(ABC):
         """One JSON-ready line an item: all that `score` needs, and what a reader wants to see."""
 
     @abstractmethod
-    def score(
-        self, predictions: Iterable[dict[str, Any]], *, resamples: int, seed: int
-    ) -> Scores:
+    def score(self, predictions: Iterable[dict[str, Any]], *, resamples: int, seed: int) -> Scores:
         """Metrics and intervals from the lines that `answer` gave; no model is needed."""

@@ -1,0 +1,35 @@
+# Two commands for a fresh machine: `make demo` runs the benchmark, `make test` runs the tests.
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: demo test check clean
+
+.venv/.installed: setup.cfg pyproject.toml
+	@echo "==> making .venv and installing srl-bench (torch is large: a few minutes)"
+	$(PYTHON) -c "import sys; sys.version_info >= (3, 10) or sys.exit('srl-bench needs Python 3.10 or newer: make PYTHON=python3.11 ...')"
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e .
+	@touch $@
+
+.venv/.installed-test: .venv/.installed
+	@echo "==> installing the test tools"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[test]"
+	@touch $@
+
+demo: .venv/.installed
+	@echo "==> MSRVTT and LSMDC on the toy world with clip-tiny"
+	$(BIN)/bench run --task msrvtt,lsmdc --model clip-tiny --source toy --output results/demo
+	$(BIN)/bench report --results results/demo
+
+test: .venv/.installed-test
+	@echo "==> running the tests"
+	$(BIN)/python -m pytest $(ARGS)
+
+check: .venv/.installed-test
+	@echo "==> lint and types"
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+clean:
+	rm -rf .venv build *.egg-info

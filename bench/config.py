@@ -1,0 +1,287 @@
+"""bench.yaml into frozen dataclasses; every refusal names file, line and the nearest known name."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from bench.contracts import Source
+from bench.errors import UsageError, nearest
+
+DEFAULTS = Path(__file__).with_name("bench.yaml")
+_LARGEST = 1_000_000  # bytes; a configuration is a page, not a data set
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """Section `run` of bench.yaml; the meaning of each key is written there."""
+
+    output: Path = Path("results")
+    cache: Path | None = None
+    weights: Path | None = None
+    device: str = "auto"
+    seed: int = 0
+    decoder: str = "auto"
+    workers: int | str = "auto"
+    threads: int | str = "auto"
+    decode_timeout: float = 30.0
+    batch_frames: int = 96
+    resamples: int = 1000
+
+    @property
+    def cache_folder(self) -> Path:
+        """The folder of all stores; the user's cache folder unless set."""
+        if self.cache is not None:
+            return self.cache
+        import platformdirs
+
+        return Path(platformdirs.user_cache_dir("srl-bench", appauthor=False))
+
+    @property
+    def weights_folder(self) -> Path:
+        """Where weights fetched by hand are looked for."""
+        return self.weights or self.cache_folder / "weights"
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """A named model: its adapter family, that family's settings, and where this was written."""
+
+    name: str
+    adapter: str
+    settings: dict[str, Any]
+    where: str
+
+
+@dataclass(frozen=True)
+class Config:
+    """All of bench.yaml: defaults overridden by the user's file."""
+
+    run: RunConfig = field(default_factory=RunConfig)
+    sources: dict[str, dict[str, Source]] = field(default_factory=dict)
+    models: dict[str, ModelConfig] = field(default_factory=dict)
+    file: Path | None = None
+
+
+def load_config(path: Path | None = None, start: Path | None = None) -> Config:
+    """Read the defaults, then `path`, or the bench.yaml found upwards from `start`.
+
+    Raises UsageError (one line: file, line, what, remedy).
+    """
+    config = _merge(Config(), DEFAULTS)
+    user = path or find_config(start or Path.cwd())
+    if user is None or user.resolve() == DEFAULTS.resolve():
+        return config
+    if not user.is_file():
+        raise UsageError(f"{user}: no such configuration file; check --config")
+    return replace(_merge(config, user), file=user)
+
+
+def find_config(folder: Path) -> Path | None:
+    """The nearest bench.yaml in `folder` or above it."""
+    for candidate in (folder.resolve(), *folder.resolve().parents):
+        if (candidate / "bench.yaml").is_file():
+            return candidate / "bench.yaml"
+    return None
+
+
+# --- reading -------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Item:
+    """A YAML value with the place it came from."""
+
+    value: Any  # scalar, list of _Item, or dict of str to _Item
+    where: str
+
+    def plain(self) -> Any:
+        if isinstance(self.value, dict):
+            return {key: item.plain() for key, item in self.value.items()}
+        if isinstance(self.value, list):
+            return [item.plain() for item in self.value]
+        return self.value
+
+
+def _read(path: Path) -> _Item:
+    try:
+        if path.stat().st_size > _LARGEST:
+            raise UsageError(f"{path}: larger than {_LARGEST} bytes; this is no configuration")
+        text = path.read_text(encoding="utf-8-sig")
+        if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, yaml.SafeLoader)):
+            # An alias of aliases grows without bound; a configuration has no need of them.
+            raise UsageError(f"{path}: YAML aliases (*name) are not read; write the value out")
+        node = yaml.compose(text, yaml.SafeLoader)
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"{path}: cannot be read ({error}); check the file") from error
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        line = f":{mark.line + 1}" if mark else ""
+        problem = getattr(error, "problem", None) or "not YAML"
+        raise UsageError(f"{path}{line}: {problem}; correct the YAML") from error
+    except RecursionError as error:
+        raise UsageError(f"{path}: nested too deeply; this is no configuration") from error
+    return _Item({}, str(path)) if node is None else _item(node, path)
+
+
+def _item(node: yaml.Node, path: Path) -> _Item:
+    where = f"{path}:{node.start_mark.line + 1}"
+    if isinstance(node, yaml.MappingNode):
+        values: dict[str, _Item] = {}
+        for key_node, value_node in node.value:
+            key, line = str(key_node.value), key_node.start_mark.line + 1
+            if key in values:
+                raise UsageError(f"{path}:{line}: '{key}' is given twice; keep one")
+            values[key] = replace(_item(value_node, path), where=f"{path}:{line}")
+        return _Item(values, where)
+    if isinstance(node, yaml.SequenceNode):
+        return _Item([_item(child, path) for child in node.value], where)
+    try:
+        return _Item(yaml.SafeLoader("").construct_object(node), where)
+    except (yaml.YAMLError, ValueError) as error:
+        raise UsageError(f"{where}: unreadable value '{node.value}'; correct it") from error
+
+
+def _mapping(item: _Item, what: str) -> dict[str, _Item]:
+    if item.value is None:
+        return {}
+    if not isinstance(item.value, dict):
+        raise UsageError(f"{item.where}: {what} must be a mapping of names to values")
+    return item.value
+
+
+def _known(items: dict[str, _Item], known: list[str], what: str) -> None:
+    for key, item in items.items():
+        if key not in known:
+            raise UsageError(
+                f"{item.where}: unknown {what} '{key}'{nearest(key, known)}; "
+                f"known: {', '.join(known)}"
+            )
+
+
+# --- meaning -------------------------------------------------------------------------------------
+
+
+def _merge(config: Config, path: Path) -> Config:
+    sections = _mapping(_read(path), "the configuration")
+    _known(sections, ["run", "sources", "models"], "section")
+    empty = _Item({}, str(path))
+    run = _run(config.run, sections.get("run", empty), path.parent)
+    sources = {
+        name: _source(name, item, path.parent)
+        for name, item in _mapping(sections.get("sources", empty), "sources").items()
+    }
+    models = {
+        name: _model(name, item)
+        for name, item in _mapping(sections.get("models", empty), "models").items()
+    }
+    return Config(run, {**config.sources, **sources}, {**config.models, **models}, config.file)
+
+
+def _path(value: Any, base: Path) -> Path | None:
+    if value is None:
+        return None
+    if not isinstance(value, str) or not value or "\0" in value:
+        raise ValueError("a path")
+    return base / Path(value).expanduser()
+
+
+def _whole(least: int) -> Callable[[Any], int]:
+    def check(value: Any) -> int:
+        if isinstance(value, bool) or not isinstance(value, int) or value < least:
+            raise ValueError(f"a whole number from {least}")
+        return value
+
+    return check
+
+
+def _auto_or_whole(value: Any) -> int | str:
+    if value == "auto":
+        return "auto"
+    try:
+        return _whole(1)(value)
+    except ValueError as error:
+        raise ValueError("'auto' or a whole number from 1") from error
+
+
+def _seconds(value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < 86_400:
+        raise ValueError("seconds between 0 and 86400")
+    return float(value)
+
+
+def _matching(pattern: str, names: str) -> Callable[[Any], str]:
+    def check(value: Any) -> str:
+        if not isinstance(value, str) or not re.fullmatch(pattern, value):
+            raise ValueError(f"one of {names}")
+        return value
+
+    return check
+
+
+CHECKS: dict[str, Callable[[Any], Any]] = {
+    "device": _matching(r"auto|cpu|mps|cuda(:\d+)?", "auto, cpu, cuda, cuda:N, mps"),
+    "seed": _whole(0),
+    "decoder": _matching("auto|decord|pyav", "auto, decord, pyav"),
+    "workers": _auto_or_whole,
+    "threads": _auto_or_whole,
+    "decode_timeout": _seconds,
+    "batch_frames": _whole(1),
+    "resamples": _whole(1),
+}
+
+
+def _run(run: RunConfig, section: _Item, base: Path) -> RunConfig:
+    items = _mapping(section, "run")
+    _known(items, [entry.name for entry in fields(RunConfig)], "key in run")
+    values: dict[str, Any] = {}
+    for key, item in items.items():
+        try:
+            # The output folder belongs to where one works, the stores to where the file lies.
+            at = Path() if key == "output" else base
+            values[key] = CHECKS[key](item.value) if key in CHECKS else _path(item.value, at)
+            if key == "output" and values[key] is None:
+                raise ValueError("a path")
+        except ValueError as error:
+            raise UsageError(
+                f"{item.where}: run.{key} must be {error}, not {item.plain()!r}"
+            ) from error
+    return replace(run, **values)
+
+
+def _source(name: str, section: _Item, base: Path) -> dict[str, Source]:
+    tasks: dict[str, Source] = {}
+    for task, item in _mapping(section, f"source '{name}'").items():
+        items = _mapping(item, f"sources.{name}.{task}")
+        _known(items, ["root", "annotations", "videos", "frames_fps"], "key in a source")
+        try:
+            paths = {
+                key: _path(items[key].value, base)
+                for key in ("root", "annotations", "videos")
+                if key in items
+            }
+            fps = items["frames_fps"].value if "frames_fps" in items else 30.0
+            if isinstance(fps, bool) or not isinstance(fps, int | float) or not 0 < fps <= 1000:
+                raise ValueError("frames a second between 0 and 1000")
+        except ValueError as error:
+            raise UsageError(f"{item.where}: sources.{name}.{task} needs {error}") from error
+        root = paths.get("root") or paths.get("videos")
+        if root is None:
+            raise UsageError(f"{item.where}: sources.{name}.{task} needs 'root', or 'videos'")
+        tasks[task] = Source(
+            name, root, paths.get("annotations"), paths.get("videos"), frames_fps=float(fps)
+        )
+    return tasks
+
+
+def _model(name: str, item: _Item) -> ModelConfig:
+    items = _mapping(item, f"model '{name}'")
+    if "adapter" not in items or not isinstance(items["adapter"].value, str):
+        raise UsageError(f"{item.where}: model '{name}' needs 'adapter', the name of its family")
+    settings = {key: value.plain() for key, value in items.items() if key != "adapter"}
+    return ModelConfig(name, items["adapter"].value, settings, item.where)

@@ -1,0 +1,193 @@
+"""Tasks and adapters by name: ours and those that other packages bring through entry points.
+
+A package adds a task by naming a `bench.contracts.Task` class in its entry points `bench.tasks`, an
+adapter family by naming a `bench.contracts.Adapter` class (or any callable that returns one) in
+`bench.adapters`. A family's keyword arguments are its settings in bench.yaml.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
+from typing import Any
+
+from bench.config import Config, ModelConfig
+from bench.contracts import Adapter, Source, Task
+from bench.errors import BenchError, UsageError, nearest
+
+TOY = "toy"
+FALLBACK = "{task}: no source configured, using the toy world (drawn videos; see README)"
+
+
+def _points(group: str) -> dict[str, EntryPoint]:
+    return {point.name: point for point in entry_points(group=group)}
+
+
+def _resolve(group: str, name: str, what: str) -> Any:
+    points = _points(group)
+    if name not in points:
+        raise UsageError(
+            f"unknown {what} '{name}'{nearest(name, list(points))}; known: {', '.join(points)}"
+        )
+    try:
+        return points[name].load()
+    except ImportError as error:
+        raise BenchError(
+            f"{what} '{name}' ({points[name].value}) cannot be imported: {error}; "
+            "install what its package needs"
+        ) from error
+
+
+def task_names() -> list[str]:
+    """Every task that can be named in --task."""
+    return sorted(_points("bench.tasks"))
+
+
+def task_class(name: str) -> type[Task]:
+    """The class of a task. UsageError names the nearest known one."""
+    found: type[Task] = _resolve("bench.tasks", name, "task")
+    return found
+
+
+def model_names(config: Config) -> list[str]:
+    """Models in bench.yaml and adapter families that need no settings of their own."""
+    return sorted(set(config.models) | set(_points("bench.adapters")))
+
+
+def model_config(name: str, config: Config) -> ModelConfig:
+    """A model by its name in bench.yaml, as `family`, or as `family:spec`.
+
+    `spec` goes to the family's keyword argument `spec`, such as `open_clip:ViT-B-16/laion2b`.
+    """
+    if name in config.models:
+        return config.models[name]
+    family, colon, spec = name.partition(":")
+    if family in _points("bench.adapters"):
+        return ModelConfig(name, family, {"spec": spec} if colon else {}, "the command line")
+    raise UsageError(
+        f"unknown model '{name}'{nearest(name, model_names(config))}; "
+        "`bench list models` shows what is there"
+    )
+
+
+def model_factory(model: ModelConfig) -> Callable[..., Adapter]:
+    """The family's class, with the model's settings checked against its keyword arguments."""
+    factory: Callable[..., Adapter] = _resolve("bench.adapters", model.adapter, "adapter family")
+    known = [key for key in inspect.signature(factory).parameters if key not in ("name", "run")]
+    for key in model.settings:
+        if key not in known:
+            raise UsageError(
+                f"{model.where}: adapter '{model.adapter}' has no setting '{key}'"
+                f"{nearest(key, known)}; known: {', '.join(known) or 'none'}"
+            )
+    return factory
+
+
+def load_adapter(name: str, config: Config) -> Adapter:
+    """Build the adapter called `name`; weights are found now and read when first needed.
+
+    A family's callable takes its settings, and `name` and `run` (the RunConfig: device, weights
+    folder) where its signature has them. Raises UsageError, MissingWeights.
+    """
+    model = model_config(name, config)
+    factory = model_factory(model)
+    wanted = inspect.signature(factory).parameters
+    given: dict[str, Any] = {"name": name, "run": config.run}
+    extras = {key: value for key, value in given.items() if key in wanted}
+    try:
+        adapter = factory(**model.settings, **extras)
+    except TypeError as error:
+        raise UsageError(f"{model.where}: model '{name}': {error}; check its settings") from error
+    if "name" not in extras:
+        adapter.name = name
+    return adapter
+
+
+def model_problem(name: str, config: Config) -> str | None:
+    """Why the model cannot run now, with the remedy; None when it can."""
+    try:
+        model = model_config(name, config)
+        factory = model_factory(model)
+        check = getattr(factory, "problem", None)
+        return check(config.run, **model.settings) if check else None
+    except BenchError as error:
+        return str(error)
+
+
+# --- sources -------------------------------------------------------------------------------------
+
+
+def source_for(task: str, name: str | None, config: Config) -> tuple[Source, bool]:
+    """The source a task is to read, and whether it is the toy world for want of any other.
+
+    `name` is a source in bench.yaml, a generated one such as `toy`, or a folder. Without one, the
+    first configured source that has the task is taken.
+    """
+    if name is None:
+        for source in config.sources.values():
+            if task in source:
+                return source[task], False
+        return _generated(TOY, config), True
+    if name in config.sources:
+        if task not in config.sources[name]:
+            raise UsageError(
+                f"source '{name}' has no task '{task}'; it has {', '.join(config.sources[name])}"
+            )
+        return config.sources[name][task], False
+    if name in generated_names():
+        return _generated(name, config), False
+    if Path(name).is_dir():
+        return Source(Path(name).resolve().name, Path(name)), False
+    known = [*config.sources, *generated_names()]
+    raise UsageError(
+        f"unknown source '{name}'{nearest(name, known)}; known: {', '.join(known)}, or a folder"
+    )
+
+
+def generated_names() -> list[str]:
+    """Sources that are made on this machine, from entry points `bench.sources`: the toy world.
+
+    Such an entry point is a callable `write(root, tasks, progress)` that makes the files of the
+    named tasks below `root`, whole or resumable, and `root/TASK/source.json` last.
+    """
+    return sorted(_points("bench.sources"))
+
+
+def toy_root(config: Config) -> Path:
+    """Where the toy world lies or will be drawn."""
+    return _generated(TOY, config).root
+
+
+def _generated(name: str, config: Config) -> Source:
+    return Source(name, config.run.cache_folder / name)
+
+
+def prepare_source(
+    task: str, source: Source, progress: Callable[[int, int], None] | None = None
+) -> None:
+    """Make a generated source's files for `task` where they are not there yet."""
+    if source.name not in generated_names() or source.annotations or source.videos:
+        return
+    if not (source.root / task / "source.json").is_file():
+        write = _resolve("bench.sources", source.name, "source")
+        write(source.root, tasks=(task,), progress=progress)
+
+
+def load_task(name: str, source: Source, limit: int | None = None) -> Task:
+    """Read a task's annotations and find its videos. UsageError, DataError."""
+    task = task_class(name).load(source, limit)
+    task.limit = limit
+    return task
+
+
+def source_problem(task: str, source: Source) -> str | None:
+    """Why `task` cannot read `source`, with the remedy; None when it can."""
+    if source.name in generated_names() and not (source.root / task / "source.json").is_file():
+        return None  # made on first use
+    try:
+        load_task(task, source, limit=1)
+    except BenchError as error:
+        return str(error)
+    return None

@@ -1,0 +1,144 @@
+"""The Result of a run: numbers with everything needed to believe or repeat them.
+
+The JSON schema is documented in docs/result-format.md; `SCHEMA` is raised when it changes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import platform
+import re
+import subprocess
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from bench.cache import atomic_path, write_text
+from bench.contracts import Failure
+from bench.errors import DataError
+
+SCHEMA = 1
+PACKAGES = ("srl-bench", "torch", "open_clip_torch", "decord", "av", "numpy", "pillow")
+
+
+@dataclass(frozen=True)
+class Result:
+    """One model on one task. `data` is the JSON document, `predictions` its lines."""
+
+    data: dict[str, Any]
+    predictions: list[dict[str, Any]]
+    failures: list[Failure]
+
+    @property
+    def metrics(self) -> dict[str, float]:
+        """Metric name to value, as in the tables."""
+        return {name: entry["value"] for name, entry in self.data["metrics"].items()}
+
+    @property
+    def complete(self) -> bool:
+        """Whether every item was answered; `--limit` leaves items out on purpose."""
+        return not self.failures
+
+    def __str__(self) -> str:
+        shown = ", ".join(f"{name} {value:.2f}" for name, value in self.metrics.items())
+        return f"{self.data['model']['name']} on {self.data['protocol']}: {shown}"
+
+
+def save(result: Result, folder: Path) -> Path:
+    """Write `<task>/<source>/<model>.json` and its `.predictions.jsonl` below `folder`.
+
+    A limited run goes to a name of its own, so that it never replaces a full one. The document is
+    written last: where it stands, its predictions are complete. BenchError if not writable.
+    """
+    data = result.data
+    limit = data["coverage"]["limit"]
+    stem = slug(data["model"]["name"]) + (f".limit{limit}" if limit else "")
+    path = folder / data["task"] / slug(data["source"]["name"]) / f"{stem}.json"
+    lines = path.with_name(f"{stem}.predictions.jsonl")
+    checksum = hashlib.sha256()
+    with atomic_path(lines) as temporary, temporary.open("wb") as file:
+        for line in result.predictions:
+            row = (json.dumps(line, ensure_ascii=False) + "\n").encode()
+            checksum.update(row)
+            file.write(row)
+    document = {
+        **data,
+        "failures": [asdict(failure) for failure in result.failures],
+        "predictions": {"file": lines.name, "sha256": checksum.hexdigest()},
+    }
+    write_text(path, json.dumps(document, indent=2, ensure_ascii=False) + "\n")
+    return path
+
+
+def load_all(folder: Path) -> Iterator[dict[str, Any]]:
+    """Every result document below `folder`, in a fixed order. DataError names a damaged one."""
+    for path in sorted(folder.rglob("*.json")):
+        try:
+            document = json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError, RecursionError) as error:
+            raise DataError(f"{path}: not a result ({error}); move it away") from error
+        if not isinstance(document, dict) or "schema" not in document:
+            raise DataError(f"{path}: not a result of `bench run`; move it away")
+        if document["schema"] != SCHEMA:
+            raise DataError(
+                f"{path}: schema {document['schema']}, this version reads {SCHEMA}; run it again"
+            )
+        yield document
+
+
+def slug(name: str) -> str:
+    """A file name for any model or source name; different names stay different."""
+    plain = re.sub(r"[^\w.+-]+", "-", name).strip("-.") or "unnamed"
+    short = hashlib.sha256(name.encode()).hexdigest()[:8]
+    return plain if plain == name else f"{plain[:80]}-{short}"
+
+
+def environment() -> dict[str, Any]:
+    """Package versions, machine and the harness's own git commit."""
+    return {"packages": _versions(), "hardware": _hardware(), "git_commit": _commit()}
+
+
+def _versions() -> dict[str, str | None]:
+    found: dict[str, str | None] = {"python": platform.python_version()}
+    for package in PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            found[package] = None
+    return found
+
+
+def _hardware() -> dict[str, Any]:
+    import os
+
+    cpu = platform.processor()
+    if Path("/proc/cpuinfo").is_file():
+        names = re.findall(r"model name\s*:\s*(.+)", Path("/proc/cpuinfo").read_text())
+        cpu = names[0] if names else cpu
+    return {"machine": platform.machine(), "cpu": cpu, "cores": os.cpu_count(), "gpu": _gpu()}
+
+
+def _gpu() -> str | None:
+    import sys
+
+    torch = sys.modules.get("torch")  # a run that used a GPU has imported it
+    if torch is None or not torch.cuda.is_available():
+        return None
+    return str(torch.cuda.get_device_name(0))
+
+
+def _commit() -> str | None:
+    """The commit of the harness itself, never of the folder one happens to stand in."""
+    home = Path(__file__).resolve().parents[1]
+    if not (home / ".git").exists():
+        return None
+    command = ["git", "-C", str(home), "describe", "--always", "--dirty", "--abbrev=40"]
+    try:
+        return subprocess.run(
+            command, capture_output=True, text=True, check=True, timeout=10
+        ).stdout.strip()
+    except (OSError, subprocess.SubprocessError):
+        return None

@@ -1,0 +1,180 @@
+"""The CLIP adapter against open_clip itself, and its refusals."""
+
+from __future__ import annotations
+
+import dataclasses
+import pickle
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import adapters.open_clip as module
+from adapters.open_clip import OpenCLIPAdapter
+from bench.config import RunConfig
+from bench.errors import BenchError, MissingWeights, UsageError
+from bench.video import to_square
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> RunConfig:
+    return RunConfig(cache=tmp_path / "cache", device="cpu")
+
+
+@pytest.fixture
+def tiny(run: RunConfig) -> OpenCLIPAdapter:
+    return OpenCLIPAdapter("clip-tiny", run, arch="clip-tiny", pretrained="shipped")
+
+
+def test_features_equal_open_clips_own(tiny: OpenCLIPAdapter) -> None:
+    """The whole way from a PIL frame: transform, image tower, text tower."""
+    import open_clip
+
+    random = np.random.default_rng(0)
+    frames = [Image.fromarray(random.integers(0, 256, (90, 131, 3), np.uint8)) for _ in range(3)]
+    ours = np.stack([np.asarray(to_square(frame, tiny.image_size)) for frame in frames])
+    features = tiny.encode_frames(ours)
+
+    model = tiny._load()
+    transform = open_clip.image_transform(
+        tiny.image_size, is_train=False, mean=module.MEAN, std=module.STD
+    )
+    with torch.inference_mode():
+        images = torch.stack([transform(frame) for frame in frames])
+        expected = model.encode_image(images).numpy()
+        text = "a red man chases a blue dog"
+        tokens = open_clip.get_tokenizer("clip-tiny")([text])
+        expected_text = model.encode_text(tokens).numpy()
+    # The pixels are equal bit for bit; one fused scale and shift differs by float rounding.
+    np.testing.assert_allclose(features, expected, atol=2e-5)
+    np.testing.assert_array_equal(tiny.encode_texts([text]), expected_text)
+    assert features.dtype == np.float32 and features.shape == (3, tiny.embed_dim)
+
+
+def test_long_texts_are_counted(tiny: OpenCLIPAdapter) -> None:
+    assert tiny.count_truncated(["dog " * 75, "dog " * 76, "short", "x" * 80]) == 1
+
+
+def test_special_tokens_in_a_caption_do_not_end_it(tiny: OpenCLIPAdapter) -> None:
+    one, other = tiny.encode_texts(["a <end_of_text> red dog", "a <end_of_text> blue robot"])
+    assert not np.allclose(one, other)
+
+
+def test_a_checkpoint_file_works_wherever_a_tag_does(
+    tiny: OpenCLIPAdapter, run: RunConfig, tmp_path: Path
+) -> None:
+    path = tmp_path / "mine.pt"
+    torch.save({"state_dict": tiny._load().state_dict()}, path)
+    other = OpenCLIPAdapter("mine", run, spec=f"clip-tiny/{path}")
+    assert other.fingerprint != tiny.fingerprint
+    frames = np.zeros((1, tiny.image_size, tiny.image_size, 3), np.uint8)
+    np.testing.assert_array_equal(other.encode_frames(frames), tiny.encode_frames(frames))
+
+
+def test_fingerprint_follows_weights_and_precision(tiny: OpenCLIPAdapter, run: RunConfig) -> None:
+    assert tiny.fingerprint == OpenCLIPAdapter("x", run, spec="clip-tiny/shipped").fingerprint
+    cuda = dataclasses.replace(run, device="cuda")
+    assert tiny.fingerprint != OpenCLIPAdapter("x", cuda, spec="clip-tiny/shipped").fingerprint
+
+
+@pytest.mark.parametrize("content", [b"", b"hello", b"PK\x03\x04"])
+def test_a_file_that_is_no_checkpoint(run: RunConfig, tmp_path: Path, content: bytes) -> None:
+    for suffix in (".pt", ".safetensors"):
+        path = tmp_path / f"bad{suffix}"
+        path.write_bytes(content)
+        with pytest.raises(BenchError, match="not a checkpoint of clip-tiny"):
+            OpenCLIPAdapter("bad", run, spec=f"clip-tiny/{path}").encode_texts(["x"])
+
+
+def test_nothing_in_a_checkpoint_is_executed(run: RunConfig, tmp_path: Path) -> None:
+    class Evil:
+        def __reduce__(self) -> tuple[object, ...]:
+            return (Path.touch, (tmp_path / "owned",))
+
+    path = tmp_path / "evil.pt"
+    torch.save({"state_dict": {}}, path)
+    with zipfile.ZipFile(path) as archive:
+        names = {name: archive.read(name) for name in archive.namelist()}
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, content in names.items():
+            archive.writestr(name, pickle.dumps(Evil()) if name.endswith("data.pkl") else content)
+    with pytest.raises(BenchError, match="not a checkpoint"):
+        OpenCLIPAdapter("evil", run, spec=f"clip-tiny/{path}").encode_texts(["x"])
+    assert not (tmp_path / "owned").exists()
+
+
+def test_another_architectures_weights_are_refused(run: RunConfig, tmp_path: Path) -> None:
+    path = tmp_path / "other.pt"
+    torch.save({"visual.conv1.weight": torch.zeros(1)}, path)
+    with pytest.raises(BenchError, match="not a checkpoint of clip-tiny"):
+        OpenCLIPAdapter("bad", run, spec=f"clip-tiny/{path}").encode_texts(["x"])
+
+
+def test_missing_weights_say_what_to_fetch_and_where(run: RunConfig) -> None:
+    with pytest.raises(MissingWeights) as caught:
+        OpenCLIPAdapter("clip-b32", run, arch="ViT-B-32-quickgelu", pretrained="openai")
+    message = str(caught.value)
+    assert "timm/vit_base_patch32_clip_224.openai" in message and "ViT-B-32.pt" in message
+    assert str(run.weights_folder) in message and "\n" not in message
+
+
+def test_an_unknown_architecture_names_the_nearest(run: RunConfig) -> None:
+    with pytest.raises(UsageError, match="ViT-B-32"):
+        OpenCLIPAdapter("x", run, spec="ViT-B32/openai")
+    with pytest.raises(UsageError, match="open_clip:ARCH/TAG"):
+        OpenCLIPAdapter("x", run, spec="ViT-B-32")
+
+
+def test_an_original_that_is_not_the_published_file_is_not_run(run: RunConfig) -> None:
+    run.weights_folder.mkdir(parents=True)
+    (run.weights_folder / "ViT-B-32.pt").write_bytes(b"not OpenAI's")
+    with pytest.raises(BenchError, match="SHA-256 differs"):
+        OpenCLIPAdapter("clip-b32", run, arch="ViT-B-32-quickgelu", pretrained="openai")
+
+
+def test_an_original_torchscript_is_converted_once(
+    run: RunConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A real ViT-B/32 in OpenAI's own file format, with random weights."""
+    import hashlib
+
+    import open_clip
+
+    model = open_clip.create_model("ViT-B-32-quickgelu", pretrained=None, load_weights=False)
+    # Only the state of OpenAI's archives is read, so a module tree of the same names suffices.
+    path = run.weights_folder / "ViT-B-32.pt"
+    path.parent.mkdir(parents=True)
+    torch.jit.script(_Holder(model.state_dict())).save(str(path))
+    sha = hashlib.sha256(path.read_bytes()).hexdigest()
+    monkeypatch.setitem(module.OPENAI, "ViT-B-32-quickgelu", ("ViT-B-32.pt", sha, "x/y"))
+    adapter = OpenCLIPAdapter("b32", run, arch="ViT-B-32-quickgelu", pretrained="openai")
+    assert adapter.weights.suffix == ".safetensors"
+    frames = np.random.default_rng(0).integers(0, 256, (2, 224, 224, 3), np.uint8)
+    model.eval()
+    with torch.inference_mode():
+        pixels = torch.from_numpy(frames).permute(0, 3, 1, 2).float() / 255
+        mean, std = (torch.tensor(x).view(1, 3, 1, 1) for x in (module.MEAN, module.STD))
+        expected = model.encode_image((pixels - mean) / std).numpy()
+    np.testing.assert_allclose(adapter.encode_frames(frames), expected, atol=5e-5)
+
+
+class _Holder(torch.nn.Module):
+    """A scriptable module whose state_dict has the given dotted names."""
+
+    def __init__(self, state: dict[str, torch.Tensor]) -> None:
+        super().__init__()
+        children: dict[str, dict[str, torch.Tensor]] = {}
+        for name, value in state.items():
+            head, dot, rest = name.partition(".")
+            if dot:
+                children.setdefault(head, {})[rest] = value
+            else:
+                self.register_buffer(head, value)
+        for head, inner in children.items():
+            self.add_module(head, _Holder(inner))
+
+    def forward(self) -> int:
+        return 0

@@ -1,0 +1,53 @@
+"""The tensor store: whole or absent."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from bench.cache import TensorStore, atomic_path, digest
+from bench.errors import BenchError
+
+
+def test_what_is_put_is_got(tmp_path: Path) -> None:
+    store = TensorStore(tmp_path)
+    key = digest("a", 1)
+    assert store.get(key) is None and key not in store
+    array = np.arange(24, dtype=np.uint8).reshape(2, 3, 4).transpose(2, 0, 1)
+    store.put(key, {"x": array}, {"decoder": "none", "n": [1, 2]})
+    found = store.get(key)
+    assert found is not None and key in store
+    np.testing.assert_array_equal(found[0]["x"], array)
+    assert found[1] == {"decoder": "none", "n": [1, 2]}
+
+
+def test_a_damaged_file_counts_as_absent(tmp_path: Path) -> None:
+    store = TensorStore(tmp_path)
+    store.put("ab12", {"x": np.zeros(100, np.float32)}, {})
+    whole = store.path("ab12").read_bytes()
+    for damaged in (b"", whole[:5], whole[:-1], b"\xff" * len(whole)):
+        store.path("ab12").write_bytes(damaged)
+        assert store.get("ab12") is None
+
+
+def test_a_failed_write_leaves_the_old_file_and_no_temporary(tmp_path: Path) -> None:
+    target = tmp_path / "file.txt"
+    target.write_text("old")
+    with pytest.raises(RuntimeError), atomic_path(target) as temporary:
+        temporary.write_text("half")
+        raise RuntimeError
+    assert target.read_text() == "old"
+    assert [path.name for path in tmp_path.iterdir()] == ["file.txt"]
+
+
+def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(BenchError, match=r"cannot write .*free space or choose"):
+        TensorStore(tmp_path / "file").put("ab", {"x": np.zeros(1)}, {})
+
+
+def test_digest_tells_values_apart() -> None:
+    assert digest("a", "b") != digest("ab") != digest(["a", "b"])
+    assert digest({"x": 1, "y": 2}) == digest({"y": 2, "x": 1})

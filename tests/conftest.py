@@ -1,0 +1,28 @@
+"""Shared fixtures: a cache of the session's own, and a small toy world drawn once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tasks.toyworld import write
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """No test reads or writes the user's cache, results or bench.yaml."""
+    cache = tmp_path / "cache"
+    monkeypatch.setenv("XDG_CACHE_HOME", str(cache))
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.chdir(tmp_path)
+    yield cache
+
+
+@pytest.fixture(scope="session")
+def toy(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tenth of the toy world's retrieval sets: 36 videos or so a task."""
+    root = tmp_path_factory.mktemp("toy")
+    write(root, tasks=("msrvtt", "lsmdc"), scale=0.1)
+    return root

@@ -1,0 +1,141 @@
+"""The command line from end to end, in processes of its own, on real video files."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+
+def bench(*arguments: str, code: int = 0) -> subprocess.CompletedProcess[str]:
+    """Run `bench` as a user would; the exit code is checked, no traceback may show."""
+    done = subprocess.run(
+        [sys.executable, "-m", "bench", *arguments], capture_output=True, text=True, timeout=240
+    )
+    assert done.returncode == code, done.stderr
+    assert "Traceback" not in done.stderr
+    return done
+
+
+@pytest.fixture
+def source(toy: Path, tmp_path: Path) -> Path:
+    """A copy of the small toy world that a test may damage."""
+    return Path(shutil.copytree(toy, tmp_path / "data"))
+
+
+def test_run_then_report_then_again_from_the_stores(source: Path, tmp_path: Path) -> None:
+    run = ("run", "--task", "msrvtt,lsmdc", "--model", "clip-tiny", "--source", str(source))
+    first = bench(*run, "--device", "cpu", "--json")
+    results = json.loads(first.stdout)
+    assert [result["protocol"] for result in results] == ["msrvtt/toy", "lsmdc/toy"]
+    for result in results:
+        coverage = result["coverage"]
+        assert coverage["answered"] == coverage["expected"] > 20
+        value = result["metrics"]["R@10"]
+        assert value["low"] <= value["value"] <= value["high"]
+        assert result["settings"]["decoders"] and result["seconds"]["encode"] > 0
+    again = json.loads(bench(*run, "--device", "cpu", "--json").stdout)
+    for old, new in zip(results, again, strict=True):
+        assert "encode" not in new["seconds"]  # nothing was decoded or encoded
+        assert old["metrics"] == new["metrics"]
+    lines = (tmp_path / "results" / "msrvtt" / "data" / "clip-tiny.predictions.jsonl").read_text()
+    first_line = json.loads(lines.splitlines()[0])
+    assert first_line["rank"] >= 1 and len(first_line["top"]) == 10
+
+    report = bench("report").stdout
+    assert "clip-tiny" in report and "toy" in report and "SRL-CLIP" not in report
+    assert "\\toprule" in bench("report", "--format", "latex").stdout
+    assert json.loads(bench("report", "--format", "json", "--task", "msrvtt").stdout)
+    assert "SRL-CLIP" in bench("report", "--published").stdout
+
+
+def test_broken_and_missing_videos_are_named_and_the_run_goes_on(source: Path) -> None:
+    videos = sorted((source / "msrvtt" / "videos").iterdir())
+    videos[0].write_bytes(b"")
+    videos[1].write_text("no video")
+    videos[2].unlink()
+    run = ("run", "--task", "msrvtt", "--model", "clip-tiny", "--source", str(source))
+    done = bench(*run, code=3)
+    for video, kind in zip(videos, ("empty", "broken", "missing"), strict=False):
+        assert f"{video.stem}: {kind}: " in done.stderr
+    assert "partial" in done.stdout
+    bench(*run, "--allow-missing", "--quiet")
+    assert "missing videos  1" in bench("data", "check", "msrvtt", "--source", str(source),
+                                        code=3).stdout  # fmt: skip
+
+
+def test_a_limited_run_has_its_own_file(source: Path, tmp_path: Path) -> None:
+    bench("run", "--task", "msrvtt", "--model", "clip-tiny", "--source", str(source),
+          "--limit", "5", "--quiet")  # fmt: skip
+    (path,) = (tmp_path / "results").rglob("*.json")
+    assert path.name == "clip-tiny.limit5.json"
+    coverage = json.loads(path.read_text())["coverage"]
+    assert (coverage["answered"], coverage["limit"]) == (5, 5) and coverage["expected"] > 5
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "says"),
+    [
+        (["run", "--task", "msrvt", "--model", "clip-tiny"], 2, "did you mean 'msrvtt'?"),
+        (["run", "--task", "msrvtt", "--model", "clip-tin"], 2, "did you mean 'clip-tiny'?"),
+        (["run", "--task", "msrvtt", "--model", "clip-b32"], 1, "openai.safetensors"),
+        (["run", "--task", "msrvtt", "--model", "clip-tiny", "--source", "nowhere"], 2, "toy"),
+        (["run", "--task", "msrvtt", "--model", "clip-tiny", "--source", "."], 1, "JSFUSION"),
+        (["run", "--task", "msrvtt", "--model", "clip-tiny", "--device", "gpu"], 2, "cuda"),
+        (["run", "--task", ",", "--model", "clip-tiny"], 2, "at least one name"),
+        (["run", "--task", "msrvtt"], 2, "--model"),
+        (["report"], 1, "run `bench run` first"),
+        (["--config", "none.yaml", "list", "tasks"], 2, "none.yaml"),
+        (["frobnicate"], 2, "No such command"),
+    ],
+)
+def test_mistakes_get_one_line_and_the_right_code(
+    arguments: list[str], code: int, says: str
+) -> None:
+    assert says in bench(*arguments, code=code).stderr
+
+
+def test_lists(tmp_path: Path) -> None:
+    models = {row["model"]: row["status"] for row in
+              json.loads(bench("list", "models", "--json").stdout)}  # fmt: skip
+    assert models["clip-tiny"] == "ready"
+    assert "fetch" in models["clip-b32"]
+    tasks = {row["task"] for row in json.loads(bench("list", "tasks", "--json").stdout)}
+    assert {"msrvtt", "lsmdc"} <= tasks
+    (tmp_path / "bench.yaml").write_text("sources: {lab: {msrvtt: {root: absent}}}")
+    assert "absent" in bench("list", "sources").stdout
+
+
+def test_environment_variables_are_options(source: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BENCH_RUN_LIMIT", "3")
+    done = bench("run", "--task", "msrvtt", "--model", "clip-tiny", "--source", str(source))
+    assert "partial" in done.stdout
+
+
+def test_a_killed_run_continues_to_the_same_numbers(source: Path, tmp_path: Path) -> None:
+    run = [sys.executable, "-m", "bench", "run", "--task", "msrvtt", "--model", "clip-tiny",
+           "--source", str(source), "--device", "cpu"]  # fmt: skip
+    features = Path(os.environ["XDG_CACHE_HOME"]) / "srl-bench" / "features"
+    running = subprocess.Popen(run, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    while running.poll() is None and len(list(features.glob("*/[!.]*"))) < 4:
+        pass
+    running.kill()
+    running.wait()
+    resumed = json.loads(bench(*run[3:], "--json").stdout)[0]
+    shutil.rmtree(features.parent)
+    whole = json.loads(bench(*run[3:], "--json").stdout)[0]
+    assert resumed["metrics"] == whole["metrics"]
+
+
+def test_help_does_not_import_the_heavy_libraries() -> None:
+    code = (
+        "import sys, bench.cli, click.testing as t; r = t.CliRunner().invoke(bench.cli.cli, "
+        "['--help']); assert r.exit_code == 0; heavy = {'torch', 'numpy', 'rich', 'av', 'decord'} "
+        "& set(sys.modules); assert not heavy, heavy"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import os
 import re
 from collections.abc import Sequence
@@ -193,7 +194,9 @@ class OpenCLIPAdapter(Adapter):
         if self._run.threads != "auto":
             torch.set_num_threads(int(self._run.threads))
         _register(self.arch)
+        logging.disable(logging.WARNING)  # open_clip warns of weights that are loaded below
         model = open_clip.create_model(self.arch, pretrained=None, load_weights=False)
+        logging.disable(logging.NOTSET)
         try:
             # strict: a checkpoint of another architecture must not half-load.
             open_clip.load_checkpoint(model, str(self.weights), strict=True, weights_only=True)
@@ -332,9 +335,10 @@ def _file_hash(path: Path, cache: Path) -> str:
     memo = cache / "hashes" / f"{digest(str(path), status.st_size, status.st_mtime_ns)}.txt"
     if memo.is_file() and len(text := memo.read_text()) == 64:
         return text
+    checksum = hashlib.sha256()
     with path.open("rb") as file:
-        value = hashlib.file_digest(file, "sha256").hexdigest() if hasattr(
-            hashlib, "file_digest"
-        ) else hashlib.sha256(file.read()).hexdigest()  # fmt: skip
+        while block := file.read(1 << 20):
+            checksum.update(block)
+    value = checksum.hexdigest()
     write_text(memo, value)
     return value

@@ -64,9 +64,7 @@ class Pen:
         self._plain = turn == 0.0
         self._zoom = zoom
 
-    def place(
-        self, at: Point, face: int = 1, turn: float = 0.0, zoom: float = 1.0
-    ) -> Pen:
+    def place(self, at: Point, face: int = 1, turn: float = 0.0, zoom: float = 1.0) -> Pen:
         """Another pen on the same canvas."""
         return Pen(self.canvas, self.scale, at, face, turn, zoom)
 
@@ -139,7 +137,7 @@ def _human(pen: Pen, paint: Colour, pose: Pose, woman: bool) -> None:
     hip, shoulder = (0.0, -34.0), (0.0, -60.0)
     trousers = (66, 70, 92)
     pen.limb((shoulder, _tip(shoulder, pose.back, 26)), SKIN, 5)
-    for angle in (-pose.stride, pose.stride + pose.kick):
+    for angle in (-pose.stride - 0.12, pose.stride + pose.kick + 0.08):  # never one leg
         knee = _tip(hip, angle + 0.15, 16)
         pen.limb((hip, knee, _tip(knee, angle - 0.1, 16)), SKIN if woman else trousers, 6)
     if woman:
@@ -180,7 +178,9 @@ def _dog(pen: Pen, paint: Colour, pose: Pose) -> None:
     pen.limb(((-24, -30), (-34, -40), _tip((-34, -40), 3.6 - wag, 10)), paint, 5)
     for x, angle in ((-18, -pose.stride), (-12, pose.stride), (14, -pose.stride)):
         pen.limb(((x, -20), _tip((x, -20), angle, 18)), paint, 5)
-    pen.limb(((19, -22), _tip((19, -22), pose.stride + max(pose.kick, pose.front - 0.4), 20)), paint, 5)
+    pen.limb(
+        ((19, -22), _tip((19, -22), pose.stride + max(pose.kick, pose.front - 0.4), 20)), paint, 5
+    )
     pen.oval(0, -28, 27, 13, paint)
     pen.oval(26, -46, 13, 12, paint)
     pen.oval(37, -42, 8, 6, paint)

@@ -154,8 +154,11 @@ def make_event(rng: random.Random, cast: Cast, verb: str | None = None) -> Event
     actor, other = rng.sample(cast.actors, 2)
     wanted = VERBS[verb].patient
     patients = {
-        "actor": other, "object": cast.thing, "vehicle": cast.vehicle, "ladder": Entity("", "ladder")
-    }  # fmt: skip
+        "actor": other,
+        "object": cast.thing,
+        "vehicle": cast.vehicle,
+        "ladder": Entity("", "ladder"),
+    }
     return Event(
         verb=verb,
         actor=actor,

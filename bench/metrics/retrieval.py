@@ -1,0 +1,181 @@
+"""Ranks and recall of text-to-video retrieval (METHOD 7), exact at any size.
+
+A tie ranks the right answer behind its equals: a model that gives every video the same score is to
+score as nothing. CLIP4Clip's evaluator counts ties as hits; without ties the numbers are equal.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+CUTOFFS = (1, 5, 10)
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """Ranks from 1 and the best answers of every query.
+
+    `t2v` int [M] and `t2v_top`, `t2v_top_scores` [M, k] by text; `v2t` int [G] and its tops by
+    video that has a caption, in the order of `videos` int [G]. `scores` float32 [M] is each text's
+    similarity with its own video, `v2t_scores` [G] each video's with its best own caption.
+    """
+
+    t2v: np.ndarray
+    scores: np.ndarray
+    t2v_top: np.ndarray
+    t2v_top_scores: np.ndarray
+    videos: np.ndarray
+    v2t: np.ndarray
+    v2t_scores: np.ndarray
+    v2t_top: np.ndarray
+    v2t_top_scores: np.ndarray
+
+
+def retrieval_metrics(similarity: np.ndarray, owner: np.ndarray) -> dict[str, float]:
+    """R@1, R@5, R@10 (percent), MdR, MnR, and the same as `v2t/...`.
+
+    `similarity` is [texts, videos], `owner[i]` the right video of text i. A video ranks the groups
+    of captions, each by its best (CLIP4Clip's convention). ValueError for NaN, infinity or a wrong
+    shape.
+    """
+    t2v, v2t = ranks_from_similarity(similarity, owner)
+    metrics = metrics_of_ranks(t2v)
+    metrics.update({f"v2t/{name}": value for name, value in metrics_of_ranks(v2t).items()})
+    return metrics
+
+
+def metrics_of_ranks(ranks: np.ndarray) -> dict[str, float]:
+    """Recall in percent, median and mean of ranks counted from 1. ValueError for no ranks."""
+    if len(ranks) == 0:
+        raise ValueError("no ranks: nothing was answered")
+    metrics = {f"R@{k}": 100.0 * float(np.mean(ranks <= k)) for k in CUTOFFS}
+    return {**metrics, "MdR": float(np.median(ranks)), "MnR": float(np.mean(ranks))}
+
+
+def ranks_from_similarity(
+    similarity: np.ndarray, owner: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Ranks int [texts] and [videos that own a text, ascending] of a full similarity matrix."""
+    similarity, owner = np.asarray(similarity), np.asarray(owner)
+    if similarity.ndim != 2 or owner.shape != (len(similarity),):
+        raise ValueError(f"similarity {similarity.shape} and owner {owner.shape} do not fit")
+    if len(owner) == 0:
+        raise ValueError("no texts to rank")
+    if owner.min() < 0 or owner.max() >= similarity.shape[1]:
+        raise ValueError("owner names a video that similarity has no column for")
+    if not np.isfinite(similarity).all():
+        raise ValueError("similarity holds NaN or infinity")
+    rows = np.arange(len(owner))
+    t2v = _rank(similarity, similarity[rows, owner], owner)
+    order = np.argsort(owner, kind="stable")
+    videos, starts = np.unique(owner[order], return_index=True)
+    groups = np.maximum.reduceat(similarity[order], starts, axis=0)[:, videos]
+    own = np.diagonal(groups)
+    return t2v, _rank(groups.T, own, np.arange(len(videos)))
+
+
+def _rank(rows: np.ndarray, own: np.ndarray, own_column: np.ndarray) -> np.ndarray:
+    """1 + how many other columns of each row are at least the row's own score."""
+    ahead = rows >= own[:, None]
+    # The own column is left out by place, not by value: its score may be rounded otherwise.
+    return 1 + ahead.sum(axis=1) - ahead[np.arange(len(rows)), own_column]
+
+
+def ranks_from_features(
+    texts: np.ndarray,
+    videos: np.ndarray,
+    owner: np.ndarray,
+    chunk_bytes: int = 64 << 20,
+    top: int = 10,
+) -> Ranking:
+    """Ranks from normalised features [M, D] and [N, D] without the [M, N] matrix in memory.
+
+    Products are formed in float64 and rounded to float32, so that equal features tie exactly
+    whatever the chunk, the number of threads or the machine's matrix kernels. Every chunk holds
+    whole groups of captions. ValueError as `ranks_from_similarity`.
+    """
+    texts, videos, owner = np.asarray(texts), np.asarray(videos), np.asarray(owner)
+    if not (np.isfinite(texts).all() and np.isfinite(videos).all()):
+        raise ValueError("features hold NaN or infinity")
+    if len(owner) == 0:
+        raise ValueError("no texts to rank")
+    order = np.argsort(owner, kind="stable")
+    asked, starts = np.unique(owner[order], return_index=True)
+    ends = np.append(starts[1:], len(owner))
+    columns = videos.T.astype(np.float64)
+    scores = _own_scores(texts, videos, owner)
+    best_own = np.maximum.reduceat(scores[order], starts)
+
+    top, groups_top = min(top, len(videos)), min(top, len(asked))
+    t2v = np.empty(len(owner), np.int64)
+    t2v_top = np.empty((len(owner), top), np.int64)
+    t2v_top_scores = np.empty((len(owner), top), np.float32)
+    ahead = np.zeros(len(asked), np.int64)
+    v2t_top = np.zeros((len(asked), 0), np.int64)
+    v2t_top_scores = np.zeros((len(asked), 0), np.float32)
+    for first, last in _chunks(ends, max(1, chunk_bytes // (8 * len(videos)))):
+        rows = order[starts[first] : ends[last - 1]]
+        block = (texts[rows].astype(np.float64) @ columns).astype(np.float32)
+        t2v[rows] = _rank(block, scores[rows], owner[rows])
+        t2v_top[rows], t2v_top_scores[rows] = _best(block, top)
+        groups = np.maximum.reduceat(block, starts[first:last] - starts[first], axis=0)[:, asked].T
+        at_least = groups >= best_own[:, None]
+        own = np.arange(first, last)
+        ahead += at_least.sum(axis=1)
+        ahead[own] -= at_least[own, own - first]
+        v2t_top, v2t_top_scores = _merge_best(v2t_top, v2t_top_scores, groups, first, groups_top)
+    return Ranking(
+        t2v, scores, t2v_top, t2v_top_scores, asked, 1 + ahead, best_own,
+        asked[v2t_top], v2t_top_scores,
+    )  # fmt: skip
+
+
+def _own_scores(texts: np.ndarray, videos: np.ndarray, owner: np.ndarray) -> np.ndarray:
+    """float32 [M]: each text with its own video, a slice at a time to bound the memory."""
+    scores = np.empty(len(owner), np.float32)
+    for at in range(0, len(owner), 8192):
+        part = slice(at, at + 8192)
+        left, right = texts[part].astype(np.float64), videos[owner[part]].astype(np.float64)
+        scores[part] = np.einsum("md,md->m", left, right)
+    return scores
+
+
+def _chunks(ends: np.ndarray, rows: int) -> list[tuple[int, int]]:
+    """Runs of whole groups of about `rows` texts; a larger group stands alone."""
+    chunks, first = [], 0
+    while first < len(ends):
+        begin = int(ends[first - 1]) if first else 0
+        last = max(first + 1, int(np.searchsorted(ends, begin + rows, side="right")))
+        chunks.append((first, last))
+        first = last
+    return chunks
+
+
+def _best(block: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """The `count` largest of each row: columns and scores, by falling score, then by column."""
+    if count < block.shape[1]:
+        # Ties at the edge: the smallest kept score is known, then the first columns at it count.
+        edge = -np.partition(-block, count - 1, axis=1)[:, count - 1 : count]
+        above = block > edge
+        room = count - above.sum(axis=1, keepdims=True)
+        level = block == edge
+        kept = above | (level & (np.cumsum(level, axis=1) <= room))
+        columns = np.nonzero(kept)[1].reshape(len(block), count)
+    else:
+        columns = np.broadcast_to(np.arange(block.shape[1]), block.shape)
+    scores = np.take_along_axis(block, columns, axis=1)
+    order = np.argsort(-scores, axis=1, kind="stable")
+    return np.take_along_axis(columns, order, 1), np.take_along_axis(scores, order, 1)
+
+
+def _merge_best(
+    top: np.ndarray, top_scores: np.ndarray, groups: np.ndarray, first: int, count: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """The best groups so far and of `groups` [videos, groups of this chunk], from index `first`."""
+    columns, scores = _best(groups, min(count, groups.shape[1]))
+    columns = np.concatenate([top, columns + first], axis=1)
+    scores = np.concatenate([top_scores, scores], axis=1)
+    order = np.argsort(-scores, axis=1, kind="stable")[:, :count]
+    return np.take_along_axis(columns, order, 1), np.take_along_axis(scores, order, 1)

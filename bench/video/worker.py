@@ -1,0 +1,67 @@
+"""A decoding process: jobs as JSON lines on stdin, an answer a line on the stdout it was given.
+
+An answer is {} once the frames are in the store, {"kind", "reason"} for a video that gave none, or
+{"error"} where the store cannot be written. The process ends with its stdin.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import queue
+import signal
+import sys
+import threading
+from pathlib import Path
+from typing import Any
+
+from bench.cache import TensorStore
+from bench.contracts import Clip
+from bench.errors import BenchError
+from bench.video.decode import decode
+from bench.video.sampling import parse_plan
+from bench.video.scan import VideoError, plain
+
+
+def answer(job: dict[str, Any]) -> dict[str, Any]:
+    """Decode one clip into the store. `job` is what `FrameStore` made of a clip."""
+    clip = Clip(job["id"], Path(job["path"]), job["start"], job["end"], job["frames_fps"])
+    try:
+        decoded = decode(clip, parse_plan(job["plan"]), job["size"], job["decoder"])
+        TensorStore(Path(job["root"])).put(
+            job["key"],
+            {"frames": decoded.frames, "times": decoded.times},
+            {"decoder": decoded.decoder},
+        )
+    except VideoError as error:
+        return {"kind": error.kind, "reason": error.reason}
+    except BenchError as error:
+        return {"error": str(error)}
+    except Exception as error:  # the libraries' own kinds: one odd file must not end the run
+        return {"kind": "broken", "reason": f"{type(error).__name__}: {plain(error)}"}
+    return {}
+
+
+def main() -> None:
+    """Serve until stdin closes."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
+    output = os.dup(1)
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 1)  # C libraries print to 1; the protocol must not see it
+    jobs: queue.SimpleQueue[str] = queue.SimpleQueue()
+    threading.Thread(target=_read, args=(jobs,), daemon=True).start()
+    os.write(output, b'{"ready": true}\n')
+    while True:
+        reply = answer(json.loads(jobs.get()))
+        os.write(output, json.dumps(reply).encode() + b"\n")
+
+
+def _read(jobs: queue.SimpleQueue[str]) -> None:
+    """Hand on lines; at the end of stdin leave at once, even out of a decoder that hangs."""
+    for line in sys.stdin:
+        jobs.put(line)
+    os._exit(0)
+
+
+if __name__ == "__main__":
+    main()

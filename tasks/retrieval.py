@@ -1,0 +1,174 @@
+"""Zero-shot text-to-video retrieval, shared by every dataset: a subclass only reads its file."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+
+from bench.cache import digest
+from bench.contracts import Adapter, Clip, Features, Metric, Scores, Source, Task, normalise
+from bench.errors import BenchError, DataError
+from bench.metrics.bootstrap import rank_intervals
+from bench.metrics.retrieval import metrics_of_ranks, ranks_from_features
+from bench.video.sampling import Uniform
+from tasks.sources import VideoIndex, find_annotations, protocol_of
+
+LONGEST = 10_000  # characters of a sentence; beyond that the file was misread
+_DIRECTIONS = {"t2v": "", "v2t": "v2t/"}
+_READING = {
+    "R@1": Metric("%", True), "R@5": Metric("%", True), "R@10": Metric("%", True),
+    "MdR": Metric("rank", False), "MnR": Metric("rank", False),
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A sentence and the video it describes; `where` is its place in the file, for messages."""
+
+    video: str
+    sentence: str
+    where: str
+
+
+@dataclass
+class RetrievalTask(Task):
+    """Sentences and the videos they describe. Subclasses set the class variables and `read`."""
+
+    files: ClassVar[tuple[str, ...]]  # names under which the annotation file circulates
+    published: ClassVar[str]  # the published protocol's name, for sets of 1,000 pairs
+    version: ClassVar[int] = 1
+    primary: ClassVar[str] = "R@1"
+    metrics: ClassVar[dict[str, Metric]] = {
+        prefix + name: metric
+        for prefix in _DIRECTIONS.values()
+        for name, metric in _READING.items()
+    }
+
+    owners: list[str] = field(default_factory=list)  # the right clip of each text
+
+    @classmethod
+    @abstractmethod
+    def read(cls, path: Path) -> list[Pair]:
+        """The pairs of the annotation file. DataError names file and line."""
+
+    @classmethod
+    def load(cls, source: Source, limit: int | None = None) -> RetrievalTask:
+        """Pairs and videos of `source`; `limit` keeps the first videos with all their sentences."""
+        path = find_annotations(source, cls.name, cls.files)
+        pairs = cls.read(path)
+        check_pairs(pairs, path)
+        index = VideoIndex.of(source, cls.name)
+        ids = list(dict.fromkeys(pair.video for pair in pairs))[:limit]
+        kept = set(ids)
+        clips = [Clip(i, index.find(i), frames_fps=source.frames_fps) for i in ids]
+        sizes = [clip.path.stat().st_size if clip.path else None for clip in clips]
+        texts = [pair.sentence for pair in pairs if pair.video in kept]
+        owners = [pair.video for pair in pairs if pair.video in kept]
+        return cls(
+            protocol=protocol_of(source, cls.name, cls.published, len(pairs)),
+            source=source,
+            fingerprint=digest(cls.name, cls.version, texts, owners, sizes),
+            clips=clips,
+            texts=texts,
+            plan=Uniform(12),
+            expected=len(pairs),
+            chance=chance(Counter(owners)),
+            owners=owners,
+        )
+
+    def answer(self, features: Features, adapter: Adapter) -> Iterator[dict[str, Any]]:
+        """Ranks of every sentence among the answered videos, and of every video among captions."""
+        names = [clip.id for clip in self.clips if clip.id in features.clips]
+        place = {name: i for i, name in enumerate(names)}
+        asked = [i for i, owner in enumerate(self.owners) if owner in place]
+        videos = np.stack([adapter.pool(features.clips[name]) for name in names])
+        if len(names) > 1 and float(np.ptp(videos, axis=0).max()) < 1e-6:
+            yield {"warning": f"{adapter.name}: every video has the same feature; check the model"}
+        texts = normalise(features.texts[asked])
+        owner = np.array([place[self.owners[i]] for i in asked])
+        try:
+            ranking = ranks_from_features(texts, videos, owner)
+        except ValueError as error:
+            raise BenchError(f"{adapter.name} on {self.name}: {error}; check the model") from error
+        tops = zip(ranking.t2v_top.tolist(), ranking.t2v_top_scores.tolist(), strict=True)
+        for row, (i, top) in enumerate(zip(asked, tops, strict=True)):
+            yield {
+                "direction": "t2v", "query": i, "text": self.texts[i], "target": self.owners[i],
+                "rank": int(ranking.t2v[row]), "score": float(ranking.scores[row]),
+                "top": [[names[j], score] for j, score in zip(*top, strict=True)],
+            }  # fmt: skip
+        tops = zip(ranking.v2t_top.tolist(), ranking.v2t_top_scores.tolist(), strict=True)
+        for row, (video, top) in enumerate(zip(ranking.videos.tolist(), tops, strict=True)):
+            yield {
+                "direction": "v2t", "query": names[video], "target": names[video],
+                "rank": int(ranking.v2t[row]), "score": float(ranking.v2t_scores[row]),
+                "top": [[names[j], score] for j, score in zip(*top, strict=True)],
+            }  # fmt: skip
+
+    def score(self, predictions: Iterable[dict[str, Any]], *, resamples: int, seed: int) -> Scores:
+        """Recall and ranks in both directions; intervals resampled by video."""
+        ranks: dict[str, list[int]] = {"t2v": [], "v2t": []}
+        targets: dict[str, list[str]] = {"t2v": [], "v2t": []}
+        for line in predictions:
+            ranks[line["direction"]].append(line["rank"])
+            targets[line["direction"]].append(line["target"])
+        metrics: dict[str, float] = {}
+        intervals: dict[str, tuple[float, float]] = {}
+        for direction, prefix in _DIRECTIONS.items():
+            values = np.array(ranks[direction])
+            found = rank_intervals(values, np.array(targets[direction]), resamples, seed)
+            metrics |= {prefix + name: value for name, value in metrics_of_ranks(values).items()}
+            intervals |= {prefix + name: bounds for name, bounds in found.items()}
+        return Scores(metrics, intervals, len(ranks["t2v"]))
+
+
+def chance(captions: Counter[str]) -> dict[str, float]:
+    """Expected metrics of random scores over the gallery; every rank is equally likely."""
+    videos = len(captions)
+    one_way = {
+        **{f"R@{k}": 100.0 * min(k, videos) / videos for k in (1, 5, 10)},
+        "MdR": (videos + 1) / 2,
+        "MnR": (videos + 1) / 2,
+    }
+    if max(captions.values()) > 1:
+        return one_way  # a group's best of several captions has no such simple expectation
+    return {**one_way, **{f"v2t/{name}": value for name, value in one_way.items()}}
+
+
+def read_text(path: Path) -> str:
+    """A text file as UTF-8 with or without a byte order mark. DataError names what is wrong."""
+    try:
+        text = path.read_bytes().decode("utf-8-sig")
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror}); check the file") from error
+    except UnicodeDecodeError as error:
+        line = error.object[: error.start].count(b"\n") + 1
+        raise DataError(f"{path}:{line}: not UTF-8; convert the file") from error
+    if "\0" in text:
+        line = text[: text.index("\0")].count("\n") + 1
+        raise DataError(f"{path}:{line}: a NUL byte; this is not a text file")
+    return text
+
+
+def check_pairs(pairs: list[Pair], path: Path) -> None:
+    """Refuse what would make a score wrong: no pairs, empty fields, a pair given twice."""
+    if not pairs:
+        raise DataError(f"{path}: no pairs in it; fetch the file again")
+    seen: dict[tuple[str, str], str] = {}
+    for pair in pairs:
+        if not pair.video or not pair.sentence.strip():
+            raise DataError(f"{pair.where}: an empty id or sentence; correct the line")
+        if len(pair.sentence) > LONGEST or len(pair.video) > 255:
+            raise DataError(f"{pair.where}: a field far too long; check quotes and separators")
+        if "/" in pair.video or "\\" in pair.video or pair.video in (".", ".."):
+            raise DataError(f"{pair.where}: the id {pair.video!r} is a path; ids are plain names")
+        key = (pair.video, pair.sentence)
+        if key in seen:
+            raise DataError(f"{pair.where}: the same pair as {seen[key]}; remove one")
+        seen[key] = pair.where

@@ -1,0 +1,147 @@
+"""The run: failures named, stores reused, adapters held to their contract."""
+
+from __future__ import annotations
+
+import dataclasses
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import bench
+from bench.config import RunConfig
+from bench.contracts import Adapter, Task
+from bench.engine import evaluate
+from bench.errors import BenchError
+from bench.results import load_all, save
+
+
+class Mean(Adapter):
+    """Mean colour of a frame; a text's letter counts. Counts what it is asked to encode."""
+
+    name = "mean"
+    embed_dim = 3
+    image_size = 16
+    fingerprint = "mean-1"
+
+    def __init__(self) -> None:
+        self.frames = self.texts = 0
+
+    def encode_frames(self, frames: np.ndarray) -> np.ndarray:
+        self.frames += len(frames)
+        assert frames.dtype == np.uint8 and frames.shape[1:] == (16, 16, 3)
+        return frames.reshape(len(frames), -1, 3).mean(axis=1).astype(np.float32)
+
+    def encode_texts(self, texts: Sequence[str]) -> np.ndarray:
+        self.texts += len(texts)
+        return np.array([[1 + text.count(c) for c in "abc"] for text in texts], np.float32)
+
+
+@pytest.fixture
+def task(toy: Path, tmp_path: Path) -> Task:
+    return bench.load_task("msrvtt", str(shutil.copytree(toy, tmp_path / "data")))
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> RunConfig:
+    return RunConfig(cache=tmp_path / "cache", workers=2, resamples=50)
+
+
+def test_a_second_run_encodes_nothing_and_a_second_model_decodes_nothing(
+    task: Task, run: RunConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = Mean()
+    result = evaluate(first, task, run)
+    assert first.frames == 12 * len(task.clips) and first.texts == len(task.texts)
+    assert result.complete and result.data["coverage"]["answered"] == task.expected
+
+    again = Mean()
+    assert evaluate(again, task, run).metrics == result.metrics
+    assert again.frames == again.texts == 0
+
+    monkeypatch.setattr("sys.executable", "/nonexistent/python")  # no worker can start
+    other = Mean()
+    other.fingerprint = "mean-2"
+    assert evaluate(other, task, run).metrics == result.metrics
+    assert other.frames == first.frames
+
+
+def test_interrupted_runs_end_in_the_same_bits(task: Task, run: RunConfig) -> None:
+    whole = evaluate(Mean(), task, run)
+    elsewhere = dataclasses.replace(run, cache=run.cache_folder / "other")
+
+    class Interrupted(Mean):
+        def encode_frames(self, frames: np.ndarray) -> np.ndarray:
+            if self.frames:
+                raise KeyboardInterrupt
+            return super().encode_frames(frames)
+
+    with pytest.raises(KeyboardInterrupt):
+        evaluate(Interrupted(), task, elsewhere)
+    resumed = Mean()
+    assert evaluate(resumed, task, elsewhere).predictions == whole.predictions
+    assert 0 < resumed.frames < 12 * len(task.clips)
+
+
+def test_failures_are_named_and_counted(task: Task, run: RunConfig) -> None:
+    paths = [clip.path for clip in task.clips[:2]]
+    assert paths[0] and paths[1]
+    paths[0].write_bytes(b"")
+    paths[1].unlink()
+    result = evaluate(Mean(), task, run)
+    assert [failure.kind for failure in result.failures] == ["empty", "missing"]
+    coverage = result.data["coverage"]
+    assert (coverage["missing"], coverage["broken"]) == (1, 1)
+    assert coverage["answered"] == coverage["expected"] - 2
+
+
+def test_no_readable_video_is_an_error(task: Task, run: RunConfig) -> None:
+    for clip in task.clips:
+        assert clip.path
+        clip.path.write_bytes(b"")
+    with pytest.raises(BenchError, match="none of .* videos could be read"):
+        evaluate(Mean(), task, run)
+
+
+@pytest.mark.parametrize(
+    ("value", "says"), [(np.nan, "NaN"), (np.inf, "NaN or infinite"), (None, "was promised")]
+)
+def test_an_adapter_that_breaks_its_contract(
+    task: Task, run: RunConfig, value: float | None, says: str
+) -> None:
+    class Bad(Mean):
+        def encode_frames(self, frames: np.ndarray) -> np.ndarray:
+            good = super().encode_frames(frames)
+            return good[:, :2] if value is None else good * np.float32(value)
+
+    with pytest.raises(BenchError, match=says):
+        evaluate(Bad(), task, run)
+
+
+def test_a_collapsed_model_scores_as_nothing_and_is_told(task: Task, run: RunConfig) -> None:
+    class Collapsed(Mean):
+        fingerprint = "collapsed"
+
+        def encode_frames(self, frames: np.ndarray) -> np.ndarray:
+            return np.ones((len(frames), 3), np.float32)
+
+    result = evaluate(Collapsed(), task, run)
+    assert result.metrics["R@1"] == 0 and result.data["warnings"]
+
+
+def test_save_and_load(task: Task, run: RunConfig, tmp_path: Path) -> None:
+    result = evaluate(Mean(), task, run)
+    path = save(result, tmp_path / "results")
+    (document,) = load_all(tmp_path / "results")
+    assert document["metrics"] == result.data["metrics"]
+    lines = path.with_name(document["predictions"]["file"]).read_text().splitlines()
+    assert len(lines) == len(result.predictions)
+
+
+def test_the_readme_interface(toy: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    task = bench.load_task("msrvtt", str(toy), limit=6)
+    result = bench.evaluate(Mean(), task)
+    assert str(result).startswith("mean on msrvtt/toy: R@1 ")
+    assert result.data["coverage"]["limit"] == 6

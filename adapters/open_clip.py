@@ -22,7 +22,7 @@ import numpy as np
 from bench.cache import atomic_path, digest, write_text
 from bench.config import RunConfig
 from bench.contracts import Adapter
-from bench.errors import BenchError, MissingWeights, UsageError, nearest
+from bench.errors import BenchError, MissingWeights, UsageError, nearest, plain
 
 if TYPE_CHECKING:
     import torch
@@ -201,10 +201,9 @@ class OpenCLIPAdapter(Adapter):
             # strict: a checkpoint of another architecture must not half-load.
             open_clip.load_checkpoint(model, str(self.weights), strict=True, weights_only=True)
         except Exception as error:  # torch, safetensors and pickle each raise their own kinds
-            reason = str(error).strip().splitlines()[0]
             raise BenchError(
-                f"{self.weights}: not a checkpoint of {self.arch} ({reason}); give a safetensors "
-                "file, or a .pt that holds tensors only"
+                f"{self.weights}: not a checkpoint of {self.arch} ({plain(error)}); give a "
+                "safetensors file, or a .pt that holds tensors only"
             ) from error
         if self.pretrained == "openai" and "QuickGELU" not in str(model.visual):
             raise BenchError(f"{self.arch} was not trained with 'openai' weights; use -quickgelu")

@@ -119,6 +119,7 @@ def cli(context: click.Context, config: Path | None, quiet: bool, debug: bool) -
 @click.option("--seed", type=click.IntRange(0), help="Seed of the bootstrap.")
 @click.option("--allow-missing", is_flag=True, help="Exit 0 although some items failed.")
 @click.option("--json", "as_json", is_flag=True, help="Print the results as JSON.")
+@click.option("--quiet", is_flag=True, help="No progress on stderr.")
 @click.pass_obj
 def run(
     options: Options,
@@ -131,6 +132,7 @@ def run(
     seed: int | None,
     allow_missing: bool,
     as_json: bool,
+    quiet: bool,
 ) -> None:
     """Evaluate models on tasks and print their leaderboards.
 
@@ -147,10 +149,11 @@ def run(
             raise UsageError(f"--device must be {error}, not {device!r}") from error
     config = options.load(device=device, output=output, seed=seed)
     results = []
-    with Bar(options.quiet) as bar:
+    quiet = quiet or options.quiet
+    with Bar(quiet) as bar:
         for result in _evaluate_all(config, tasks, models, source, limit, bar):
             path = save(result, config.run.output)
-            if not options.quiet:
+            if not quiet:
                 bar.warn(f"wrote {path}")
             results.append(result)
     if as_json:

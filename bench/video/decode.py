@@ -1,27 +1,34 @@
-"""Frames of a clip at the moments of a plan, as the model's square pictures."""
+"""The frames a plan asks for, exact ones or none: by decord where it can be trusted, else PyAV."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from bench.contracts import Clip, Plan
+from bench.errors import UsageError, plain
 from bench.video.sampling import EPSILON, frame_indices
-from bench.video.scan import Scan, VideoError, scan
+from bench.video.scan import Scan, VideoError, first_video, is_frame, scan
 
-IMAGES = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
+if TYPE_CHECKING:
+    from av.container import InputContainer
+    from av.video.frame import VideoFrame
+
+DECODERS = ("auto", "decord", "pyav")
+IMAGES = {".jpg", ".jpeg", ".png"}
 
 
 @dataclass(frozen=True)
 class DecodedFrames:
-    """`frames` uint8 RGB [T, size, size, 3], `times` their seconds from the clip's start [T]."""
+    """uint8 [T, size, size, 3] RGB; seconds float64 [T] from the file's first frame; who did it."""
 
     frames: np.ndarray
     times: np.ndarray
@@ -29,143 +36,171 @@ class DecodedFrames:
 
 
 def decode(clip: Clip, plan: Plan, size: int, decoder: str = "auto") -> DecodedFrames:
-    """Decode `clip` at the plan's times, resize and crop. Raises VideoError with kind and reason.
+    """The frames of `clip` at `plan`'s moments, cropped to `size` pixels square.
 
-    `decoder` is `auto` (decord where the scan trusts it, PyAV elsewhere), `decord` or `pyav`.
+    Raises VideoError where a single one of them cannot be had, UsageError for an unknown decoder.
     """
-    if clip.path is None:
-        raise VideoError("missing", "no video file was found")
+    if decoder not in DECODERS:
+        raise UsageError(f"unknown decoder '{decoder}'; choose auto, decord or pyav")
+    if clip.path is None or not clip.path.exists():
+        raise VideoError("missing", f"no file {clip.path}" if clip.path else "no file was found")
     if clip.path.is_dir():
-        return _decode_folder(clip, plan, size)
+        return _from_folder(clip, clip.path, plan, size)
     found = scan(clip.path)
-    times = _times(clip, plan, found.duration)
-    indices = frame_indices(found.timestamps, times)
-    pictures, used = _pictures(clip.path, found, np.unique(indices), decoder)
-    squares = {index: to_square(picture, size) for index, picture in pictures}
-    if missing := [int(index) for index in indices if index not in squares]:
-        raise VideoError("broken", f"frame {missing[0]} cannot be decoded")
-    frames = np.stack([np.asarray(squares[index]) for index in indices])
-    return DecodedFrames(frames, found.timestamps[indices] - clip.start, used)
+    indices = frame_indices(found.timestamps, _moments(clip, plan, found.duration))
+    frames, name = _from_file(clip.path, found, indices, size, decoder)
+    times = np.array([found.timestamps[index] for index in indices], np.float64)
+    return DecodedFrames(frames, times, name)
 
 
 def to_square(image: Image.Image, size: int) -> Image.Image:
-    """RGB, shortest side `size`, centre crop: open_clip's own transform, bit for bit.
+    """Shortest side to `size` by antialiased bicubic, then the centre; bit-equal to open_clip's.
 
-    torchvision's Resize rounds the long side down, and its CenterCrop rounds the margin to even.
+    Torchvision's roundings, without importing torch into every decoding process.
     """
-    image = image.convert("RGB")
     width, height = image.size
-    if min(width, height) != size:
-        if width <= height:
-            width, height = size, max(size, int(size * height / width))
-        else:
-            width, height = max(size, int(size * width / height)), size
-        image = image.resize((width, height), Image.Resampling.BICUBIC)
-    left, top = round((width - size) / 2.0), round((height - size) / 2.0)
-    return image.crop((left, top, left + size, top + size))
+    if width <= height:
+        scaled = (size, int(size * height / width))
+    else:
+        scaled = (int(size * width / height), size)
+    if scaled != image.size:
+        image = image.resize(scaled, Image.Resampling.BICUBIC)
+    left, top = (round((side - size) / 2.0) for side in scaled)
+    return image if scaled == (size, size) else image.crop((left, top, left + size, top + size))
 
 
-def _times(clip: Clip, plan: Plan, duration: float) -> list[float]:
-    """Seconds from the file's first frame; the span is cut to the file's own length."""
+def _moments(clip: Clip, plan: Plan, duration: float) -> list[float]:
+    """The plan's times in seconds from the file's first frame; an end past the file's is cut."""
+    start = max(0.0, clip.start)
     end = duration if clip.end is None else min(clip.end, duration)
-    if clip.start < 0 or end - clip.start <= EPSILON:
+    if start >= end:
+        asked = "its end" if clip.end is None else f"{clip.end:.2f} s"
         raise VideoError(
-            "broken", f"the span from {clip.start:g} s lies outside the file's {duration:.2f} s"
+            "broken", f"the span {clip.start:.2f} s to {asked} is not in a file of {duration:.2f} s"
         )
-    return [clip.start + time for time in plan.times(end - clip.start)]
+    return [start + time for time in plan.times(end - start)]
 
 
-def _pictures(
-    path: Path, found: Scan, indices: np.ndarray, decoder: str
-) -> tuple[list[tuple[int, Image.Image]], str]:
-    """(index, picture) of each wanted frame, and which decoder made them."""
-    if decoder == "decord" or (decoder == "auto" and found.decord_ok and _version("decord")):
+def _from_file(
+    path: Path, found: Scan, indices: Sequence[int], size: int, decoder: str
+) -> tuple[np.ndarray, str]:
+    """Frames [T, size, size, 3] and the decoder's name."""
+    if decoder == "decord" or (decoder == "auto" and found.decord_ok and find_spec("decord")):
         try:
-            return _by_decord(path, indices), f"decord {_version('decord')}"
-        except VideoError:
+            return _stack(_by_decord(path, found, indices), indices, size), _version("decord")
+        except Exception as error:  # decord raises its own kinds, which differ by version
             if decoder == "decord":
-                raise  # asked for by name: a silent change of decoder would be no answer
-    return list(_by_pyav(path, found, indices)), f"PyAV {_version('av')}"
-
-
-def _by_decord(path: Path, indices: np.ndarray) -> list[tuple[int, Image.Image]]:
-    try:
-        import decord
-
-        reader = decord.VideoReader(str(path), ctx=decord.cpu(0), num_threads=1)
-        batch = reader.get_batch(indices.tolist()).asnumpy()
-        del reader  # an idle reader was seen to grow to 700 MB
-    except Exception as error:  # DECORDError is no subclass of anything useful, ImportError is
-        reason = str(error).strip().splitlines() or [type(error).__name__]
-        raise VideoError("broken", f"decord: {reason[0][:200]}") from error
-    return [(int(i), Image.fromarray(frame)) for i, frame in zip(indices, batch, strict=True)]
-
-
-def _by_pyav(path: Path, found: Scan, indices: np.ndarray) -> Iterator[tuple[int, Image.Image]]:
-    """Decode in order up to the last wanted frame, matching frames by time stamp."""
+                raise VideoError("broken", f"decord: {plain(error)}") from error
     import av
 
-    wanted = set(indices.tolist())
-    last = int(indices.max())
     try:
-        with av.open(str(path), mode="r") as container:
-            stream = container.streams.video[0]
-            stream.codec_context.thread_count = 1  # more workers serve better than more threads
-            for frame in container.decode(stream):
-                if frame.pts is None:
-                    continue
-                time = float(frame.pts * stream.time_base) - found.origin
-                index = int(frame_indices(found.timestamps, [time])[0])
-                if abs(found.timestamps[index] - time) > 1e-4:
-                    continue  # decoded but never shown: before an edit list's cut
-                if index in wanted:
-                    wanted.discard(index)
-                    yield index, _upright(frame)
-                if index >= last and not wanted:
-                    return
-    except av.FFmpegError as error:
-        raise VideoError("broken", f"decoding fails ({error.strerror})") from error
+        return _stack(_by_pyav(path, found, indices), indices, size), _version("av")
+    except (av.FFmpegError, ValueError, OSError) as error:
+        raise VideoError("broken", f"cannot be decoded: {plain(error)}") from error
 
 
-def _upright(frame: Any) -> Image.Image:
-    """The picture as a player shows it: PyAV leaves a phone's rotation to the caller."""
-    image: Image.Image = frame.to_image()
-    rotation = int(getattr(frame, "rotation", 0)) % 360
-    return image.rotate(rotation, expand=True) if rotation else image
-
-
-def _version(package: str) -> str | None:
+def _version(package: str) -> str:
+    shown = {"av": "PyAV", "pillow": "Pillow"}.get(package, package)
     try:
-        return version(package)
-    except PackageNotFoundError:
-        return None
+        return f"{shown} {version(package)}"
+    except PackageNotFoundError:  # decord2 installs the module under another package's name
+        return f"{shown} (unknown version)"
+
+
+def _stack(
+    pictures: Iterator[tuple[int, np.ndarray]], indices: Sequence[int], size: int
+) -> np.ndarray:
+    """Crop each picture as it comes, so that only small ones are held; all wanted or VideoError."""
+    small = {
+        index: np.asarray(to_square(Image.fromarray(picture), size)) for index, picture in pictures
+    }
+    if lost := sorted(set(indices) - set(small)):
+        raise VideoError(
+            "broken", f"{len(lost)} of {len(set(indices))} frames did not decode, first {lost[0]}"
+        )
+    return np.stack([small[index] for index in indices])
+
+
+def _by_decord(path: Path, found: Scan, indices: Sequence[int]) -> Iterator[tuple[int, np.ndarray]]:
+    import decord
+
+    # The reader lives for one batch only: an idle one keeps hundreds of megabytes.
+    reader = decord.VideoReader(str(path), ctx=decord.cpu(0), num_threads=1)
+    if len(reader) != len(found.timestamps):
+        raise VideoError("broken", f"{len(reader)} of {len(found.timestamps)} frames in its index")
+    unique = sorted(set(indices))
+    batch = reader.get_batch(unique).asnumpy()
+    del reader
+    yield from zip(unique, batch, strict=True)
+
+
+def _by_pyav(path: Path, found: Scan, indices: Sequence[int]) -> Iterator[tuple[int, np.ndarray]]:
+    """Decode from the start to the last wanted frame."""
+    import av
+
+    wanted = set(indices)
+    index_of: dict[int | None, int] = {pts: at for at, pts in enumerate(found.pts or [])}
+    with av.open(str(path), metadata_errors="ignore") as container:
+        for count, frame in enumerate(_frames(container)):
+            index = count if found.pts is None else index_of.get(frame.pts)
+            if index is None or index not in wanted:
+                continue
+            wanted.remove(index)
+            picture = frame.to_ndarray(format="rgb24")
+            yield index, np.rot90(picture, round(frame.rotation / 90)).copy()
+            if not wanted:
+                return
+
+
+def _frames(container: InputContainer) -> Iterator[VideoFrame]:
+    """All frames in the order shown. Errors before the first are those of a cut in mid-group."""
+    import av
+
+    stream = first_video(container)
+    stream.codec_context.thread_count = 1
+    seen = False
+    for packet in container.demux(stream):
+        if not is_frame(packet):
+            continue
+        try:
+            frames = stream.decode(packet)
+        except av.error.InvalidDataError:
+            if seen:
+                raise
+            continue
+        seen = seen or bool(frames)
+        yield from frames
+    yield from stream.decode(None)
 
 
 def numbered_frames(folder: Path) -> list[Path]:
-    """A folder's numbered pictures in the order of their numbers."""
-    files = [path for path in folder.iterdir() if path.suffix.lower() in IMAGES]
-    numbered = [(re.findall(r"\d+", path.stem), path) for path in files]
-    return [path for digits, path in sorted(
-        ((int(digits[-1]), path) for digits, path in numbered if digits)
-    )]  # fmt: skip
+    """A folder's jpg and png pictures in the order of the last number in their names."""
+    numbers = {
+        path: int(digits[-1])
+        for path in folder.iterdir()
+        if path.suffix.lower() in IMAGES and (digits := re.findall(r"\d+", path.stem))
+    }
+    return sorted(numbers, key=lambda path: (numbers[path], path.name))
 
 
-def _decode_folder(clip: Clip, plan: Plan, size: int) -> DecodedFrames:
-    assert clip.path is not None
-    files = numbered_frames(clip.path)
-    if not files:
-        raise VideoError("empty", "the folder holds no numbered pictures")
-    stamps = np.arange(len(files)) / clip.frames_fps
-    times = _times(clip, plan, len(files) / clip.frames_fps)
-    indices = frame_indices(stamps, times)
-    squares = {int(index): _open_picture(files[index], size) for index in np.unique(indices)}
-    frames = np.stack([squares[int(index)] for index in indices])
-    return DecodedFrames(frames, stamps[indices] - clip.start, f"Pillow {_version('pillow')}")
+def _from_folder(clip: Clip, folder: Path, plan: Plan, size: int) -> DecodedFrames:
+    paths = numbered_frames(folder)
+    if not paths:
+        raise VideoError("empty", "no numbered .jpg or .png frames in the folder")
+    moments = _moments(clip, plan, len(paths) / clip.frames_fps)
+    last = len(paths) - 1
+    indices = [min(last, int((time + EPSILON) * clip.frames_fps)) for time in moments]
+    frames = {index: _picture(paths[index], size) for index in set(indices)}
+    return DecodedFrames(
+        np.stack([frames[index] for index in indices]),
+        np.array([index / clip.frames_fps for index in indices], np.float64),
+        _version("pillow"),
+    )
 
 
-def _open_picture(path: Path, size: int) -> np.ndarray:
+def _picture(path: Path, size: int) -> np.ndarray:
     try:
         with Image.open(path) as image:
-            return np.asarray(to_square(image, size))
-    except (OSError, UnidentifiedImageError, Image.DecompressionBombError, ValueError) as error:
-        raise VideoError("broken", f"{path.name}: {error}") from error
+            return np.asarray(to_square(image.convert("RGB"), size))
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        raise VideoError("broken", f"{path.name}: {plain(error)}") from error

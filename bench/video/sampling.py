@@ -1,8 +1,10 @@
-"""Which moments of a clip are looked at: pure functions of its duration."""
+"""Which moments of a clip are looked at: pure plans, and the mapping of moments to frames."""
 
 from __future__ import annotations
 
+import math
 import re
+from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -11,12 +13,16 @@ import numpy as np
 from bench.contracts import Plan
 from bench.errors import UsageError
 
-EPSILON = 1e-6  # seconds; container time stamps are rounded to their time base
+EPSILON = 1e-6  # seconds; a moment computed as 0.99999999 still meets the frame at 1.0
+
+
+def _centres(start: float, length: float, parts: int) -> list[float]:
+    return [start + length * (part + 0.5) / parts for part in range(parts)]
 
 
 @dataclass(frozen=True)
 class Uniform:
-    """The centres of `frames` equal parts (METHOD 7)."""
+    """The centres of `frames` equal parts of the clip."""
 
     frames: int = 12
 
@@ -25,15 +31,13 @@ class Uniform:
         return f"uniform-{self.frames}"
 
     def times(self, duration: float) -> list[float]:
-        return [duration * (i + 0.5) / self.frames for i in range(self.frames)]
+        """`frames` seconds from the clip's start, ascending."""
+        return _centres(0.0, duration, self.frames)
 
 
 @dataclass(frozen=True)
 class PerEvent:
-    """VidSitu: the centres of `frames` equal parts of each of `events` equal events.
-
-    With 4 frames and 2 s events that is 0.25 s and 0.75 s of each second (REFERENCES: VELOCITI).
-    """
+    """The centres of `frames` equal parts of each of `events` equal events (VidSitu: 5 of 2 s)."""
 
     frames: int = 4
     events: int = 5
@@ -43,12 +47,18 @@ class PerEvent:
         return f"events-{self.events}x{self.frames}"
 
     def times(self, duration: float) -> list[float]:
-        return Uniform(self.frames * self.events).times(duration)
+        """`events * frames` seconds from the clip's start, event after event."""
+        length = duration / self.events
+        return [
+            time
+            for event in range(self.events)
+            for time in _centres(event * length, length, self.frames)
+        ]
 
 
 @dataclass(frozen=True)
 class FirstOfSecond:
-    """CLIP4Clip: the first frame of each second; more than `max_frames` are thinned by linspace."""
+    """The first frame of each second, at most `max_frames` spread evenly (CLIP4Clip)."""
 
     max_frames: int = 12
 
@@ -57,28 +67,30 @@ class FirstOfSecond:
         return f"1fps-{self.max_frames}"
 
     def times(self, duration: float) -> list[float]:
-        seconds = np.arange(max(1, int(np.ceil(duration - EPSILON))))
-        if len(seconds) > self.max_frames:
-            chosen = np.linspace(0, len(seconds) - 1, self.max_frames, dtype=int)
-            seconds = seconds[chosen]
-        return [float(second) for second in seconds]
+        """1 to `max_frames` whole seconds from the clip's start, ascending."""
+        seconds = max(1, math.ceil(duration - EPSILON))
+        if seconds <= self.max_frames:
+            return [float(second) for second in range(seconds)]
+        return [float(second) for second in np.linspace(0, seconds - 1, self.max_frames, dtype=int)]
+
+
+def frame_indices(timestamps: Sequence[float], times: Sequence[float]) -> list[int]:
+    """For each time the index of the last frame shown by then, at least 0.
+
+    `timestamps` are ascending seconds, in the same clock as `times`.
+    """
+    return [max(0, bisect_right(timestamps, time + EPSILON) - 1) for time in times]
 
 
 def parse_plan(key: str) -> Plan:
-    """The plan of a key such as `uniform-12`, `events-5x4` or `1fps-12`. UsageError otherwise."""
-    if match := re.fullmatch(r"uniform-([1-9]\d{0,3})", key):
+    """The plan whose `key` this is. UsageError names the known forms."""
+    if match := re.fullmatch(r"uniform-([1-9]\d*)", key):
         return Uniform(int(match[1]))
-    if match := re.fullmatch(r"events-([1-9]\d?)x([1-9]\d{0,2})", key):
+    if match := re.fullmatch(r"events-([1-9]\d*)x([1-9]\d*)", key):
         return PerEvent(frames=int(match[2]), events=int(match[1]))
-    if match := re.fullmatch(r"1fps-([1-9]\d{0,3})", key):
+    if match := re.fullmatch(r"1fps-([1-9]\d*)", key):
         return FirstOfSecond(int(match[1]))
-    raise UsageError(f"unknown sampling plan '{key}'; known: uniform-N, events-PxT, 1fps-N")
-
-
-def frame_indices(timestamps: np.ndarray, times: Sequence[float]) -> np.ndarray:
-    """The frame on screen at each of `times`: the last whose time stamp is not later.
-
-    `timestamps` are ascending seconds [F]; returns int64 [T], at least 0.
-    """
-    found = np.searchsorted(timestamps, np.asarray(times) + EPSILON, side="right") - 1
-    return np.maximum(found, 0)
+    raise UsageError(
+        f"unknown sampling plan '{key}'; known are uniform-<frames>, "
+        "events-<events>x<frames> and 1fps-<most frames>"
+    )

@@ -17,10 +17,10 @@ from typing import Any
 
 from bench.cache import TensorStore
 from bench.contracts import Clip
-from bench.errors import BenchError
+from bench.errors import BenchError, plain
 from bench.video.decode import decode
 from bench.video.sampling import parse_plan
-from bench.video.scan import VideoError, plain
+from bench.video.scan import VideoError
 
 
 def answer(job: dict[str, Any]) -> dict[str, Any]:

@@ -11,6 +11,7 @@ import math
 import random
 import time
 from pathlib import Path
+from typing import Any
 
 import click
 import numpy as np
@@ -27,14 +28,14 @@ SHIPPED = Path(__file__).parents[2] / "adapters" / "tiny"
 MEAN, STD = open_clip.OPENAI_DATASET_MEAN, open_clip.OPENAI_DATASET_STD
 
 
-def build() -> torch.nn.Module:
+def build() -> Any:
     """An untrained clip-tiny."""
     if ARCH not in open_clip.list_models():
         open_clip.add_model_config(SHIPPED / f"{ARCH}.json")
     return open_clip.create_model(ARCH, pretrained=None, load_weights=False)
 
 
-def encode_text(model: torch.nn.Module, tokens: torch.Tensor) -> torch.Tensor:
+def encode_text(model: Any, tokens: torch.Tensor) -> torch.Tensor:
     """open_clip's encode_text [M, D] on tokens cut to the longest text, which is twice as fast.
 
     Attention is causal, so that the padding behind a text cannot change its feature.
@@ -46,7 +47,7 @@ def encode_text(model: torch.nn.Module, tokens: torch.Tensor) -> torch.Tensor:
     return x[torch.arange(len(x)), tokens.argmax(dim=-1)] @ model.text_projection
 
 
-def train(steps: int, seed: int, photos: int, batch: int, rate: float) -> torch.nn.Module:
+def train(steps: int, seed: int, photos: int, batch: int, rate: float) -> Any:
     """`steps` of `batch` photos; the same seed gives the same model on the same machine."""
     torch.manual_seed(seed)
     model = build().train()

@@ -101,7 +101,7 @@ def test_no_readable_video_is_an_error(task: Task, run: RunConfig) -> None:
     for clip in task.clips:
         assert clip.path
         clip.path.write_bytes(b"")
-    with pytest.raises(BenchError, match="none of .* videos could be read"):
+    with pytest.raises(BenchError, match=r"none of .* videos could be read"):
         evaluate(Mean(), task, run)
 
 

@@ -64,7 +64,7 @@ def test_a_wrong_setting_names_the_nearest() -> None:
 
 @pytest.mark.usefixtures("plugins")
 def test_a_plugin_that_cannot_be_imported_is_named() -> None:
-    with pytest.raises(BenchError, match="'broken' .* cannot be imported"):
+    with pytest.raises(BenchError, match=r"'broken' .* cannot be imported"):
         registry.load_adapter("broken", Config())
     with pytest.raises(UsageError, match="did you mean 'plugin'"):
         registry.load_adapter("plugn", Config())

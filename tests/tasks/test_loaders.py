@@ -1,0 +1,161 @@
+"""The distributed files of MSRVTT and LSMDC: what is read, and how faults are named."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from bench.contracts import Source
+from bench.errors import DataError
+from tasks.lsmdc import LSMDC
+from tasks.msrvtt import MSRVTT
+from tasks.retrieval import RetrievalTask
+from tasks.sources import VideoIndex
+
+HEAD = "key,vid_key,video_id,sentence\n"
+MSRVTT_FILE, LSMDC_FILE = MSRVTT.files[0], LSMDC.files[0]
+
+
+def msrvtt(folder: Path, text: str | bytes) -> Source:
+    path = folder / MSRVTT_FILE
+    path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    return Source("test", folder)
+
+
+def lsmdc(folder: Path, text: str) -> Source:
+    (folder / LSMDC_FILE).write_text(text, encoding="utf-8")
+    return Source("test", folder)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        'key,vid_key,video_id,sentence\nret0,msr1,video1,"a man, a dog"\nret1,msr2,video2,b\n',
+        "key;vid_key;video_id;sentence\nret0;msr1;video1;a man, a dog\nret1;msr2;video2;b\n",
+        '\ufeffkey,vid_key,video_id,sentence\r\nr0,m,video1,"a man, a dog"\r\nr1,m,video2,b',
+        'sentence,video_id\n"a man, a dog",video1\nb,video2\n',
+    ],
+)
+def test_both_dialects_of_msrvtt(tmp_path: Path, text: str) -> None:
+    (tmp_path / "videos" / "part2").mkdir(parents=True)
+    (tmp_path / "videos" / "video1.MP4").write_bytes(b"x")
+    (tmp_path / "videos" / "part2" / "video2.webm").write_bytes(b"x")
+    task = MSRVTT.load(msrvtt(tmp_path, text))
+    assert task.texts == ["a man, a dog", "b"]
+    assert [clip.path and clip.path.name for clip in task.clips] == ["video1.MP4", "video2.webm"]
+    assert task.protocol == "msrvtt/2 pairs" and task.expected == 2
+
+
+def test_lsmdc_keeps_stray_quotes_and_names_what_is_missing(tmp_path: Path) -> None:
+    line = "0001_Film_00.00.01.000-00.00.02.000\t1\t2\t1\t2\t"
+    other = "0001_Film_00.00.03.000-00.00.04.000\t3\t4\t3\t4\tSOMEONE nods.\n"
+    (tmp_path / "0001_Film").mkdir()
+    (tmp_path / "0001_Film" / "0001_Film_00.00.01.000-00.00.02.000.avi").write_bytes(b"x")
+    task = LSMDC.load(lsmdc(tmp_path, line + '"Come in, says SOMEONE.\n' + other))
+    assert task.texts == ['"Come in, says SOMEONE.', "SOMEONE nods."]
+    assert task.clips[0].path is not None and task.clips[1].path is None
+
+
+def rows(count: int) -> str:
+    return HEAD + "".join(f"ret{i},msr{i},video{i},text {i}\n" for i in range(count))
+
+
+def test_the_published_protocol_is_exactly_1000_pairs(tmp_path: Path) -> None:
+    assert MSRVTT.load(msrvtt(tmp_path, rows(1000))).protocol == "msrvtt/1k-A"
+    assert MSRVTT.load(msrvtt(tmp_path, rows(999))).protocol == "msrvtt/999 pairs"
+    source = msrvtt(tmp_path, rows(1000))
+    (tmp_path / "source.json").write_text(json.dumps({"protocol": "1k-A"}))
+    assert MSRVTT.load(source).protocol == "msrvtt/generated-1k-A"  # a card cannot claim it
+    (tmp_path / "source.json").write_text("{}")
+    with pytest.raises(DataError, match="no 'protocol'"):
+        MSRVTT.load(source)
+
+
+def test_limit_keeps_whole_videos(tmp_path: Path) -> None:
+    text = HEAD + "a,m,video1,one\nb,m,video2,two\nc,m,video1,three\nd,m,video3,four\n"
+    task = MSRVTT.load(msrvtt(tmp_path, text), limit=2)
+    assert task.texts == ["one", "two", "three"] and task.owners == ["video1", "video2", "video1"]
+    assert task.expected == 4 and len(task.clips) == 2
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("", "no column video_id and sentence"),
+        (HEAD, "no pairs"),
+        ("key,vid_key,video,sentence\nr,m,v,s\n", ":1: no column video_id"),
+        (HEAD + "r0,m,video1,a\nr0,m,video2,b\n", ":3: key 'r0' again, first in .*:2"),
+        (HEAD + "r0,m,video1,a\nr1,m,video1,a\n", ":3: the same pair as .*:2"),
+        (HEAD + "r0,m,video1,\n", ":2: an empty id or sentence"),
+        (HEAD + "r0,m,,a\n", ":2: an empty id or sentence"),
+        (HEAD + "r0,m,video1\n", ":2: 4 columns expected"),
+        (HEAD + "r0,m,video1,a,b\n", ":2: 4 columns expected"),
+        (HEAD + 'r0,m,video1,"a\n', "check the quotes"),
+        (HEAD + "r0,m,../../etc/passwd,a\n", ":2: the id .* is a path"),
+        (HEAD + f"r0,m,video1,{'a' * 10_001}\n", ":2: a field far too long"),
+        (HEAD.encode() + b"r0,m,video1,\xff\n", ":2: not UTF-8"),
+        (HEAD + "r0,m,video1,a\0b\n", ":2: a NUL byte"),
+    ],
+)
+def test_faults_of_msrvtt_are_named(tmp_path: Path, text: str | bytes, says: str) -> None:
+    with pytest.raises(DataError, match=says) as caught:
+        MSRVTT.load(msrvtt(tmp_path, text))
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("", "no pairs"),
+        ("a\tb\n", ":1: 2 columns, 6 expected"),
+        ("a\t1\t2\t1\t2\tx\na\t1\t2\t1\t2\ty\n", ":2: clip 'a' again, first in .*:1"),
+        ("a\t1\t2\t1\t2\t\n", ":1: an empty id or sentence"),
+    ],
+)
+def test_faults_of_lsmdc_are_named(tmp_path: Path, text: str, says: str) -> None:
+    with pytest.raises(DataError, match=says):
+        LSMDC.load(lsmdc(tmp_path, text))
+
+
+@pytest.mark.parametrize("task", [MSRVTT, LSMDC])
+def test_absent_files_are_named_with_the_remedy(tmp_path: Path, task: type[RetrievalTask]) -> None:
+    with pytest.raises(DataError, match=re.escape(task.files[0])):
+        task.load(Source("test", tmp_path))
+    absent = Source("lab", tmp_path, annotations=tmp_path / "no.csv")
+    with pytest.raises(DataError, match=r"no.csv: no such file; check sources.lab"):
+        task.load(absent)
+    source = msrvtt(tmp_path, rows(2))
+    with pytest.raises(DataError, match="no such folder of videos"):
+        MSRVTT.load(Source("test", source.root, videos=tmp_path / "absent"))
+
+
+def test_the_index_prefers_mp4_and_finds_frame_folders(tmp_path: Path) -> None:
+    (tmp_path / "b" / "clip2").mkdir(parents=True)
+    (tmp_path / "b" / "clip2" / "clip2_000001.jpg").write_bytes(b"x")
+    for name in ("a.webm", "a.mp4", "b/a.mp4", "notes.txt"):
+        (tmp_path / name).write_bytes(b"x")
+    (tmp_path / "loop").symlink_to(tmp_path, target_is_directory=True)
+    index = VideoIndex(tmp_path)
+    assert index.find("a") == tmp_path / "a.mp4"
+    assert index.find("clip2") == tmp_path / "b" / "clip2"
+    assert index.find("notes") is None and index.find("../a") is None
+
+
+def test_the_fingerprint_follows_the_data(tmp_path: Path) -> None:
+    load: Callable[[str], str] = lambda text: MSRVTT.load(msrvtt(tmp_path, text)).fingerprint  # noqa: E731
+    first = load(rows(3))
+    assert first == load(rows(3)) != load(rows(4))
+    (tmp_path / "video1.mp4").write_bytes(b"x")
+    assert first != load(rows(3))
+
+
+def test_the_toy_world_needs_no_special_case(toy: Path) -> None:
+    for task in (MSRVTT, LSMDC):
+        loaded = task.load(Source("toy", toy))
+        assert loaded.protocol == f"{task.name}/toy"
+        assert len(loaded.clips) == len(loaded.texts) >= 20
+        assert all(clip.path for clip in loaded.clips)

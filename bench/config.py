@@ -15,6 +15,7 @@ from bench.errors import UsageError, nearest
 
 DEFAULTS = Path(__file__).with_name("bench.yaml")
 _LARGEST = 1_000_000  # bytes; a configuration is a page, not a data set
+_DEEPEST = 20  # levels of nesting
 
 
 @dataclass(frozen=True)
@@ -113,9 +114,7 @@ def _read(path: Path) -> _Item:
         if path.stat().st_size > _LARGEST:
             raise UsageError(f"{path}: larger than {_LARGEST} bytes; this is no configuration")
         text = path.read_text(encoding="utf-8-sig")
-        if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, yaml.SafeLoader)):
-            # An alias of aliases grows without bound; a configuration has no need of them.
-            raise UsageError(f"{path}: YAML aliases (*name) are not read; write the value out")
+        _refuse_bombs(text, path)
         node = yaml.compose(text, yaml.SafeLoader)
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"{path}: cannot be read ({error}); check the file") from error
@@ -124,9 +123,19 @@ def _read(path: Path) -> _Item:
         line = f":{mark.line + 1}" if mark else ""
         problem = getattr(error, "problem", None) or "not YAML"
         raise UsageError(f"{path}{line}: {problem}; correct the YAML") from error
-    except RecursionError as error:
-        raise UsageError(f"{path}: nested too deeply; this is no configuration") from error
     return _Item({}, str(path)) if node is None else _item(node, path)
+
+
+def _refuse_bombs(text: str, path: Path) -> None:
+    """Refuse what grows without bound when read: aliases of aliases, and endless nesting."""
+    depth = 0
+    for event in yaml.parse(text, yaml.SafeLoader):  # lazily, so that nothing has grown yet
+        depth += isinstance(event, yaml.CollectionStartEvent)
+        depth -= isinstance(event, yaml.CollectionEndEvent)
+        if isinstance(event, yaml.AliasEvent):
+            raise UsageError(f"{path}: YAML aliases (*name) are not read; write the value out")
+        if depth > _DEEPEST:
+            raise UsageError(f"{path}: nested too deeply; this is no configuration")
 
 
 def _item(node: yaml.Node, path: Path) -> _Item:

@@ -97,7 +97,7 @@ def _since(started: float) -> str:
 
 
 @click.command()
-@click.option("--steps", default=560, show_default=True, help="Optimiser steps.")
+@click.option("--steps", default=600, show_default=True, help="Optimiser steps.")
 @click.option("--seed", default=0, show_default=True, help="Photos, captions and weights.")
 @click.option("--photos", default=24000, show_default=True, help="Photos drawn.")
 @click.option("--batch", default=160, show_default=True, help="Photos a step.")

@@ -19,7 +19,7 @@ BIN := .venv/bin
 demo: .venv/.installed
 	@echo "==> MSRVTT and LSMDC on the toy world with clip-tiny"
 	$(BIN)/bench run --task msrvtt,lsmdc --model clip-tiny --source toy --output results/demo
-	$(BIN)/bench report --results results/demo
+	@echo "==> the same boards again at any time: .venv/bin/bench report --results results/demo"
 
 test: .venv/.installed-test
 	@echo "==> running the tests"

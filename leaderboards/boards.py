@@ -35,6 +35,7 @@ class Row:
     bounds: dict[str, tuple[float, float]]
     remark: str
     best: tuple[str, ...] = ()
+    about: bool = False  # read off a chart: no exact number
 
 
 @dataclass(frozen=True)
@@ -53,17 +54,18 @@ def boards(
 ) -> list[Board]:
     """A board for each task and protocol of `results` (documents as in docs/result-format.md).
 
-    `published` adds the boards that so far hold published rows only.
+    Sets of different size never share a board: ranks among more videos are harder. `published` adds the boards that so far hold published rows only.
     """
-    grouped: dict[tuple[str, str], list[dict[str, Any]]] = defaultdict(list)
+    grouped: dict[tuple[str, str, int], list[dict[str, Any]]] = defaultdict(list)
     for document in results:
         if task in (None, document["task"]):
-            grouped[document["task"], document["protocol"]].append(document)
+            key = (document["task"], document["protocol"], document["coverage"]["expected"])
+            grouped[key].append(document)
     if published:
         for name, protocol in PROTOCOLS.items():
-            if task in (None, name):
-                grouped.setdefault((name, protocol), [])
-    return [_board(*key, documents) for key, documents in grouped.items()]
+            if task in (None, name) and protocol not in {key[1] for key in grouped}:
+                grouped[name, protocol, 0] = []
+    return [_board(name, protocol, found) for (name, protocol, _), found in grouped.items()]
 
 
 def _board(task: str, protocol: str, documents: list[dict[str, Any]]) -> Board:
@@ -75,7 +77,11 @@ def _board(task: str, protocol: str, documents: list[dict[str, Any]]) -> Board:
         measured.sort(key=lambda row: (row.kind, sign * row.values[primary], row.model))
         if len(whole) > 1:
             measured = [_with_best(row, whole, info) for row in measured]
-    rows = measured + [_chance(document) for document in documents[:1] if document["chance"]]
+    rows = measured
+    if documents:
+        # A limited run guesses among fewer videos: its chance is not that of the board.
+        fullest = max(documents, key=lambda document: document["coverage"]["answered"])
+        rows += [_chance(fullest)] if fullest["chance"] else []
     if protocol == PROTOCOLS.get(task):
         rows += [_published(reference) for reference in reference_rows(task)]
     used = dict.fromkeys(name for row in rows for name in row.values)
@@ -84,8 +90,8 @@ def _board(task: str, protocol: str, documents: list[dict[str, Any]]) -> Board:
 
 
 def _title(protocol: str, documents: list[dict[str, Any]]) -> str:
-    sizes = sorted({document["coverage"]["expected"] for document in documents})
-    size = f", {' or '.join(map(str, sizes))} items" if sizes else ""
+    protocol = " ".join(protocol.split())  # a line break would end LaTeX's comment
+    size = f", {documents[0]['coverage']['expected']} items" if documents else ""
     if protocol.endswith("/toy"):
         return f"{protocol}{size} (toy world: not comparable with published numbers)"
     return f"{protocol}{size}"
@@ -133,7 +139,8 @@ def _published(reference: ReferenceRow) -> Row:
     ]
     model = reference.model + (" †" if reference.dual_softmax else "")
     remark = "; ".join(filter(None, remarks))
-    return Row(model, "published", reference.metrics, {}, remark)
+    about = reference.level == "chart"
+    return Row(model, "published", reference.metrics, {}, remark, about=about)
 
 
 # --- rendering -----------------------------------------------------------------------------------
@@ -176,8 +183,12 @@ def _table(board: Board, format_: str) -> str:
 def _cell(row: Row, name: str, latex: bool) -> str:
     if name not in row.values:
         return ""
-    about = "~" if row.remark.startswith("about") and not latex else ""
-    text = f"{about}{row.values[name]:.1f}"
+    value = row.values[name]
+    text = f"{value:.1f}"
+    if row.about:
+        text = (r"$\sim$" if latex else "~") + f"{value:g}"
+    elif row.kind == "published" and round(value, 1) != value:
+        text = f"{value:.2f}"  # as printed there
     if name in row.best:
         text = f"\\textbf{{{text}}}" if latex else f"**{text}**"
     if name in row.bounds:

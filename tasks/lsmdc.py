@@ -31,7 +31,7 @@ class LSMDC(RetrievalTask):
             if fields == [""]:
                 continue
             if len(fields) != 6:
-                raise DataError(f"{where}: {len(fields)} columns, 6 expected (tab-separated)")
+                raise DataError(f"{where}: {len(fields)} columns, 6 expected; check the tabs")
             clip = fields[0].strip()
             if clip in seen:
                 raise DataError(f"{where}: clip '{clip}' again, first in {seen[clip]}; remove one")

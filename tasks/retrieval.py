@@ -51,6 +51,7 @@ class RetrievalTask(Task):
     }
 
     owners: list[str] = field(default_factory=list)  # the right clip of each text
+    ambiguous: list[str] = field(default_factory=list)  # clips of which there are several files
 
     @classmethod
     @abstractmethod
@@ -80,10 +81,16 @@ class RetrievalTask(Task):
             expected=len(pairs),
             chance=chance(Counter(owners)),
             owners=owners,
+            ambiguous=[i for i in ids if i in index.ambiguous],
         )
 
     def answer(self, features: Features, adapter: Adapter) -> Iterator[dict[str, Any]]:
         """Ranks of every sentence among the answered videos, and of every video among captions."""
+        if self.ambiguous:
+            yield {
+                "warning": f"{self.name}: several files for {len(self.ambiguous)} clips, the first "
+                f"{self.ambiguous[0]}; one each was taken, by type and then by path"
+            }
         names = [clip.id for clip in self.clips if clip.id in features.clips]
         place = {name: i for i, name in enumerate(names)}
         asked = [i for i, owner in enumerate(self.owners) if owner in place]
@@ -116,6 +123,8 @@ class RetrievalTask(Task):
         ranks: dict[str, list[int]] = {"t2v": [], "v2t": []}
         targets: dict[str, list[str]] = {"t2v": [], "v2t": []}
         for line in predictions:
+            if "warning" in line:
+                continue
             ranks[line["direction"]].append(line["rank"])
             targets[line["direction"]].append(line["target"])
         metrics: dict[str, float] = {}

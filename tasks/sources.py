@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from bench.contracts import Source
@@ -26,7 +26,8 @@ def find_annotations(source: Source, task: str, names: Sequence[str]) -> Path:
         if not source.annotations.is_file():
             raise DataError(f"{source.annotations}: no such file; check sources.{source.name}")
         return source.annotations
-    found = _search(_task_root(source, task), set(names))
+    task_root = _task_root(source, task)
+    found = _search(task_root, set(names)) or _search(source.root, set(names))
     if not found:
         raise DataError(
             f"{source.root}: no {' or '.join(names)} found there; give the file as "
@@ -41,58 +42,78 @@ def _task_root(source: Source, task: str) -> Path:
 
 
 def _search(root: Path, names: set[str]) -> Path | None:
-    for folder, folders, files in os.walk(root):
-        folders.sort()
-        if len(Path(folder).relative_to(root).parts) >= DEPTH:
+    for folder, folders, files in _walk(root):
+        if len(folder.relative_to(root).parts) >= DEPTH:
             folders.clear()
         for name in sorted(names & set(files)):
-            return Path(folder) / name
+            return folder / name
     return None
+
+
+def _walk(root: Path) -> Iterator[tuple[Path, list[str], list[str]]]:
+    """`os.walk` in a fixed order, through links too: data often lies on another disk.
+
+    Every real folder is entered once, so that a loop of links cannot trap the walk.
+    """
+    entered: set[tuple[int, int]] = set()
+    for where, folders, files in os.walk(root, followlinks=True):
+        status = Path(where).stat()
+        if (status.st_dev, status.st_ino) in entered:
+            folders.clear()
+            continue
+        entered.add((status.st_dev, status.st_ino))
+        folders.sort()
+        yield Path(where), folders, files
 
 
 def protocol_of(source: Source, task: str, published: str, pairs: int) -> str:
     """The name under which results are ranked.
 
     A generated set carries a card `source.json` with its own protocol, such as `toy`; the published
-    name is for sets of exactly 1,000 pairs; anything else is named by its size.
+    name is for sets of exactly 1,000 pairs; anything else is named by its size. The card may lie
+    beside one task's files or at the root for all.
     """
-    card = _task_root(source, task) / "source.json"
-    if card.is_file():
-        try:
-            name = json.loads(card.read_text(encoding="utf-8"))["protocol"]
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise DataError(
-                f"{card}: no 'protocol' in it; draw or make the source again"
-            ) from error
-        if not isinstance(name, str) or not re.fullmatch(r"[\w-]{1,40}", name):
-            raise DataError(f"{card}: 'protocol' must be one word of letters, digits and hyphens")
-        return f"{task}/generated-{name}" if name == published else f"{task}/{name}"
+    for folder in (_task_root(source, task), source.root):
+        if (folder / "source.json").is_file():
+            name = _card_protocol(folder / "source.json")
+            return f"{task}/generated-{name}" if name == published else f"{task}/{name}"
     return f"{task}/{published if pairs == 1000 else f'{pairs} pairs'}"
+
+
+def _card_protocol(card: Path) -> str:
+    try:
+        name = json.loads(card.read_text(encoding="utf-8"))["protocol"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise DataError(f"{card}: no 'protocol' in it; draw or make the source again") from error
+    if not isinstance(name, str) or not re.fullmatch(r"[\w-]{1,40}", name):
+        raise DataError(f"{card}: 'protocol' must be one word of letters, digits and hyphens")
+    return name
 
 
 class VideoIndex:
     """Clip id -> video file or folder of pictures, from one walk through the sub-folders.
 
-    Links are followed to files and not to folders, so that a loop cannot trap the walk. DataError
-    where the folder is not there.
+    `ambiguous` holds the ids of which there are several files. A link to nothing is no file.
+    DataError where the folder is not there.
     """
 
     def __init__(self, folder: Path) -> None:
         if not folder.is_dir():
             raise DataError(f"{folder}: no such folder of videos; check the source in bench.yaml")
         self.folder = folder
+        self.ambiguous: set[str] = set()
         self._paths: dict[str, Path] = {}
         best: dict[str, tuple[int, str]] = {}
-        for where, folders, files in os.walk(folder):
-            folders.sort()
-            if where != str(folder) and any(_is_numbered(name) for name in files):
-                self._paths.setdefault(Path(where).name, Path(where))
+        for where, _, files in _walk(folder):
+            if where != folder and any(_is_numbered(name) for name in files):
+                self._paths.setdefault(where.name, where)
             for name in files:
-                stem, suffix = Path(name).stem, Path(name).suffix
-                if suffix.lower() in VIDEOS:
-                    rank = (VIDEOS.index(suffix.lower()), str(Path(where) / name))
-                    if stem not in best or rank < best[stem]:
-                        best[stem] = rank
+                stem, suffix = Path(name).stem, Path(name).suffix.lower()
+                if suffix in VIDEOS and (where / name).is_file():
+                    rank = (VIDEOS.index(suffix), str(where / name))
+                    if stem in best:
+                        self.ambiguous.add(stem)
+                    best[stem] = min(rank, best.get(stem, rank))
         self._paths.update({stem: Path(path) for stem, (_, path) in best.items()})
 
     @classmethod

@@ -8,9 +8,11 @@ import numpy as np
 
 from bench.metrics.retrieval import CUTOFFS
 
+CELLS = 4_000_000  # numbers held at once: 32 MB an array
+
 
 def resample_weights(
-    items: int, resamples: int, seed: int, cells: int = 4_000_000
+    items: int, resamples: int, seed: int, cells: int = CELLS
 ) -> Iterator[np.ndarray]:
     """Yield float64 [b, items] counts of draws with replacement, `resamples` rows in all."""
     random = np.random.default_rng(seed)
@@ -37,7 +39,9 @@ def rank_intervals(
     ordered, cluster = ranks[order].astype(np.float64), cluster[order]
     values = np.stack([100.0 * (ordered <= k) for k in CUTOFFS] + [ordered], axis=1)
     draws = []
-    for weights in resample_weights(int(cluster.max()) + 1, resamples, seed):
+    items = int(cluster.max()) + 1
+    # Counts are spread over all queries below: with many to a video, fewer rows fit at once.
+    for weights in resample_weights(items, resamples, seed, CELLS * items // len(ranks)):
         each = weights[:, cluster]
         cumulative = np.cumsum(each, axis=1)
         total = cumulative[:, -1]

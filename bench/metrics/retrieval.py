@@ -59,12 +59,9 @@ def ranks_from_similarity(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Ranks int [texts] and [videos that own a text, ascending] of a full similarity matrix."""
     similarity, owner = np.asarray(similarity), np.asarray(owner)
-    if similarity.ndim != 2 or owner.shape != (len(similarity),):
-        raise ValueError(f"similarity {similarity.shape} and owner {owner.shape} do not fit")
-    if len(owner) == 0:
-        raise ValueError("no texts to rank")
-    if owner.min() < 0 or owner.max() >= similarity.shape[1]:
-        raise ValueError("owner names a video that similarity has no column for")
+    if similarity.ndim != 2:
+        raise ValueError(f"similarity {similarity.shape} is not [texts, videos]")
+    _check_owner(owner, *similarity.shape)
     if not np.isfinite(similarity).all():
         raise ValueError("similarity holds NaN or infinity")
     rows = np.arange(len(owner))
@@ -74,6 +71,16 @@ def ranks_from_similarity(
     groups = np.maximum.reduceat(similarity[order], starts, axis=0)[:, videos]
     own = np.diagonal(groups)
     return t2v, _rank(groups.T, own, np.arange(len(videos)))
+
+
+def _check_owner(owner: np.ndarray, texts: int, videos: int) -> None:
+    """Refuse an owner that is not one video a text: -1 would silently mean the last one."""
+    if owner.shape != (texts,):
+        raise ValueError(f"owner {owner.shape} does not fit {texts} texts")
+    if texts == 0:
+        raise ValueError("no texts to rank")
+    if owner.min() < 0 or owner.max() >= videos:
+        raise ValueError(f"owner names a video that is none of the {videos}")
 
 
 def _rank(rows: np.ndarray, own: np.ndarray, own_column: np.ndarray) -> np.ndarray:
@@ -97,10 +104,11 @@ def ranks_from_features(
     whole groups of captions. ValueError as `ranks_from_similarity`.
     """
     texts, videos, owner = np.asarray(texts), np.asarray(videos), np.asarray(owner)
+    if texts.ndim != 2 or videos.ndim != 2 or texts.shape[1] != videos.shape[1]:
+        raise ValueError(f"features {texts.shape} and {videos.shape} do not fit")
+    _check_owner(owner, len(texts), len(videos))
     if not (np.isfinite(texts).all() and np.isfinite(videos).all()):
         raise ValueError("features hold NaN or infinity")
-    if len(owner) == 0:
-        raise ValueError("no texts to rank")
     order = np.argsort(owner, kind="stable")
     asked, starts = np.unique(owner[order], return_index=True)
     ends = np.append(starts[1:], len(owner))

@@ -54,7 +54,8 @@ def boards(
 ) -> list[Board]:
     """A board for each task and protocol of `results` (documents as in docs/result-format.md).
 
-    Sets of different size never share a board: ranks among more videos are harder. `published` adds the boards that so far hold published rows only.
+    Sets of different size never share a board: ranks among more videos are harder. `published`
+    adds the boards that so far hold published rows only.
     """
     grouped: dict[tuple[str, str, int], list[dict[str, Any]]] = defaultdict(list)
     for document in results:

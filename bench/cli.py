@@ -221,9 +221,10 @@ def report(
     from bench.registry import task_class
     from bench.results import load_all
     from leaderboards.boards import boards, render
+    from leaderboards.reference import PROTOCOLS
 
-    if task is not None:
-        task_class(task)
+    if task is not None and task not in PROTOCOLS:
+        task_class(task)  # names the nearest known one
     folder = results or options.load().run.output
     if not folder.is_dir() and not published:
         raise DataError(f"{folder}: no such folder; run `bench run` first or give --results")

@@ -121,8 +121,8 @@ def ranks_from_features(
     t2v_top = np.empty((len(owner), top), np.int64)
     t2v_top_scores = np.empty((len(owner), top), np.float32)
     ahead = np.zeros(len(asked), np.int64)
-    v2t_top = np.zeros((len(asked), 0), np.int64)
-    v2t_top_scores = np.zeros((len(asked), 0), np.float32)
+    v2t_top = np.zeros((len(asked), groups_top), np.int64)
+    v2t_top_scores = np.full((len(asked), groups_top), -np.inf, np.float32)
     for first, last in _chunks(ends, max(1, chunk_bytes // (8 * len(videos)))):
         rows = order[starts[first] : ends[last - 1]]
         block = (texts[rows].astype(np.float64) @ columns).astype(np.float32)
@@ -133,7 +133,7 @@ def ranks_from_features(
         own = np.arange(first, last)
         ahead += at_least.sum(axis=1)
         ahead[own] -= at_least[own, own - first]
-        v2t_top, v2t_top_scores = _merge_best(v2t_top, v2t_top_scores, groups, first, groups_top)
+        _merge_best(v2t_top, v2t_top_scores, groups, first)
     return Ranking(
         t2v, scores, t2v_top, t2v_top_scores, asked, 1 + ahead, best_own,
         asked[v2t_top], v2t_top_scores,
@@ -178,12 +178,17 @@ def _best(block: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
     return np.take_along_axis(columns, order, 1), np.take_along_axis(scores, order, 1)
 
 
-def _merge_best(
-    top: np.ndarray, top_scores: np.ndarray, groups: np.ndarray, first: int, count: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """The best groups so far and of `groups` [videos, groups of this chunk], from index `first`."""
-    columns, scores = _best(groups, min(count, groups.shape[1]))
-    columns = np.concatenate([top, columns + first], axis=1)
-    scores = np.concatenate([top_scores, scores], axis=1)
+def _merge_best(top: np.ndarray, top_scores: np.ndarray, groups: np.ndarray, first: int) -> None:
+    """Put the best of `groups` [videos, groups of this chunk], from index `first`, in the tops.
+
+    Only rows that this chunk betters are touched, ever fewer: an equal score of a later group
+    stands behind, so that what is not above the last of a row's top cannot enter it.
+    """
+    rows = np.flatnonzero(groups.max(axis=1) > top_scores[:, -1])
+    count = top.shape[1]
+    columns, scores = _best(groups[rows], min(count, groups.shape[1]))
+    columns = np.concatenate([top[rows], columns + first], axis=1)
+    scores = np.concatenate([top_scores[rows], scores], axis=1)
     order = np.argsort(-scores, axis=1, kind="stable")[:, :count]
-    return np.take_along_axis(columns, order, 1), np.take_along_axis(scores, order, 1)
+    top[rows] = np.take_along_axis(columns, order, 1)
+    top_scores[rows] = np.take_along_axis(scores, order, 1)

@@ -61,6 +61,32 @@ def test_dual_softmax_and_charts_are_marked() -> None:
     table = render(boards([], task="msrvtt", published=True), "md")
     assert "TVTSv2 ViT-H/14 †" in table and "~41 " in table and "secondary" not in table
 
+    latex = render(boards([], task="msrvtt", published=True), "latex")
+    assert r"$\sim$41 " in latex
+
+
+def test_published_numbers_keep_their_decimals() -> None:
+    table = render(boards([], task="vidsitu", published=True), "md")
+    assert "52.36" in table and "76.24" in table
+
+
+def test_sets_of_different_size_never_share_a_board() -> None:
+    small = result("a", 20, 9, "msrvtt/toy", answered=100)
+    small["coverage"]["expected"] = 100
+    found = boards([small, result("b", 20, 9, "msrvtt/toy")])
+    assert [[row.model for row in board.rows] for board in found] == [
+        ["a", "(chance)"],
+        ["b", "(chance)"],
+    ]
+    assert "100 items" in found[0].title and "1000 items" in found[1].title
+
+
+def test_chance_is_that_of_the_fullest_run() -> None:
+    limited = result("a", 20, 9, "msrvtt/toy", answered=10)
+    limited["chance"] = {"R@1": 10.0}
+    (board,) = boards([limited, result("b", 20, 9, "msrvtt/toy")])
+    assert board.rows[-1].values == {"R@1": 0.1}
+
 
 def test_hostile_names_are_escaped() -> None:
     found = boards([result("a|b<script>_x_\n| c", 20, 9, "msrvtt/toy")])
@@ -69,6 +95,8 @@ def test_hostile_names_are_escaped() -> None:
     latex = render(boards([result(r"50%_\input{x}", 20, 9, "msrvtt/toy")]), "latex")
     assert r"50\%\_\textbackslash{}input\{x\}" in latex
     assert r"\toprule" in latex and r"\hline" not in latex
+    title = render(boards([result("a", 20, 9, "x\n\\input{y}")]), "latex").splitlines()[0]
+    assert title.startswith("% x ") and "input" in title  # the comment is not left
 
 
 def test_csv_and_json() -> None:

@@ -92,6 +92,15 @@ def test_nan_is_refused() -> None:
 def test_wrong_shapes_are_refused(similarity: np.ndarray, owner: list[int]) -> None:
     with pytest.raises(ValueError):
         retrieval_metrics(similarity, np.array(owner, dtype=int))
+    features = np.ones((len(similarity), 4), np.float32)
+    if similarity.ndim == 2:
+        with pytest.raises(ValueError, match=r"owner|no texts"):
+            ranks_from_features(features, features, np.array(owner, dtype=int))
+
+
+def test_features_of_different_width_are_refused() -> None:
+    with pytest.raises(ValueError, match="do not fit"):
+        ranks_from_features(np.ones((2, 3)), np.ones((2, 4)), np.arange(2))
 
 
 def unit(random: np.random.Generator, *shape: int) -> np.ndarray:
@@ -149,6 +158,17 @@ def test_captions_of_one_video_are_no_independent_draws() -> None:
     alone = rank_intervals(ranks, np.arange(1000), 300, seed=0)["MnR"]
     grouped = rank_intervals(ranks, np.repeat(np.arange(50), 20), 300, seed=0)["MnR"]
     assert grouped[1] - grouped[0] > 3 * (alone[1] - alone[0])
+
+
+def test_many_captions_of_few_videos_stay_in_bounds() -> None:
+    import tracemalloc
+
+    ranks = np.random.default_rng(0).geometric(0.2, 50_000)
+    tracemalloc.start()
+    rank_intervals(ranks, np.arange(50_000) % 5, 200, seed=0)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 110e6  # a few arrays of 32 MB; all 200 resamples at once need over 160
 
 
 def test_weighted_medians_are_those_of_the_drawn_samples() -> None:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from bench.contracts import Source
-from bench.errors import DataError
+from bench.contracts import Adapter, Features, Source
+from bench.errors import BenchError, DataError
 from tasks.lsmdc import LSMDC
 from tasks.msrvtt import MSRVTT
 from tasks.retrieval import RetrievalTask
@@ -143,6 +144,84 @@ def test_the_index_prefers_mp4_and_finds_frame_folders(tmp_path: Path) -> None:
     assert index.find("a") == tmp_path / "a.mp4"
     assert index.find("clip2") == tmp_path / "b" / "clip2"
     assert index.find("notes") is None and index.find("../a") is None
+
+
+def test_links_are_followed_and_links_to_nothing_are_missing_clips(tmp_path: Path) -> None:
+    disk = tmp_path / "disk"
+    root = tmp_path / "root"
+    for folder in (disk, root):
+        folder.mkdir()
+    (disk / "video0.mp4").write_bytes(b"x")
+    (disk / "loop").symlink_to(root, target_is_directory=True)
+    (root / "videos").symlink_to(disk, target_is_directory=True)
+    (root / "video1.mp4").symlink_to(tmp_path / "gone.mp4")
+    task = MSRVTT.load(msrvtt(root, rows(2)))
+    assert [clip.path for clip in task.clips] == [root / "videos" / "video0.mp4", None]
+
+
+def test_the_root_may_hold_the_annotations_and_the_card_of_a_task(tmp_path: Path) -> None:
+    (tmp_path / "msrvtt").mkdir()
+    (tmp_path / "msrvtt" / "video0.mp4").write_bytes(b"x")
+    (tmp_path / "source.json").write_text(json.dumps({"protocol": "toy"}))
+    task = MSRVTT.load(msrvtt(tmp_path, rows(1000)))
+    assert task.clips[0].path is not None and task.protocol == "msrvtt/toy"
+
+
+class Stub(Adapter):
+    """Needs no model: the test hands the features over itself."""
+
+    name = "stub"
+    embed_dim = image_size = 2
+    fingerprint = "0"
+
+    def encode_frames(self, frames: np.ndarray) -> np.ndarray:
+        raise NotImplementedError
+
+    def encode_texts(self, texts: Sequence[str]) -> np.ndarray:
+        raise NotImplementedError
+
+
+def features(videos: list[list[float]]) -> Features:
+    """One frame a video, and one text a video with the same features."""
+    values = np.array(videos, np.float32)
+    return Features({f"video{i}": value[None] for i, value in enumerate(values)}, values)
+
+
+def test_answers_are_ranked_and_scored(tmp_path: Path) -> None:
+    task = MSRVTT.load(msrvtt(tmp_path, rows(3)))
+    lines = list(task.answer(features([[1, 0], [0, 1], [-1, 0]]), Stub()))
+    assert lines[0] == {
+        "direction": "t2v", "query": 0, "text": "text 0", "target": "video0", "rank": 1,
+        "score": 1.0, "top": [["video0", 1.0], ["video1", 0.0], ["video2", -1.0]],
+    }  # fmt: skip
+    assert [line["direction"] for line in lines] == ["t2v"] * 3 + ["v2t"] * 3
+    json.dumps(lines)
+    scores = task.score([{"warning": "w"}, *lines], resamples=20, seed=0)
+    assert scores.answered == 3 and set(scores.metrics) == set(scores.intervals) == set(
+        MSRVTT.metrics
+    )
+    assert scores.metrics["R@1"] == scores.metrics["v2t/R@1"] == 100
+
+
+def test_a_failed_clip_leaves_its_texts_out(tmp_path: Path) -> None:
+    task = MSRVTT.load(msrvtt(tmp_path, rows(3)))
+    given = features([[1, 0], [0, 1], [-1, 0]])
+    del given.clips["video1"]
+    lines = list(task.answer(given, Stub()))
+    assert [line["query"] for line in lines] == [0, 2, "video0", "video2"]
+
+
+def test_odd_features_and_doubled_files_are_said(tmp_path: Path) -> None:
+    for name in ("video1.mp4", "video1.avi"):
+        (tmp_path / name).write_bytes(b"x")
+    task = MSRVTT.load(msrvtt(tmp_path, rows(3)))
+    lines = list(task.answer(features([[1, 0]] * 3), Stub()))
+    warnings = [line["warning"] for line in lines if "warning" in line]
+    assert "several files for 1 clips, the first video1" in warnings[0]
+    assert "every video has the same feature" in warnings[1]
+    assert {line["rank"] for line in lines if "rank" in line} == {3}  # collapsed: last, not first
+    with pytest.raises(BenchError, match="NaN"):
+        list(task.answer(features([[1, 0], [np.nan, 0], [0, 1]]), Stub()))
 
 
 def test_the_fingerprint_follows_the_data(tmp_path: Path) -> None:

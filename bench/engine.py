@@ -53,7 +53,7 @@ class _Run:
     progress: Progress
     seconds: dict[str, float] = field(default_factory=dict)
     failures: list[Failure] = field(default_factory=list)
-    decoders: set[str] = field(default_factory=set)
+    records: dict[str, dict[str, Any]] = field(default_factory=dict)  # clip id -> how it was read
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
@@ -93,7 +93,7 @@ def evaluate(
     predictions = [line for line in lines if "warning" not in line]
     with state.stage("score"):
         scores = task.score(predictions, resamples=state.run.resamples, seed=state.run.seed)
-    counts = {kind: sum(f.kind == kind for f in state.failures) for kind in ("missing",)}
+    missing = sum(failure.kind == "missing" for failure in state.failures)
     data = {
         "schema": SCHEMA,
         "task": task.name,
@@ -117,8 +117,8 @@ def evaluate(
             "expected": task.expected,
             "answered": scores.answered,
             "clips": len(task.clips),
-            "missing": counts["missing"],
-            "broken": len(state.failures) - counts["missing"],
+            "missing": missing,
+            "broken": len(state.failures) - missing,
             "limit": task.limit,
         },
         "chance": task.chance,
@@ -127,7 +127,8 @@ def evaluate(
         "settings": {
             "plan": task.plan.key,
             "decoder": state.run.decoder,
-            "decoders": sorted(state.decoders),
+            "decoders": sorted({record["decoder"] for record in state.records.values()}),
+            "timestamps": digest({clip: record["times"] for clip, record in state.records.items()}),
             "resamples": state.run.resamples,
             "seed": state.run.seed,
             "batch_frames": state.run.batch_frames,
@@ -165,7 +166,7 @@ def _clip_features(state: _Run) -> dict[str, np.ndarray]:
             key = keys[clip.id]
             if key is not None and (found := store.get(key)):
                 features[clip.id] = found[0]["features"]
-                state.decoders.add(found[1].get("decoder", "unknown"))
+                state.records[clip.id] = found[1]
     groups = list(_groups(state))
     todo = [group for group in groups if any(clip.id not in features for clip in group)]
     state.progress.start(f"{state.task.name}: frames", len(state.task.clips))
@@ -212,11 +213,12 @@ def _encode_group(
         encoded = _checked(state.adapter, state.adapter.encode_frames(joined), len(joined))
     parts = np.split(encoded, np.cumsum(lengths)[:-1])
     for (clip, decoded), part in zip(batch, parts, strict=True):
-        state.decoders.add(decoded.decoder)
+        record = {"decoder": decoded.decoder, "times": decoded.times.round(6).tolist()}
+        state.records[clip.id] = record
         key = keys[clip.id]
         if key is not None:
             with state.stage("store"):
-                store.put(key, {"features": part}, {"decoder": decoded.decoder})
+                store.put(key, {"features": part}, record)
     return {clip.id: part for (clip, _), part in zip(batch, parts, strict=True)}
 
 

@@ -58,7 +58,9 @@ def test_a_second_run_encodes_nothing_and_a_second_model_decodes_nothing(
     assert result.complete and result.data["coverage"]["answered"] == task.expected
 
     again = Mean()
-    assert evaluate(again, task, run).metrics == result.metrics
+    warm = evaluate(again, task, run)
+    assert warm.predictions == result.predictions
+    assert warm.data["settings"] == result.data["settings"]  # decoders and time stamps included
     assert again.frames == again.texts == 0
 
     monkeypatch.setattr("sys.executable", "/nonexistent/python")  # no worker can start

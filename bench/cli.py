@@ -8,64 +8,20 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from bench.cli_data import data
+from bench.cli_list import list_
 from bench.errors import BenchError, DataError, UsageError
+from bench.options import INCOMPLETE, Options, complete, names
 
 if TYPE_CHECKING:
-    from click.shell_completion import CompletionItem
-
     from bench.config import Config
     from bench.progress import Bar
     from bench.results import Result
-
-INCOMPLETE = 3
-
-
-@dataclass
-class Options:
-    """What stands before the command's name."""
-
-    config: Path | None
-    quiet: bool
-    debug: bool
-
-    def load(self, **overrides: Any) -> Config:
-        """The configuration, with the command line's own values in place of bench.yaml's."""
-        from bench.config import load_config
-
-        config = load_config(self.config)
-        given = {key: value for key, value in overrides.items() if value is not None}
-        return replace(config, run=replace(config.run, **given))
-
-
-def _complete(kind: str) -> Callable[..., list[CompletionItem]]:
-    def complete(
-        context: click.Context, parameter: click.Parameter, incomplete: str
-    ) -> list[CompletionItem]:
-        from click.shell_completion import CompletionItem
-
-        from bench import registry
-        from bench.config import load_config
-
-        done, comma, part = incomplete.rpartition(",")
-        names = registry.task_names() if kind == "task" else registry.model_names(load_config())
-        return [CompletionItem(done + comma + name) for name in names if name.startswith(part)]
-
-    return complete
-
-
-def _names(context: click.Context, parameter: click.Parameter, value: str) -> list[str]:
-    """A comma-separated list without repeats, in the order given."""
-    names = list(dict.fromkeys(name.strip() for name in value.split(",") if name.strip()))
-    if not names:
-        raise click.BadParameter("give at least one name")
-    return names
 
 
 class _OneLineErrors(click.Group):
@@ -108,10 +64,10 @@ def cli(context: click.Context, config: Path | None, quiet: bool, debug: bool) -
 
 
 @cli.command()
-@click.option("--task", "tasks", required=True, callback=_names, shell_complete=_complete("task"),
+@click.option("--task", "tasks", required=True, callback=names, shell_complete=complete("task"),
               help="Tasks, separated by commas.")  # fmt: skip
-@click.option("--model", "models", required=True, callback=_names,
-              shell_complete=_complete("model"), help="Models, separated by commas.")  # fmt: skip
+@click.option("--model", "models", required=True, callback=names,
+              shell_complete=complete("model"), help="Models, separated by commas.")  # fmt: skip
 @click.option("--source", help="A source in bench.yaml, 'toy', or a folder with the data.")
 @click.option("--limit", type=click.IntRange(1), help="The first N videos only.")
 @click.option("--device", help="auto, cpu, cuda, cuda:N or mps.")
@@ -209,7 +165,7 @@ def _print_boards(documents: list[dict[str, Any]]) -> None:
 @cli.command()
 @click.option("--results", type=click.Path(path_type=Path, file_okay=False),
               help="Results folder; by default run.output of bench.yaml.")  # fmt: skip
-@click.option("--task", help="One task's boards only.", shell_complete=_complete("task"))
+@click.option("--task", help="One task's boards only.", shell_complete=complete("task"))
 @click.option("--format", "format_", type=click.Choice(["md", "latex", "csv", "json"]),
               default="md", show_default=True)  # fmt: skip
 @click.option("--published", is_flag=True, help="Also boards that hold published rows only.")
@@ -234,118 +190,8 @@ def report(
     click.echo(render(boards(documents, task=task, published=published), format_))
 
 
-@cli.command("list")
-@click.argument("what", type=click.Choice(["tasks", "models", "sources"]))
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-@click.pass_obj
-def list_(options: Options, what: str, as_json: bool) -> None:
-    """Show what is there, what is ready to run, and what is missing with its remedy."""
-    config = options.load()
-    rows = {"tasks": _task_rows, "models": _model_rows, "sources": _source_rows}[what](config)
-    if as_json:
-        click.echo(json.dumps(rows, indent=2, ensure_ascii=False))
-        return
-    from tabulate import tabulate
-
-    click.echo(tabulate(rows, headers="keys", maxcolwidths=[None, None, 60]))
-
-
-def _task_rows(config: Config) -> list[dict[str, str]]:
-    from bench import registry
-
-    rows = []
-    for name in registry.task_names():
-        source, _ = registry.source_for(name, None, config)
-        problem = registry.source_problem(name, source)
-        rows.append({"task": name, "source": source.name, "status": problem or "ready"})
-    return rows
-
-
-def _model_rows(config: Config) -> list[dict[str, str]]:
-    from bench import registry
-
-    rows = []
-    for name in registry.model_names(config):
-        family = registry.model_config(name, config).adapter
-        if name not in config.models:
-            try:
-                registry.load_adapter(name, config)
-                status = "ready"
-            except BenchError as error:
-                status = f"family: {error}"
-        else:
-            status = registry.model_problem(name, config) or "ready"
-        rows.append({"model": name, "adapter": family, "status": status})
-    return rows
-
-
-def _source_rows(config: Config) -> list[dict[str, str]]:
-    from bench import registry
-
-    rows = []
-    for name in [*config.sources, *registry.generated_names()]:
-        for task in config.sources.get(name, registry.task_names()):
-            problem = "unknown task"
-            if task in registry.task_names():
-                source, _ = registry.source_for(task, name, config)
-                problem = registry.source_problem(task, source) or "ready"
-            rows.append({"source": name, "task": task, "status": problem})
-    return rows
-
-
-@cli.group()
-def data() -> None:
-    """Make the toy world, or check a dataset."""
-
-
-@data.command("toy")
-@click.option("--output", type=click.Path(path_type=Path, file_okay=False),
-              help="Folder to draw into; by default the cache folder.")  # fmt: skip
-@click.option("--task", "tasks", default="msrvtt,lsmdc,vidsitu", show_default=True,
-              callback=_names)  # fmt: skip
-@click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
-@click.pass_obj
-def data_toy(options: Options, output: Path | None, tasks: list[str], seed: int) -> None:
-    """Draw the toy world: small real video files in the three datasets' own formats."""
-    from bench import registry
-    from bench.progress import Bar
-    from tasks.toyworld import write
-
-    folder = output or registry.toy_root(options.load())
-    with Bar(options.quiet) as bar:
-        write(folder, tasks=tasks, seed=seed, progress=bar.to)
-    click.echo(folder)
-
-
-@data.command("check")
-@click.argument("task", shell_complete=_complete("task"))
-@click.option("--source", help="A source in bench.yaml, 'toy', or a folder with the data.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-@click.pass_obj
-def data_check(options: Options, task: str, source: str | None, as_json: bool) -> None:
-    """Read a task's files and report what is there; exit code 3 when videos are missing."""
-    from bench import registry
-
-    found, _ = registry.source_for(task, source, options.load())
-    loaded = registry.load_task(task, found)
-    missing = [clip.id for clip in loaded.clips if clip.path is None]
-    facts = {
-        "task": task,
-        "protocol": loaded.protocol,
-        "texts": len(loaded.texts),
-        "videos": len(loaded.clips),
-        "missing videos": len(missing),
-        "first missing": ", ".join(missing[:5]) or "-",
-        "fingerprint": loaded.fingerprint,
-    }
-    if as_json:
-        click.echo(json.dumps({**facts, "missing": missing}, indent=2, ensure_ascii=False))
-    else:
-        from tabulate import tabulate
-
-        click.echo(tabulate(facts.items(), tablefmt="plain"))
-    if missing:
-        sys.exit(INCOMPLETE)
+cli.add_command(data)
+cli.add_command(list_)
 
 
 def main() -> None:

@@ -26,3 +26,11 @@ def toy(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("toy")
     write(root, tasks=("msrvtt", "lsmdc"), scale=0.1)
     return root
+
+
+@pytest.fixture(scope="session")
+def toy_vidsitu(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A hundredth of the toy world's VidSitu: 6 training clips, 1 or 2 others a split."""
+    root = tmp_path_factory.mktemp("toy-vidsitu")
+    write(root, tasks=("vidsitu",), scale=0.01)
+    return root

@@ -139,3 +139,14 @@ def test_help_does_not_import_the_heavy_libraries() -> None:
         "& set(sys.modules); assert not heavy, heavy"
     )
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+
+
+def test_prompts_and_negatives_side_by_side(toy_vidsitu: Path) -> None:
+    command = ("data", "prompts", "--source", str(toy_vidsitu), "--limit", "1", "--negatives", "2")
+    text = bench(*command).stdout
+    assert text == bench(*command).stdout  # the same seed, the same negatives
+    assert text.count(" positive ") == 5 and text.count(" verb-role ") == 10
+    assert "In this photo, the action is " in text
+    table = bench(*command, "--format", "md", "--split", "valid").stdout
+    assert table.splitlines()[2].startswith("| event | positive | natural")
+    assert len(table.splitlines()) == 4 + 5

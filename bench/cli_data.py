@@ -1,0 +1,105 @@
+"""`bench data`: make the toy world, check a dataset, look at prompts."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import click
+
+from bench.options import INCOMPLETE, Options, complete, names
+
+
+@click.group()
+def data() -> None:
+    """Make the toy world, check a dataset, or look at its prompts."""
+
+
+@data.command("toy")
+@click.option("--output", type=click.Path(path_type=Path, file_okay=False),
+              help="Folder to draw into; by default the cache folder.")  # fmt: skip
+@click.option("--task", "tasks", default="msrvtt,lsmdc,vidsitu", show_default=True,
+              callback=names)  # fmt: skip
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
+@click.pass_obj
+def data_toy(options: Options, output: Path | None, tasks: list[str], seed: int) -> None:
+    """Draw the toy world: small real video files in the three datasets' own formats."""
+    from bench import registry
+    from bench.progress import Bar
+    from tasks.toyworld import write
+
+    folder = output or registry.toy_root(options.load())
+    with Bar(options.quiet) as bar:
+        write(folder, tasks=tasks, seed=seed, progress=bar.to)
+    click.echo(folder)
+
+
+@data.command("check")
+@click.argument("task", shell_complete=complete("task"))
+@click.option("--source", help="A source in bench.yaml, 'toy', or a folder with the data.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.pass_obj
+def data_check(options: Options, task: str, source: str | None, as_json: bool) -> None:
+    """Read a task's files and report what is there; exit code 3 when videos are missing."""
+    from bench import registry
+
+    found, _ = registry.source_for(task, source, options.load())
+    loaded = registry.load_task(task, found)
+    missing = [clip.id for clip in loaded.clips if clip.path is None]
+    facts = {
+        "task": task,
+        "protocol": loaded.protocol,
+        "texts": len(loaded.texts),
+        "videos": len(loaded.clips),
+        "missing videos": len(missing),
+        "first missing": ", ".join(missing[:5]) or "-",
+        "fingerprint": loaded.fingerprint,
+    }
+    if as_json:
+        click.echo(json.dumps({**facts, "missing": missing}, indent=2, ensure_ascii=False))
+    else:
+        from tabulate import tabulate
+
+        click.echo(tabulate(facts.items(), tablefmt="plain"))
+    if missing:
+        sys.exit(INCOMPLETE)
+
+
+@data.command("prompts")
+@click.option("--source", help="A source in bench.yaml, 'toy', or a folder with the data.")
+@click.option("--split", type=click.Choice(["train", "valid"]), default="train", show_default=True)
+@click.option("--limit", type=click.IntRange(1), default=2, show_default=True,
+              help="The first N segments.")  # fmt: skip
+@click.option("--negatives", type=click.IntRange(0), default=4, show_default=True,
+              help="Verb-role hard negatives an event.")  # fmt: skip
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
+@click.option("--format", "format_", type=click.Choice(["text", "md"]), default="text",
+              show_default=True)  # fmt: skip
+@click.pass_obj
+def data_prompts(
+    options: Options,
+    source: str | None,
+    split: str,
+    limit: int,
+    negatives: int,
+    seed: int,
+    format_: str,
+) -> None:
+    """Print dense prompts beside their natural and verb-role hard negatives."""
+    from bench import registry
+    from bench.progress import Bar
+    from tasks.vidsitu.annotations import annotation_root, load_annotations, load_split
+    from tasks.vidsitu.show import show_prompts
+
+    found, fallback = registry.source_for("vidsitu", source, options.load())
+    with Bar(options.quiet) as bar:
+        if fallback:
+            bar.warn(registry.FALLBACK.format(task="vidsitu"))
+        registry.prepare_source("vidsitu", found, bar.to)
+    root = annotation_root(found)
+    annotations = load_annotations(root, split)
+    chosen = [annotations[name][0] for name in load_split(root, split) if name in annotations]
+    # Role names are the training split's, whichever split is looked at.
+    naming = annotations if split == "train" else load_annotations(root, "train")
+    click.echo(show_prompts(chosen[:limit], naming, negatives, seed, format_))

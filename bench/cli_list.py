@@ -1,0 +1,73 @@
+"""`bench list`: what is there, what is ready to run, and what is missing with its remedy."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import click
+
+from bench.errors import BenchError
+from bench.options import Options
+
+if TYPE_CHECKING:
+    from bench.config import Config
+
+
+@click.command("list")
+@click.argument("what", type=click.Choice(["tasks", "models", "sources"]))
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.pass_obj
+def list_(options: Options, what: str, as_json: bool) -> None:
+    """Show what is there, what is ready to run, and what is missing with its remedy."""
+    config = options.load()
+    rows = {"tasks": _task_rows, "models": _model_rows, "sources": _source_rows}[what](config)
+    if as_json:
+        click.echo(json.dumps(rows, indent=2, ensure_ascii=False))
+        return
+    from tabulate import tabulate
+
+    click.echo(tabulate(rows, headers="keys", maxcolwidths=[None, None, 60]))
+
+
+def _task_rows(config: Config) -> list[dict[str, str]]:
+    from bench import registry
+
+    rows = []
+    for name in registry.task_names():
+        source, _ = registry.source_for(name, None, config)
+        problem = registry.source_problem(name, source)
+        rows.append({"task": name, "source": source.name, "status": problem or "ready"})
+    return rows
+
+
+def _model_rows(config: Config) -> list[dict[str, str]]:
+    from bench import registry
+
+    rows = []
+    for name in registry.model_names(config):
+        family = registry.model_config(name, config).adapter
+        if name not in config.models:
+            try:
+                registry.load_adapter(name, config)
+                status = "ready"
+            except BenchError as error:
+                status = f"family: {error}"
+        else:
+            status = registry.model_problem(name, config) or "ready"
+        rows.append({"model": name, "adapter": family, "status": status})
+    return rows
+
+
+def _source_rows(config: Config) -> list[dict[str, str]]:
+    from bench import registry
+
+    rows = []
+    for name in [*config.sources, *registry.generated_names()]:
+        for task in config.sources.get(name, registry.task_names()):
+            problem = "unknown task"
+            if task in registry.task_names():
+                source, _ = registry.source_for(task, name, config)
+                problem = registry.source_problem(task, source) or "ready"
+            rows.append({"source": name, "task": task, "status": problem})
+    return rows

@@ -1,0 +1,134 @@
+"""VidSitu's annotation tree as distributed (METHOD 1): who did what to whom in five events.
+
+Every file is JSON; nothing in it is trusted. A segment's annotations stay in file order, because
+the official evaluator permutes that order.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bench.contracts import Clip, Source
+from bench.errors import DataError
+from tasks.sources import VideoIndex
+
+EVENTS = ("Ev1", "Ev2", "Ev3", "Ev4", "Ev5")
+ANNOTATED = ("train", "valid")
+SPLITS = (*ANNOTATED, "testvb", "testsrl", "testevrel")
+_SEGMENT = re.compile(r"v_[\w-]{1,64}_seg_\d{1,7}_\d{1,7}")
+
+
+@dataclass(frozen=True)
+class Event:
+    """One event of an annotation: `arguments` are (key, value) in the order of Arg_List.
+
+    Keys are the dataset's own, such as `Arg0 (driver)`, `ArgM (manner)`, `Scene of the Event`.
+    """
+
+    verb_id: str
+    verb: str
+    arguments: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True)
+class Annotation:
+    """One annotator's five events of a segment."""
+
+    segment: str
+    events: tuple[Event, ...]
+
+
+def annotation_root(source: Source) -> Path:
+    """The folder that holds `split_files`, as configured or at most three folders below the root.
+
+    DataError says what is missing and how to name it.
+    """
+    start = source.annotations or source.root
+    for folder, folders, _ in os.walk(start):
+        folders.sort()
+        if "split_files" in folders:
+            return Path(folder)
+        if len(Path(folder).relative_to(start).parts) >= 3:
+            folders.clear()
+    raise DataError(
+        f"{start}: no folder 'split_files' found there; give the annotation tree as 'annotations' "
+        "of vidsitu in a source of bench.yaml"
+    )
+
+
+def load_split(root: Path, split: str) -> list[str]:
+    """Segment ids of a split, in file order. DataError for a malformed or repeated id."""
+    path = root / "split_files" / f"vseg_split_{split}_lb.json"
+    ids = _read(path)
+    if not isinstance(ids, list) or not all(isinstance(name, str) for name in ids):
+        raise DataError(f"{path}: a list of segment names is expected; fetch it again")
+    for name in ids:
+        if not _SEGMENT.fullmatch(name):
+            raise DataError(f"{path}: {name[:80]!r} is no segment name (v_ID_seg_START_END)")
+    if repeated := len(ids) - len(set(ids)):
+        raise DataError(f"{path}: {repeated} segments stand there twice; fetch it again")
+    return ids
+
+
+def load_annotations(root: Path, split: str) -> dict[str, list[Annotation]]:
+    """Segment -> its annotations in file order, for `train` and `valid`.
+
+    DataError names the file and the number of the entry.
+    """
+    path = root / "vseg_ann_files" / f"vsann_{split}_lb.json"
+    entries = _read(path)
+    if not isinstance(entries, list):
+        raise DataError(f"{path}: a list of annotations is expected; fetch it again")
+    found: dict[str, list[Annotation]] = {}
+    for number, entry in enumerate(entries):
+        annotation = _annotation(entry, f"{path}: entry {number}")
+        found.setdefault(annotation.segment, []).append(annotation)
+    return found
+
+
+def find_clips(source: Source, ids: Iterable[str]) -> list[Clip]:
+    """A clip for each segment: a trimmed file, or a folder of frames, by the segment's name."""
+    index = VideoIndex.of(source, "vidsitu")
+    return [Clip(name, index.find(name), frames_fps=source.frames_fps) for name in ids]
+
+
+def _read(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise DataError(f"{path}: no such file; fetch VidSitu's annotations again") from error
+    except (OSError, ValueError, RecursionError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise DataError(f"{path}: not readable as JSON ({reason}); fetch it again") from error
+
+
+def _annotation(entry: Any, where: str) -> Annotation:
+    if not isinstance(entry, dict) or not all(isinstance(entry.get(ev), dict) for ev in EVENTS):
+        raise DataError(f"{where}: needs {', '.join(EVENTS)}")
+    segment = entry["Ev1"].get("vid_seg_int")
+    if not isinstance(segment, str) or not _SEGMENT.fullmatch(segment):
+        raise DataError(f"{where}: Ev1 has no usable vid_seg_int")
+    events = tuple(_event(entry[name], f"{where}, {name}") for name in EVENTS)
+    return Annotation(segment, events)
+
+
+def _event(entry: dict[str, Any], where: str) -> Event:
+    verb_id, arguments = entry.get("VerbID"), entry.get("Args", {})
+    order = entry.get("Arg_List", {})
+    if not isinstance(verb_id, str) or not verb_id:
+        raise DataError(f"{where}: no VerbID")
+    if not isinstance(arguments, dict) or not all(isinstance(v, str) for v in arguments.values()):
+        raise DataError(f"{where}: Args must map names to text")
+    if not isinstance(order, dict):
+        raise DataError(f"{where}: Arg_List must map names to positions")
+    # An argument that Arg_List forgets stands last, in file order: sorting is stable.
+    places = {key: order[key] if isinstance(order.get(key), int) else 99 for key in arguments}
+    pairs = sorted(arguments.items(), key=lambda item: places[item[0]])
+    verb = entry.get("Verb")
+    return Event(verb_id, verb if isinstance(verb, str) else verb_id, tuple(pairs))

@@ -20,7 +20,7 @@ from bench.metrics.retrieval import (
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 EXPECTED: dict[str, dict[str, Any]] = json.loads(
-    (GOLDEN / "retrieval.expected.json").read_text(encoding="utf-8")
+    (GOLDEN / "expected" / "retrieval.expected.json").read_text(encoding="utf-8")
 )
 NAMES = {"R@1": "R1", "R@5": "R5", "R@10": "R10", "MdR": "MR", "MnR": "MeanR"}
 

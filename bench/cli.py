@@ -1,7 +1,8 @@
-"""The command line: `bench run | report | list | data`. Heavy libraries load inside the commands.
+"""The command line: `bench run | report | score | list | data`.
 
-Tables go to stdout, progress and remarks to stderr. Exit codes: 0 done; 1 the run failed; 2 wrong
-use; 3 done but incomplete (some items failed; --allow-missing makes that 0).
+Heavy libraries load inside the commands. Tables go to stdout, progress and remarks to stderr. Exit
+codes: 0 done; 1 the run failed; 2 wrong use; 3 done but incomplete (some items failed;
+--allow-missing makes that 0).
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import click
 
 from bench.cli_data import data
 from bench.cli_list import list_
+from bench.cli_score import score
 from bench.errors import BenchError, DataError, UsageError
 from bench.options import INCOMPLETE, Options, complete, names
 
@@ -192,6 +194,7 @@ def report(
 
 cli.add_command(data)
 cli.add_command(list_)
+cli.add_command(score)
 
 
 def main() -> None:

@@ -51,6 +51,15 @@ def task_class(name: str) -> type[Task]:
     return found
 
 
+def scorer(name: str) -> Callable[..., dict[str, Any]]:
+    """What scores a task's prediction files: `(source, path, kind, resamples, seed) -> document`.
+
+    From entry points `bench.scorers`. UsageError names the nearest known task.
+    """
+    found: Callable[..., dict[str, Any]] = _resolve("bench.scorers", name, "task to score")
+    return found
+
+
 def model_names(config: Config) -> list[str]:
     """Models in bench.yaml and adapter families that need no settings of their own."""
     return sorted(set(config.models) | set(_points("bench.adapters")))

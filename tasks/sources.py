@@ -66,18 +66,18 @@ def _walk(root: Path) -> Iterator[tuple[Path, list[str], list[str]]]:
         yield Path(where), folders, files
 
 
-def protocol_of(source: Source, task: str, published: str, pairs: int) -> str:
+def protocol_of(source: Source, task: str, published: str, items: int, whole: int = 1000) -> str:
     """The name under which results are ranked.
 
     A generated set carries a card `source.json` with its own protocol, such as `toy`; the published
-    name is for sets of exactly 1,000 pairs; anything else is named by its size. The card may lie
+    name is for sets of exactly `whole` items; anything else is named by its size. The card may lie
     beside one task's files or at the root for all.
     """
     for folder in (_task_root(source, task), source.root):
         if (folder / "source.json").is_file():
             name = _card_protocol(folder / "source.json")
             return f"{task}/generated-{name}" if name == published else f"{task}/{name}"
-    return f"{task}/{published if pairs == 1000 else f'{pairs} pairs'}"
+    return f"{task}/{published if items == whole else f'{items} items'}"
 
 
 def _card_protocol(card: Path) -> str:

@@ -31,7 +31,7 @@ def test_the_adapter_and_the_task(toy: Path, tmp_path: Path) -> None:
     source = Source("mine", tmp_path, videos=videos[0].parent)
     task = task_class.load(source)
     result = bench.evaluate(example("adapter example")["ColourWords"](), task)
-    assert result.data["protocol"] == f"captions/{len(videos)} pairs"
+    assert result.data["protocol"] == f"captions/{len(videos)} items"
     assert result.data["coverage"]["answered"] == len(videos)
     (tmp_path / "captions.tsv").write_text("video1 no tab")
     try:

@@ -112,17 +112,18 @@ class Captions:
     def bleu(self, group: np.ndarray | None = None) -> np.ndarray:
         """float64 [groups, 4]: corpus BLEU-1..4 of each group, closest reference length."""
         group = np.zeros(self.items, np.int64) if group is None else np.asarray(group)
-        groups = int(group.max(initial=0)) + 1
-        length = np.bincount(group, self.hypothesis_words, groups)
-        ratio = (length + 1e-15) / (np.bincount(group, self._closest(), groups) + 1e-9)
-        penalty = np.where(ratio < 1, np.exp(1 - 1 / np.maximum(ratio, 1e-300)), 1.0)
-        product, scores = np.ones(groups), []
-        for n in range(ORDER):
-            correct = np.bincount(group, self._clipped(n), groups)
-            guess = np.bincount(group, np.maximum(self.hypothesis_words - n, 0), groups)
-            product = product * (correct + 1e-15) / (guess + 1e-9)
-            scores.append(product ** (1 / (n + 1)) * penalty)
-        return np.stack(scores, axis=1)
+        return bleu_of(sum_by(group, self.bleu_counts()))
+
+    def bleu_counts(self) -> np.ndarray:
+        """float64 [N, 10]: matching and possible n-grams (4 each), own and closest length.
+
+        Sums of these over any set of items are all that its BLEU needs; see `bleu_of`.
+        """
+        correct = [self._clipped(n) for n in range(ORDER)]
+        guess = [np.maximum(self.hypothesis_words - n, 0) for n in range(ORDER)]
+        return np.stack([*correct, *guess, self.hypothesis_words, self._closest()], axis=1).astype(
+            np.float64
+        )
 
     def _closest(self) -> np.ndarray:
         """Length of the reference closest to each hypothesis; of two as close, the shorter."""
@@ -143,6 +144,21 @@ class Captions:
             unique, reference.count[order][first], hypothesis.row * grams + hypothesis.gram
         )
         return np.bincount(hypothesis.row, np.minimum(hypothesis.count, most), self.items)
+
+
+def bleu_of(counts: np.ndarray) -> np.ndarray:
+    """float64 [groups, 4]: BLEU-1..4 from sums of `Captions.bleu_counts` [groups, 10]."""
+    ratio = (counts[:, 8] + 1e-15) / (counts[:, 9] + 1e-9)
+    penalty = np.where(ratio < 1, np.exp(1 - 1 / np.maximum(ratio, 1e-300)), 1.0)
+    shares = (counts[:, :ORDER] + 1e-15) / (counts[:, ORDER : 2 * ORDER] + 1e-9)
+    scores: np.ndarray = np.cumprod(shares, axis=1) ** (1 / np.arange(1, ORDER + 1))
+    return scores * penalty[:, None]
+
+
+def sum_by(group: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """Column sums of `values` [N, C] within each group: float64 [groups, C]."""
+    groups = int(group.max(initial=0)) + 1
+    return np.stack([np.bincount(group, column, groups) for column in values.T], axis=1)
 
 
 def _count_grams(texts: list[str]) -> tuple[np.ndarray, list[_Counts]]:

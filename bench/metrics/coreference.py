@@ -7,7 +7,7 @@ Pure functions on plain data; fractions.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 
 import numpy as np
 
@@ -43,12 +43,12 @@ def coreference_counts(
     return counts
 
 
-def f1(counts: Sequence[tuple[_Fraction, _Fraction]]) -> float:
-    """F1 of numerators and denominators summed over videos; 0 where nothing matches."""
-    (p_num, p_den), (r_num, r_den) = np.array(counts, float).sum(axis=0)
+def f1(counts: np.ndarray) -> float:
+    """F1 of fractions summed over videos, [videos, 4] as `coreference_counts` orders them."""
+    p_num, p_den, r_num, r_den = counts.sum(axis=0)
     precision = p_num / p_den if p_den else 0.0
     recall = r_num / r_den if r_den else 0.0
-    return 2 * precision * recall / (precision + recall) if precision + recall else 0.0
+    return float(2 * precision * recall / (precision + recall)) if precision + recall else 0.0
 
 
 def _places(clusters: Clusters) -> dict[Mention, int]:

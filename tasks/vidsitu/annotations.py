@@ -29,11 +29,13 @@ class Event:
     """One event of an annotation: `arguments` are (key, value) in the order of Arg_List.
 
     Keys are the dataset's own, such as `Arg0 (driver)`, `ArgM (manner)`, `Scene of the Event`.
+    `relation` is to the middle event and empty for that event itself.
     """
 
     verb_id: str
     verb: str
     arguments: tuple[tuple[str, str], ...]
+    relation: str = ""
 
 
 @dataclass(frozen=True)
@@ -92,6 +94,30 @@ def load_annotations(root: Path, split: str) -> dict[str, list[Annotation]]:
     return found
 
 
+def load_votes(root: Path, split: str) -> dict[str, list[list[str]]]:
+    """Segment -> the verb ids that up to 10 annotators chose, an event each.
+
+    DataError names the file and the number of the entry. As officially, only the first event must
+    have at least nine.
+    """
+    path = root / "vinfo_files" / f"vinfo_{split}_lb.json"
+    entries = _read(path)
+    if not isinstance(entries, list):
+        raise DataError(f"{path}: a list of entries is expected; fetch it again")
+    votes: dict[str, list[list[str]]] = {}
+    for number, entry in enumerate(entries):
+        where = f"{path}: entry {number}"
+        if not isinstance(entry, dict) or not isinstance(entry.get("vbid_lst"), dict):
+            raise DataError(f"{where}: no vbid_lst; only the validation split has it")
+        lists = [entry["vbid_lst"].get(name) for name in EVENTS]
+        if not all(isinstance(x, list) and all(isinstance(v, str) for v in x) for x in lists):
+            raise DataError(f"{where}: vbid_lst must list verb ids for {', '.join(EVENTS)}")
+        if len(lists[0]) < 9:
+            raise DataError(f"{where}: {len(lists[0])} verbs for Ev1, 9 or 10 are expected")
+        votes.setdefault(str(entry.get("vid_seg_int")), lists)
+    return votes
+
+
 def find_clips(source: Source, ids: Iterable[str]) -> list[Clip]:
     """A clip for each segment: a trimmed file, or a folder of frames, by the segment's name."""
     index = VideoIndex.of(source, "vidsitu")
@@ -130,5 +156,10 @@ def _event(entry: dict[str, Any], where: str) -> Event:
     # An argument that Arg_List forgets stands last, in file order: sorting is stable.
     places = {key: order[key] if isinstance(order.get(key), int) else 99 for key in arguments}
     pairs = sorted(arguments.items(), key=lambda item: places[item[0]])
-    verb = entry.get("Verb")
-    return Event(verb_id, verb if isinstance(verb, str) else verb_id, tuple(pairs))
+    verb, relation = entry.get("Verb"), entry.get("EvRel")
+    return Event(
+        verb_id,
+        verb if isinstance(verb, str) else verb_id,
+        tuple(pairs),
+        relation if isinstance(relation, str) else "",
+    )

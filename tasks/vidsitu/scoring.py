@@ -7,7 +7,6 @@ part in coreference, and a missing role is an empty caption but no mention.
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -100,11 +99,16 @@ def role_items(
 
 @dataclass(frozen=True)
 class RoleScores:
-    """`metrics` by the official names, raw scale; `captions` and `items` to look closer."""
+    """`metrics` by the official names, raw scale; the rest to look closer and to resample.
+
+    `coreference` float64 [rounds, videos, metrics, 4] holds numerator and denominator of precision
+    and of recall; a video that takes no part has zeros.
+    """
 
     metrics: dict[str, float]
     items: RoleItems
     captions: Captions
+    coreference: np.ndarray
 
 
 def role_metrics(
@@ -126,8 +130,10 @@ def role_metrics(
             if prefix == "MacroArg":
                 pairs = zip(names, values, strict=True)
                 metrics |= {f"{role}_{name}": float(v) for role, v in pairs}
-    metrics |= _coreference(references, predictions, items, cider)
-    return RoleScores(metrics, items, captions)
+    counts = _coreference(references, predictions, items, cider)
+    for place, name in enumerate(METRICS):
+        metrics[name] = float(np.mean([f1(round_[:, place]) for round_ in counts]))
+    return RoleScores(metrics, items, captions, counts)
 
 
 def _grouped(captions: Captions, labels: list[str]) -> tuple[list[str], dict[str, np.ndarray]]:
@@ -147,26 +153,20 @@ def _coreference(
     predictions: Sequence[Prediction],
     items: RoleItems,
     cider: np.ndarray,
-) -> dict[str, float]:
-    """Mean F1 over as many rounds as the first video has references; each takes one as key."""
+) -> np.ndarray:
+    """Counts of every video in as many rounds as the first has references; see RoleScores."""
     soft: list[dict[tuple[str, str], float]] = [{} for _ in references]
     for video, mention, value in zip(items.video, items.mention, cider, strict=True):
         soft[video][mention] = float(value)
-    rounds = len(references[0])
-    values: dict[str, list[float]] = defaultdict(list)
-    for place in range(rounds):
-        counts: dict[str, list[tuple[tuple[float, float], tuple[float, float]]]]
-        counts = defaultdict(list)
-        for video, (group, prediction) in enumerate(zip(references, predictions, strict=True)):
-            if "Ev1" not in prediction or place >= len(group):
-                continue
-            key, system = _mentions(group[place], prediction)
+    counts = np.zeros((len(references[0]), len(references), len(METRICS), 4))
+    for video, (group, prediction) in enumerate(zip(references, predictions, strict=True)):
+        if "Ev1" not in prediction:
+            continue
+        for place, annotation in enumerate(group[: len(counts)]):
+            key, system = _mentions(annotation, prediction)
             found = coreference_counts(clusters_of(key), clusters_of(system), soft[video])
-            for name in METRICS:
-                counts[name].append(found[name])
-        for name in METRICS:
-            values[name].append(f1(counts[name]) if counts[name] else 0.0)
-    return {name: sum(found) / len(found) for name, found in values.items()}
+            counts[place, video] = [[*found[name][0], *found[name][1]] for name in METRICS]
+    return counts
 
 
 def _mentions(

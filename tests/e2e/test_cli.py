@@ -150,3 +150,25 @@ def test_prompts_and_negatives_side_by_side(toy_vidsitu: Path) -> None:
     table = bench(*command, "--format", "md", "--split", "valid").stdout
     assert table.splitlines()[2].startswith("| event | positive | natural")
     assert len(table.splitlines()) == 4 + 5
+
+
+def test_scoring_somebodys_predictions(toy_vidsitu: Path, tmp_path: Path) -> None:
+    path = tmp_path / "mine.json"
+    path.write_text(json.dumps([{"ann_idx": 0, "pred_vbs_ev": [["chase.01", "fly.99"]] * 5}]))
+    command = (
+        "score",
+        "--task",
+        "vidsitu",
+        "--source",
+        str(toy_vidsitu),
+        "--predictions",
+        str(path),
+    )
+    done = bench(*command, "--output", str(tmp_path / "scores" / "out.json"))
+    assert "Vb@1" in done.stdout and "verbs unknown to VidSitu, such as fly.99" in done.stderr
+    document = json.loads((tmp_path / "scores" / "out.json").read_text())
+    assert document["protocol"] == "vidsitu/toy" and document["coverage"]["answered"] == 1
+    assert "mine" in bench("report", "--results", str(tmp_path / "scores")).stdout
+    assert "no such file" in bench(*command[:-1], "absent.json", code=1).stderr
+    assert "unknown task to score 'msrvtt'" in bench("score", "--task", "msrvtt", *command[3:],
+                                                     code=2).stderr  # fmt: skip

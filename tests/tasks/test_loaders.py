@@ -48,7 +48,7 @@ def test_both_dialects_of_msrvtt(tmp_path: Path, text: str) -> None:
     task = MSRVTT.load(msrvtt(tmp_path, text))
     assert task.texts == ["a man, a dog", "b"]
     assert [clip.path and clip.path.name for clip in task.clips] == ["video1.MP4", "video2.webm"]
-    assert task.protocol == "msrvtt/2 pairs" and task.expected == 2
+    assert task.protocol == "msrvtt/2 items" and task.expected == 2
 
 
 def test_lsmdc_keeps_stray_quotes_and_names_what_is_missing(tmp_path: Path) -> None:
@@ -67,7 +67,7 @@ def rows(count: int) -> str:
 
 def test_the_published_protocol_is_exactly_1000_pairs(tmp_path: Path) -> None:
     assert MSRVTT.load(msrvtt(tmp_path, rows(1000))).protocol == "msrvtt/1k-A"
-    assert MSRVTT.load(msrvtt(tmp_path, rows(999))).protocol == "msrvtt/999 pairs"
+    assert MSRVTT.load(msrvtt(tmp_path, rows(999))).protocol == "msrvtt/999 items"
     source = msrvtt(tmp_path, rows(1000))
     (tmp_path / "source.json").write_text(json.dumps({"protocol": "1k-A"}))
     assert MSRVTT.load(source).protocol == "msrvtt/generated-1k-A"  # a card cannot claim it

@@ -130,9 +130,9 @@ def test_coreference_of_equal_and_of_disjoint_sides() -> None:
     strings = {("Ev1", "Arg0"): "man", ("Ev2", "Arg0"): "man", ("Ev1", "Arg1"): "dog"}
     key = clusters_of(strings)
     same = coreference_counts(key, key, dict.fromkeys(strings, 1.0))
-    assert all(f1([same[name]]) == pytest.approx(1) for name in METRICS)
+    assert all(f1(np.reshape(same[name], (1, 4))) == pytest.approx(1) for name in METRICS)
     nothing = coreference_counts(key, [], {})
-    assert all(f1([nothing[name]]) == 0 for name in METRICS)
+    assert all(f1(np.reshape(nothing[name], (1, 4))) == 0 for name in METRICS)
 
 
 def test_wrong_shapes_are_named() -> None:

@@ -1,0 +1,86 @@
+"""`bench score`: the official numbers of anybody's prediction file."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from bench.options import INCOMPLETE, Options
+
+
+@click.command()
+@click.option("--task", required=True, help="The task whose official rules count: vidsitu.")
+@click.option("--source", help="A source in bench.yaml, 'toy', or a folder with the data.")
+@click.option("--predictions", required=True, type=click.Path(path_type=Path, dir_okay=False),
+              help="The official format, as JSON or plain pickle.")  # fmt: skip
+@click.option("--kind", type=click.Choice(["verbs", "roles", "evrel"]),
+              help="What is predicted; by default seen from the file.")  # fmt: skip
+@click.option("--output", type=click.Path(path_type=Path, dir_okay=False),
+              help="Write the result document here as well.")  # fmt: skip
+@click.option("--seed", type=click.IntRange(0), help="Seed of the bootstrap.")
+@click.option("--allow-missing", is_flag=True, help="Exit 0 although videos lack predictions.")
+@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+@click.pass_obj
+def score(
+    options: Options,
+    task: str,
+    source: str | None,
+    predictions: Path,
+    kind: str | None,
+    output: Path | None,
+    seed: int | None,
+    allow_missing: bool,
+    as_json: bool,
+) -> None:
+    """Score a prediction file by a task's official rules, with 95 % intervals."""
+    from bench import registry
+    from bench.cache import write_text
+    from bench.results import SCHEMA, environment
+
+    config = options.load(seed=seed)
+    scorer = registry.scorer(task)
+    found, fallback = registry.source_for(task, source, config)
+    if fallback:
+        click.echo(registry.FALLBACK.format(task=task), err=True)
+    registry.prepare_source(task, found)
+    run = config.run
+    document = {
+        "schema": SCHEMA,
+        **scorer(found, predictions, kind, run.resamples, run.seed),
+        "settings": {"resamples": run.resamples, "seed": run.seed},
+        "environment": environment(),
+    }
+    for warning in document["warnings"]:
+        click.echo(warning, err=True)
+    text = json.dumps(document, indent=2, ensure_ascii=False)
+    if output is not None:
+        write_text(output, text + "\n")
+    click.echo(text if as_json else _table(document))
+    missing = document["coverage"]["missing"]
+    if missing:
+        click.echo(f"{missing} videos lack a prediction and count as wrong", err=True)
+    if missing and not allow_missing:
+        sys.exit(INCOMPLETE)
+
+
+def _table(document: dict[str, Any]) -> str:
+    from tabulate import tabulate
+
+    rows = [
+        [name, f"{entry['value']:.2f}",
+         "" if entry["low"] is None else f"[{entry['low']:.2f}, {entry['high']:.2f}]"]
+        for name, entry in document["metrics"].items()
+    ]  # fmt: skip
+    coverage = document["coverage"]
+    title = (
+        f"{document['protocol']}, {document['kind']}: {document['model']['name']}, "
+        f"{coverage['answered']}/{coverage['expected']} videos"
+    )
+    return f"{title}\n\n" + tabulate(
+        rows, headers=["metric", "value", "95 % interval"], colalign=("left", "right", "left"),
+        disable_numparse=True,
+    )  # fmt: skip

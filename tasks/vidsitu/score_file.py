@@ -1,0 +1,178 @@
+"""`bench score --task vidsitu`: the official numbers of a prediction file, with intervals."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bench.contracts import Source
+from bench.errors import DataError
+from bench.metrics.verbs import relation_metrics, verb_metrics, verb_scores
+from tasks.sources import protocol_of
+from tasks.vidsitu.annotations import (
+    EVENTS,
+    Annotation,
+    annotation_root,
+    load_annotations,
+    load_split,
+    load_votes,
+)
+from tasks.vidsitu.intervals import role_intervals, verb_intervals
+from tasks.vidsitu.predictions import RELATION_EVENTS, Predictions, read_predictions
+from tasks.vidsitu.scoring import REFERENCES, SCORED, role_metrics
+
+VERSION = 1
+SPLIT = "valid"  # the split whose answers are public
+VIDEOS = 1326  # of the published validation split
+
+# Official name -> ours; all are fractions there but for CIDEr's 0..10, and percent here.
+_VERBS = {
+    **{f"Per_Ev_Top_{k}": f"Vb@{k}" for k in range(1, 6)},
+    **{f"Per_Vid_Top_{k}": f"video/Vb@{k}" for k in range(1, 6)},
+    "recall_macro_1_th_9": "Rec@5",
+}
+_ROLES = {
+    "cider": "CIDEr", "MacroVb_cider": "CIDEr-Vb", "MacroArg_cider": "CIDEr-Arg",
+    **{f"{role}_cider": f"CIDEr/{role}" for role in SCORED},
+    "rouge": "ROUGE-L", **{f"bleu_{n}": f"BLEU-{n}" for n in range(1, 5)},
+    "lea": "LEA", "lea_soft": "LEA-soft", "muc": "MUC", "bcub": "B-cubed", "ceafe": "CEAF-e",
+    "mentions": "mentions",
+}  # fmt: skip
+_RELATIONS = {"Top_1": "EvRel@1", "Macro_Top_1": "EvRel-macro@1"}
+PRIMARY = {"verbs": "Vb@1", "roles": "CIDEr", "evrel": "EvRel@1"}
+
+
+@dataclass(frozen=True)
+class _Truth:
+    """The public answers of the split, in its order."""
+
+    root: Path
+    segments: list[str]
+    annotations: list[list[Annotation]]
+
+
+def score_file(
+    source: Source, path: Path, kind: str | None, resamples: int, seed: int
+) -> dict[str, Any]:
+    """A result document without a model: metrics with intervals, coverage, remarks.
+
+    A video without a prediction counts as wrong, with empty captions; the coverage says how many.
+    DataError for files that do not fit.
+    """
+    truth = _truth(source)
+    predictions = read_predictions(path, len(truth.segments), kind)
+    values, bounds = _SCORERS[predictions.kind](truth, predictions, resamples, seed)
+    answered = len(truth.segments) - predictions.missing
+    return {
+        "task": "vidsitu",
+        "task_version": VERSION,
+        "protocol": protocol_of(source, "vidsitu", SPLIT, len(truth.segments), VIDEOS),
+        "kind": predictions.kind,
+        "source": {"name": source.name},
+        "model": {"name": path.stem, "fingerprint": _checksum(path)},
+        "metrics": {
+            name: {"value": value, "low": low, "high": high}
+            for name, value in values.items()
+            for low, high in [bounds.get(name, (None, None))]
+        },
+        "metric_info": {
+            name: {"unit": "%", "higher_is_better": True} for name in values
+        },
+        "primary": PRIMARY[predictions.kind],
+        "coverage": {
+            "expected": len(truth.segments), "answered": answered, "clips": len(truth.segments),
+            "missing": predictions.missing, "broken": 0, "limit": None,
+        },
+        "chance": {},
+        "warnings": predictions.remarks + _unknown_verbs(truth, predictions),
+    }  # fmt: skip
+
+
+def _truth(source: Source) -> _Truth:
+    root = annotation_root(source)
+    segments = load_split(root, SPLIT)
+    found = load_annotations(root, SPLIT)
+    if absent := [segment for segment in segments if segment not in found]:
+        raise DataError(f"{root}: {len(absent)} segments of {SPLIT} lack annotations: {absent[0]}")
+    return _Truth(root, segments, [found[segment] for segment in segments])
+
+
+def _renamed(
+    official: dict[str, float], bounds: dict[str, tuple[float, float]], names: dict[str, str]
+) -> tuple[dict[str, float], dict[str, tuple[float, float]]]:
+    kept = {ours: name for name, ours in names.items() if name in official}
+    return (
+        {ours: 100 * official[name] for ours, name in kept.items()},
+        {
+            ours: (100 * bounds[name][0], 100 * bounds[name][1])
+            for ours, name in kept.items()
+            if name in bounds
+        },
+    )
+
+
+_Scored = tuple[dict[str, float], dict[str, tuple[float, float]]]
+
+
+def _score_verbs(truth: _Truth, found: Predictions, resamples: int, seed: int) -> _Scored:
+    votes = load_votes(truth.root, SPLIT)
+    if absent := [segment for segment in truth.segments if segment not in votes]:
+        raise DataError(f"{truth.root}: {len(absent)} segments lack verb labels: {absent[0]}")
+    predicted = [answer or [[]] * len(EVENTS) for answer in found.answers]
+    scores = verb_scores(predicted, [votes[segment] for segment in truth.segments])
+    return _renamed(verb_metrics(scores), verb_intervals(scores, resamples, seed), _VERBS)
+
+
+def _score_roles(truth: _Truth, found: Predictions, resamples: int, seed: int) -> _Scored:
+    scores = role_metrics(truth.annotations, [answer or {} for answer in found.answers])
+    return _renamed(scores.metrics, role_intervals(scores, resamples, seed), _ROLES)
+
+
+def _score_relations(truth: _Truth, found: Predictions, resamples: int, seed: int) -> _Scored:
+    labels = [_relations(group[:REFERENCES]) for group in truth.annotations]
+    wrong = [[[""] * len(event) for event in video] for video in labels]
+    predicted = [answer or none for answer, none in zip(found.answers, wrong, strict=True)]
+    try:
+        return _renamed(relation_metrics(predicted, labels), {}, _RELATIONS)
+    except ValueError as error:
+        raise DataError(f"event relations: {error}; one label an annotation is needed") from error
+
+
+def _relations(group: Sequence[Annotation]) -> list[list[str]]:
+    """[4 events][annotators]: their relations to the middle event, in file order."""
+    places = [EVENTS.index(name) for name in RELATION_EVENTS]
+    return [[annotation.events[place].relation for annotation in group] for place in places]
+
+
+_SCORERS: dict[str, Callable[[_Truth, Predictions, int, int], _Scored]] = {
+    "verbs": _score_verbs,
+    "roles": _score_roles,
+    "evrel": _score_relations,
+}
+
+
+def _unknown_verbs(truth: _Truth, found: Predictions) -> list[str]:
+    """A remark on predicted verbs that no label or training annotation knows: likely a typo."""
+    if found.kind != "verbs":
+        return []
+    known = {
+        verb for video in load_votes(truth.root, SPLIT).values() for ev in video for verb in ev
+    }
+    try:
+        for group in load_annotations(truth.root, "train").values():
+            known |= {event.verb_id for annotation in group for event in annotation.events}
+    except DataError:
+        return []  # without the training split there is no full list of verbs to hold against
+    unknown = {v for answer in found.answers if answer for event in answer for v in event} - known
+    return [f"{len(unknown)} verbs unknown to VidSitu, such as {min(unknown)}"] if unknown else []
+
+
+def _checksum(path: Path) -> str:
+    with path.open("rb") as file:
+        checksum = hashlib.sha256()
+        while block := file.read(1 << 20):
+            checksum.update(block)
+    return checksum.hexdigest()

@@ -1,0 +1,129 @@
+"""Scoring prediction files: both formats, what is refused, what is named."""
+
+from __future__ import annotations
+
+import json
+import pickle
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from bench.contracts import Source
+from bench.errors import DataError
+from tasks.vidsitu.predictions import read_predictions
+from tasks.vidsitu.score_file import score_file
+
+GOLDEN = Path(__file__).parents[2] / "golden"
+CASE = GOLDEN / "vidsitu" / "small"
+EXPECTED = json.loads((GOLDEN / "expected" / "small.expected.json").read_text(encoding="utf-8"))
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Source:
+    """The golden case as an annotation tree."""
+    root = tmp_path / "tree"
+    for name, target in (
+        ("split", "split_files/vseg_split_valid_lb.json"),
+        ("vsann", "vseg_ann_files/vsann_valid_lb.json"),
+        ("vinfo", "vinfo_files/vinfo_valid_lb.json"),
+    ):
+        (root / target).parent.mkdir(parents=True)
+        (root / target).write_bytes((CASE / f"{name}.json").read_bytes())
+    return Source("golden", root)
+
+
+@pytest.mark.parametrize("suffix", ["json", "pkl"])
+def test_both_formats_give_the_official_numbers(source: Source, suffix: str) -> None:
+    verbs = score_file(source, CASE / f"pred_verb_mid.{suffix}", None, 50, 0)
+    assert verbs["kind"] == "verbs" and verbs["protocol"] == "vidsitu/20 items"
+    value = verbs["metrics"]["Vb@1"]
+    assert value["value"] == pytest.approx(100 * EXPECTED["verb_mid"]["Per_Ev_Top_1"])
+    assert value["low"] <= value["value"] <= value["high"]
+    roles = score_file(source, CASE / f"pred_srl_mid.{suffix}", None, 50, 0)["metrics"]
+    assert roles["CIDEr"]["value"] == pytest.approx(100 * EXPECTED["srl_mid"]["cider"])
+    assert roles["CIDEr-Vb"]["value"] == pytest.approx(100 * EXPECTED["srl_mid"]["MacroVb_cider"])
+    assert roles["LEA-soft"]["value"] == pytest.approx(100 * EXPECTED["srl_mid"]["lea_soft"])
+    relations = score_file(source, CASE / f"pred_evrel_near.{suffix}", "evrel", 50, 0)["metrics"]
+    assert relations["EvRel@1"]["value"] == pytest.approx(100 * EXPECTED["evrel_near"]["Top_1"])
+
+
+@pytest.mark.parametrize("prediction", ["srl_mid", "srl_rand", "srl_norole", "verb_mid"])
+def test_a_resample_that_draws_each_video_once_gives_the_metric(
+    source: Source, prediction: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So the sums over videos that the intervals rest on are those of every metric."""
+    once = "tasks.vidsitu.intervals.resample_weights"
+    monkeypatch.setattr(once, lambda videos, *_: iter([np.ones((1, videos))]))
+    document = score_file(source, CASE / f"pred_{prediction}.json", None, 1, 0)
+    for name, entry in document["metrics"].items():
+        assert entry["low"] == pytest.approx(entry["value"], abs=1e-9), name
+        assert entry["high"] == pytest.approx(entry["value"], abs=1e-9), name
+
+
+def entries(count: int = 20) -> list[dict[str, Any]]:
+    return [{"ann_idx": i, "pred_vbs_ev": [["run.01"] * 5] * 5} for i in range(count)]
+
+
+def saved(folder: Path, content: Any, name: str = "p.json") -> Path:
+    path = folder / name
+    path.write_text(content if isinstance(content, str) else json.dumps(content))
+    return path
+
+
+def test_missing_and_repeated_videos_are_counted(source: Source, tmp_path: Path) -> None:
+    document = score_file(source, saved(tmp_path, [*entries(18), *entries(3)]), None, 10, 0)
+    assert document["coverage"]["missing"] == 2 and document["coverage"]["answered"] == 18
+    assert "3 predictions for a video given before" in document["warnings"][0]
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        ("", "cannot be read"),
+        ("[" * 100_000, "cannot be read"),
+        ([], "a list of predictions"),
+        ({}, "a list of predictions"),
+        ([{"ann_idx": 0}], "give --kind"),
+        ([3], "give --kind"),
+        ([{"ann_idx": 20, "pred_vbs_ev": [[]] * 5}], "ann_idx 20 is not a place in 0..19"),
+        ([{"ann_idx": True, "pred_vbs_ev": [[]] * 5}], "ann_idx True"),
+        ([{"ann_idx": 0, "pred_vbs_ev": [[]] * 4}], "entry 0: verbs of 5 events"),
+        ([{"ann_idx": 0, "pred_vbs_ev": [[1]] * 5}], "entry 0, event 1: a list of names"),
+        ([*entries(1), {"ann_idx": 1, "vb_output": {}}], "entry 1: no 'pred_vbs_ev'"),
+        ([{"ann_idx": 0, "vb_output": {"Ev1": {"Arg0": 1}}}], "roles must map to text"),
+        ([{"ann_idx": 0, "vb_output": {"Ev1": {}}}], "Ev2 is missing"),
+    ],
+)
+def test_faults_are_named(tmp_path: Path, content: Any, says: str) -> None:
+    with pytest.raises(DataError, match=says) as caught:
+        read_predictions(saved(tmp_path, content), 20)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_pickle_with_code_is_refused_and_nothing_runs(tmp_path: Path) -> None:
+    class Evil:
+        def __reduce__(self) -> tuple[object, ...]:
+            return (Path.touch, (tmp_path / "owned",))
+
+    hostile = [
+        pickle.dumps([{"ann_idx": 0, "pred_vbs_ev": Evil()}]),
+        pickle.dumps([np.float64(1)]),
+        b"cos\nsystem\n(S'touch owned'\ntR.",
+        b"\x80\x04",
+        b"not a pickle",
+        b"Pnowhere\n.",
+    ]
+    for number, content in enumerate(hostile):
+        path = tmp_path / f"{number}.pkl"
+        path.write_bytes(content)
+        with pytest.raises(DataError, match=r"refused|cannot be read"):
+            read_predictions(path, 20)
+    assert not (tmp_path / "owned").exists()
+
+
+def test_the_fast_intervals_repeat_for_a_seed(source: Source) -> None:
+    path = CASE / "pred_verb_rand.json"
+    first, again, other = (score_file(source, path, None, 100, seed) for seed in (0, 0, 1))
+    assert first["metrics"] == again["metrics"] != other["metrics"]

@@ -1,4 +1,4 @@
-"""The command line: `bench run | report | score | list | data`.
+"""The command line: `bench run | report | compare | score | list | data`.
 
 Heavy libraries load inside the commands. Tables go to stdout, progress and remarks to stderr. Exit
 codes: 0 done; 1 the run failed; 2 wrong use; 3 done but incomplete (some items failed;
@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from bench.cli_compare import compare
 from bench.cli_data import data
 from bench.cli_list import list_
 from bench.cli_score import score
@@ -192,6 +193,7 @@ def report(
     click.echo(render(boards(documents, task=task, published=published), format_))
 
 
+cli.add_command(compare)
 cli.add_command(data)
 cli.add_command(list_)
 cli.add_command(score)

@@ -173,7 +173,20 @@ class Task(ABC):
 
     @abstractmethod
     def answer(self, features: Features, adapter: Adapter) -> Iterator[dict[str, Any]]:
-        """One JSON-ready line an item: all that `score` needs, and what a reader wants to see."""
+        """One JSON-ready line an item: all that `score` needs, and what a reader wants to see.
+
+        Every line has an `item`, unique in the run and the same for every model.
+        """
+
+    @classmethod
+    @abstractmethod
+    def draws(
+        cls, predictions: Iterable[dict[str, Any]], *, resamples: int, seed: int
+    ) -> dict[str, np.ndarray]:
+        """Each metric in `resamples` bootstrap resamples of the lines, float64 [resamples].
+
+        Lines of the same items draw the same items for a seed: two models' draws are paired.
+        """
 
     @abstractmethod
     def score(self, predictions: Iterable[dict[str, Any]], *, resamples: int, seed: int) -> Scores:

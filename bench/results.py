@@ -18,7 +18,7 @@ from typing import Any
 
 from bench.cache import atomic_path, write_text
 from bench.contracts import Failure
-from bench.errors import DataError
+from bench.errors import DataError, plain
 
 SCHEMA = 1
 PACKAGES = ("srl-bench", "torch", "open_clip_torch", "decord", "av", "numpy", "pillow")
@@ -76,17 +76,40 @@ def save(result: Result, folder: Path) -> Path:
 def load_all(folder: Path) -> Iterator[dict[str, Any]]:
     """Every result document below `folder`, in a fixed order. DataError names a damaged one."""
     for path in sorted(folder.rglob("*.json")):
-        try:
-            document = json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError, RecursionError) as error:
-            raise DataError(f"{path}: not a result ({error}); move it away") from error
-        if not isinstance(document, dict) or "schema" not in document:
-            raise DataError(f"{path}: not a result of `bench run`; move it away")
-        if document["schema"] != SCHEMA:
-            raise DataError(
-                f"{path}: schema {document['schema']}, this version reads {SCHEMA}; run it again"
-            )
-        yield document
+        yield load(path)
+
+
+def load(path: Path) -> dict[str, Any]:
+    """One result document. DataError names the file where it is none, or of another schema."""
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise DataError(f"{path}: not a result ({plain(error)}); move it away") from error
+    if not isinstance(document, dict) or "schema" not in document:
+        raise DataError(f"{path}: not a result of `bench run`; move it away")
+    if document["schema"] != SCHEMA:
+        raise DataError(
+            f"{path}: schema {document['schema']}, this version reads {SCHEMA}; run it again"
+        )
+    return document
+
+
+def load_predictions(path: Path, document: dict[str, Any]) -> list[dict[str, Any]]:
+    """The prediction lines that belong to the document at `path`.
+
+    DataError where they are absent, or changed since: their SHA-256 stands in the document.
+    """
+    kept = document.get("predictions")
+    if not kept:
+        raise DataError(f"{path}: no prediction lines were kept with it; use a `bench run` result")
+    lines = path.with_name(Path(kept["file"]).name)
+    try:
+        content = lines.read_bytes()
+    except OSError as error:
+        raise DataError(f"{lines}: cannot be read ({plain(error)}); run it again") from error
+    if hashlib.sha256(content).hexdigest() != kept["sha256"]:
+        raise DataError(f"{lines}: changed since {path.name} was written; run it again")
+    return [json.loads(line) for line in content.decode().splitlines()]
 
 
 def slug(name: str) -> str:

@@ -14,7 +14,7 @@ import numpy as np
 from bench.cache import digest
 from bench.contracts import Adapter, Clip, Features, Metric, Scores, Source, Task, normalise
 from bench.errors import BenchError, DataError
-from bench.metrics.bootstrap import rank_intervals
+from bench.metrics.bootstrap import interval, rank_draws
 from bench.metrics.retrieval import metrics_of_ranks, ranks_from_features
 from bench.video.sampling import Uniform
 from tasks.sources import VideoIndex, find_annotations, protocol_of
@@ -106,35 +106,56 @@ class RetrievalTask(Task):
         tops = zip(ranking.t2v_top.tolist(), ranking.t2v_top_scores.tolist(), strict=True)
         for row, (i, top) in enumerate(zip(asked, tops, strict=True)):
             yield {
-                "direction": "t2v", "query": i, "text": self.texts[i], "target": self.owners[i],
+                "item": f"t2v {i}", "direction": "t2v", "query": i, "text": self.texts[i],
+                "target": self.owners[i],
                 "rank": int(ranking.t2v[row]), "score": float(ranking.scores[row]),
                 "top": [[names[j], score] for j, score in zip(*top, strict=True)],
             }  # fmt: skip
         tops = zip(ranking.v2t_top.tolist(), ranking.v2t_top_scores.tolist(), strict=True)
         for row, (video, top) in enumerate(zip(ranking.videos.tolist(), tops, strict=True)):
             yield {
-                "direction": "v2t", "query": names[video], "target": names[video],
+                "item": f"v2t {names[video]}", "direction": "v2t", "query": names[video],
+                "target": names[video],
                 "rank": int(ranking.v2t[row]), "score": float(ranking.v2t_scores[row]),
                 "top": [[names[j], score] for j, score in zip(*top, strict=True)],
             }  # fmt: skip
 
+    @classmethod
+    def draws(
+        cls, predictions: Iterable[dict[str, Any]], *, resamples: int, seed: int
+    ) -> dict[str, np.ndarray]:
+        """Every metric in each resample of the videos."""
+        return {
+            prefix + name: values
+            for prefix, (ranks, targets) in _by_direction(predictions).items()
+            for name, values in rank_draws(ranks, targets, resamples, seed).items()
+        }
+
     def score(self, predictions: Iterable[dict[str, Any]], *, resamples: int, seed: int) -> Scores:
         """Recall and ranks in both directions; intervals resampled by video."""
-        ranks: dict[str, list[int]] = {"t2v": [], "v2t": []}
-        targets: dict[str, list[str]] = {"t2v": [], "v2t": []}
-        for line in predictions:
-            if "warning" in line:
-                continue
-            ranks[line["direction"]].append(line["rank"])
-            targets[line["direction"]].append(line["target"])
-        metrics: dict[str, float] = {}
-        intervals: dict[str, tuple[float, float]] = {}
-        for direction, prefix in _DIRECTIONS.items():
-            values = np.array(ranks[direction])
-            found = rank_intervals(values, np.array(targets[direction]), resamples, seed)
-            metrics |= {prefix + name: value for name, value in metrics_of_ranks(values).items()}
-            intervals |= {prefix + name: bounds for name, bounds in found.items()}
-        return Scores(metrics, intervals, len(ranks["t2v"]))
+        lines = [line for line in predictions if "warning" not in line]
+        ranks = {prefix: ranks for prefix, (ranks, _) in _by_direction(lines).items()}
+        metrics = {
+            prefix + name: value
+            for prefix, found in ranks.items()
+            for name, value in metrics_of_ranks(found).items()
+        }
+        draws = self.draws(lines, resamples=resamples, seed=seed)
+        intervals = {name: interval(values) for name, values in draws.items()}
+        return Scores(metrics, intervals, len(ranks[""]))
+
+
+def _by_direction(
+    predictions: Iterable[dict[str, Any]],
+) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """Metric prefix -> ranks and target videos of that direction's queries, in order of item."""
+    lines = sorted(predictions, key=lambda line: str(line["item"]))
+    found = {}
+    for direction, prefix in _DIRECTIONS.items():
+        chosen = [line for line in lines if line["direction"] == direction]
+        ranks = np.array([line["rank"] for line in chosen])
+        found[prefix] = ranks, np.array([line["target"] for line in chosen])
+    return found
 
 
 def chance(captions: Counter[str]) -> dict[str, float]:

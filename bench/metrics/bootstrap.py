@@ -26,13 +26,14 @@ def resample_weights(
         )  # fmt: skip
 
 
-def rank_intervals(
-    ranks: np.ndarray, clusters: np.ndarray, resamples: int, seed: int, level: float = 0.95
-) -> dict[str, tuple[float, float]]:
-    """95 % intervals of R@k, MdR and MnR.
+def rank_draws(
+    ranks: np.ndarray, clusters: np.ndarray, resamples: int, seed: int
+) -> dict[str, np.ndarray]:
+    """R@k, MdR and MnR in each of `resamples` resamples, float64 [resamples].
 
-    `ranks` int [M] from 1; `clusters` int [M] names each query's video: captions of one video are
-    no independent draws, so whole videos are resampled. Deterministic for a seed.
+    `ranks` int [M] from 1; `clusters` [M] names each query's video: captions of one video are no
+    independent draws, so whole videos are resampled. The same clusters and seed draw the same
+    videos, so that two models' draws are paired.
     """
     _, cluster = np.unique(clusters, return_inverse=True)
     order = np.argsort(ranks, kind="stable")
@@ -47,11 +48,23 @@ def rank_intervals(
         total = cumulative[:, -1]
         means = each @ values / total[:, None]
         draws.append(np.column_stack([means, _medians(ordered, cumulative, total)]))
-    bounds = np.percentile(np.concatenate(draws), [50 * (1 - level), 50 * (1 + level)], axis=0)
     names = [*(f"R@{k}" for k in CUTOFFS), "MnR", "MdR"]
-    return {
-        name: (float(low), float(high)) for name, (low, high) in zip(names, bounds.T, strict=True)
-    }
+    return dict(zip(names, np.concatenate(draws).T, strict=True))
+
+
+def interval(draws: np.ndarray) -> tuple[float, float]:
+    """The 95 % percentile interval of a metric's values in the resamples."""
+    low, high = np.percentile(draws, [2.5, 97.5])
+    return float(low), float(high)
+
+
+def p_value(differences: np.ndarray) -> float:
+    """Two-sided p of no difference: twice the smaller share of resamples on one side of zero.
+
+    One is added to both counts, so that a finite number of resamples never gives p = 0.
+    """
+    sides = (np.sum(differences <= 0) + 1, np.sum(differences >= 0) + 1)
+    return min(1.0, 2.0 * float(min(sides)) / (len(differences) + 1))
 
 
 def _medians(ordered: np.ndarray, cumulative: np.ndarray, total: np.ndarray) -> np.ndarray:

@@ -172,3 +172,45 @@ def test_scoring_somebodys_predictions(toy_vidsitu: Path, tmp_path: Path) -> Non
     assert "no such file" in bench(*command[:-1], "absent.json", code=1).stderr
     assert "unknown task to score 'msrvtt'" in bench("score", "--task", "msrvtt", *command[3:],
                                                      code=2).stderr  # fmt: skip
+
+
+def test_comparing_two_models(source: Path, tmp_path: Path) -> None:
+    """A model against one of random weights: better, in every sense."""
+    import torch
+    from safetensors.torch import load_file, save_file
+
+    from adapters.open_clip import SHIPPED
+
+    torch.manual_seed(0)
+    weights = load_file(SHIPPED / "clip-tiny.safetensors")
+    save_file(
+        {name: torch.randn_like(value) * 0.02 for name, value in weights.items()}, "r.safetensors"
+    )
+    other = "open_clip:clip-tiny/./r.safetensors"
+    bench(
+        "run",
+        "--task",
+        "msrvtt",
+        "--model",
+        f"clip-tiny,{other}",
+        "--source",
+        str(source),
+        "--quiet",
+    )
+    first, second = sorted((tmp_path / "results").rglob("*.json"))
+    if first.stem != "clip-tiny":
+        first, second = second, first
+    found = json.loads(bench("compare", str(second), str(first), "--json").stdout)
+    row = next(row for row in found["differences"] if row["metric"] == "R@10")
+    assert row["better"] == "second" and row["p"] < 0.05 and row["low"] > 0
+    assert row["difference"] == row["second"] - row["first"]
+    same = json.loads(bench("compare", str(first), str(first), "--json").stdout)["differences"]
+    assert all(row["difference"] == 0 and row["p"] == 1 and row["better"] == "-" for row in same)
+    assert "95 % interval" in bench("compare", str(first), str(second)).stdout
+
+    lines = first.with_name(json.loads(first.read_text())["predictions"]["file"])
+    lines.write_text(lines.read_text().replace('"rank": ', '"rank": 1', 1))
+    assert "changed since" in bench("compare", str(first), str(second), code=1).stderr
+    document = json.loads(second.read_text())
+    second.write_text(json.dumps({**document, "protocol": "msrvtt/other"}))
+    assert "not comparable" in bench("compare", str(first), str(second), code=1).stderr

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bench.metrics.bootstrap import rank_intervals, resample_weights
+from bench.metrics.bootstrap import interval, p_value, rank_draws, resample_weights
 from bench.metrics.retrieval import (
     metrics_of_ranks,
     ranks_from_features,
@@ -138,6 +138,13 @@ def test_a_collapsed_model_ranks_last() -> None:
     assert set(ranking.t2v) == set(ranking.v2t) == {37}
 
 
+def rank_intervals(
+    ranks: np.ndarray, clusters: np.ndarray, resamples: int, seed: int
+) -> dict[str, tuple[float, float]]:
+    draws = rank_draws(ranks, clusters, resamples, seed)
+    return {name: interval(values) for name, values in draws.items()}
+
+
 def test_intervals_hold_the_value_and_repeat_for_a_seed() -> None:
     ranks = np.random.default_rng(1).geometric(0.2, 400)
     intervals = rank_intervals(ranks, np.arange(400), 500, seed=3)
@@ -179,3 +186,17 @@ def test_weighted_medians_are_those_of_the_drawn_samples() -> None:
     low, high = np.percentile(medians, [2.5, 97.5])
     drawn = rank_intervals(ranks, np.arange(5), 200, seed=0)["MdR"]
     assert drawn == (low, high)
+
+
+def test_p_values() -> None:
+    random = np.random.default_rng(0)
+    assert p_value(random.normal(size=999)) > 0.5
+    assert p_value(random.normal(size=999) + 10) == pytest.approx(0.002)
+    assert p_value(np.zeros(99)) == 1
+
+
+def test_draws_of_two_models_are_paired() -> None:
+    """A model that is one rank worse everywhere is worse in every resample, never by more."""
+    ranks = np.random.default_rng(0).geometric(0.1, 200)
+    one, other = (rank_draws(r, np.arange(200), 200, seed=5)["MnR"] for r in (ranks, ranks + 1))
+    np.testing.assert_allclose(other - one, 1)

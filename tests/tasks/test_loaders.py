@@ -191,8 +191,8 @@ def test_answers_are_ranked_and_scored(tmp_path: Path) -> None:
     task = MSRVTT.load(msrvtt(tmp_path, rows(3)))
     lines = list(task.answer(features([[1, 0], [0, 1], [-1, 0]]), Stub()))
     assert lines[0] == {
-        "direction": "t2v", "query": 0, "text": "text 0", "target": "video0", "rank": 1,
-        "score": 1.0, "top": [["video0", 1.0], ["video1", 0.0], ["video2", -1.0]],
+        "item": "t2v 0", "direction": "t2v", "query": 0, "text": "text 0", "target": "video0",
+        "rank": 1, "score": 1.0, "top": [["video0", 1.0], ["video1", 0.0], ["video2", -1.0]],
     }  # fmt: skip
     assert [line["direction"] for line in lines] == ["t2v"] * 3 + ["v2t"] * 3
     json.dumps(lines)

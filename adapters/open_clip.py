@@ -76,22 +76,16 @@ class OpenCLIPAdapter(Adapter):
         self.embed_dim = int(self.config["embed_dim"])
         self.image_size = int(self.config["vision_cfg"]["image_size"])
         self.weights = find_weights(self.arch, self.pretrained, run)
-        self._weights_hash = _file_hash(self.weights, run.cache_folder)
+        self._weights_hash = file_hash(self.weights, run.cache_folder)
         self._run = run
         self._model: Any = None
         self._tokenizer: Any = None
 
     @classmethod
-    def problem(
-        cls,
-        run: RunConfig,
-        arch: str | None = None,
-        pretrained: str | None = None,
-        spec: str | None = None,
-    ) -> str | None:
+    def problem(cls, run: RunConfig, name: str, **settings: Any) -> str | None:
         """Why the model cannot run now without the network, with the remedy; None if it can."""
         try:
-            arch, pretrained = _parse(arch, pretrained, spec)
+            arch, pretrained = _parse(*map(settings.get, ("arch", "pretrained", "spec")))
             _architecture(arch)
             _local_weights(arch, pretrained, run)
         except BenchError as error:
@@ -186,32 +180,20 @@ class OpenCLIPAdapter(Adapter):
         return torch.autocast("cuda" if cuda else "cpu", torch.bfloat16, enabled=cuda)
 
     def _load(self) -> Any:
-        if self._model is not None:
-            return self._model
-        import open_clip
-        import torch
+        if self._model is None:
+            import torch
 
-        if self._run.threads != "auto":
-            torch.set_num_threads(int(self._run.threads))
-        _register(self.arch)
-        logging.disable(logging.WARNING)  # open_clip warns of weights that are loaded below
-        model = open_clip.create_model(self.arch, pretrained=None, load_weights=False)
-        logging.disable(logging.NOTSET)
-        try:
-            # strict: a checkpoint of another architecture must not half-load.
-            open_clip.load_checkpoint(model, str(self.weights), strict=True, weights_only=True)
-        except Exception as error:  # torch, safetensors and pickle each raise their own kinds
-            raise BenchError(
-                f"{self.weights}: not a checkpoint of {self.arch} ({plain(error)}); give a "
-                "safetensors file, or a .pt that holds tensors only"
-            ) from error
-        if self.pretrained == "openai" and "QuickGELU" not in str(model.visual):
-            raise BenchError(f"{self.arch} was not trained with 'openai' weights; use -quickgelu")
-        self._model = model.eval().requires_grad_(False).to(self.device)
-        mean, std = self._normalisation()
-        self._scale = (1 / (255 * std)).view(1, 3, 1, 1).to(self.device)
-        self._shift = (-mean / std).view(1, 3, 1, 1).to(self.device)
+            if self._run.threads != "auto":
+                torch.set_num_threads(int(self._run.threads))
+            self._model = self._build().eval().requires_grad_(False).to(self.device)
+            mean, std = self._normalisation()
+            self._scale = (1 / (255 * std)).view(1, 3, 1, 1).to(self.device)
+            self._shift = (-mean / std).view(1, 3, 1, 1).to(self.device)
         return self._model
+
+    def _build(self) -> Any:
+        """The model on the CPU with its weights."""
+        return load_clip(self.arch, self.pretrained, self.weights)
 
     def _normalisation(self) -> tuple[torch.Tensor, torch.Tensor]:
         import torch
@@ -220,6 +202,27 @@ class OpenCLIPAdapter(Adapter):
         known = get_pretrained_cfg(self.arch, self.pretrained) if self._tagged else {}
         mean, std = (known or {}).get("mean", MEAN), (known or {}).get("std", STD)
         return torch.tensor(mean), torch.tensor(std)
+
+
+def load_clip(arch: str, pretrained: str, weights: Path) -> Any:
+    """An open_clip model on the CPU with a file's weights; BenchError where they do not fit."""
+    import open_clip
+
+    _register(arch)
+    logging.disable(logging.WARNING)  # open_clip warns of weights that are loaded below
+    model = open_clip.create_model(arch, pretrained=None, load_weights=False)
+    logging.disable(logging.NOTSET)
+    try:
+        # strict: a checkpoint of another architecture must not half-load.
+        open_clip.load_checkpoint(model, str(weights), strict=True, weights_only=True)
+    except Exception as error:  # torch, safetensors and pickle each raise their own kinds
+        raise BenchError(
+            f"{weights}: not a checkpoint of {arch} ({plain(error)}); give a safetensors file, or "
+            "a .pt that holds tensors only"
+        ) from error
+    if pretrained == "openai" and "QuickGELU" not in str(model.visual):
+        raise BenchError(f"{arch} was not trained with 'openai' weights; use -quickgelu")
+    return model
 
 
 # --- architectures and weights -------------------------------------------------------------------
@@ -311,7 +314,7 @@ def _hub_cached(repository: str) -> Path | None:
 
 def _convert_original(path: Path, sha256: str, target: Path, run: RunConfig) -> Path:
     """OpenAI's TorchScript archive as safetensors; refused unless it is the published file."""
-    if _file_hash(path, run.cache_folder) != sha256:
+    if file_hash(path, run.cache_folder) != sha256:
         raise BenchError(
             f"{path}: not OpenAI's published file (SHA-256 differs); TorchScript of unknown origin "
             "is never run. Fetch it again, or save the weights as safetensors"
@@ -327,7 +330,7 @@ def _convert_original(path: Path, sha256: str, target: Path, run: RunConfig) -> 
     return target
 
 
-def _file_hash(path: Path, cache: Path) -> str:
+def file_hash(path: Path, cache: Path) -> str:
     """SHA-256 of a weights file; remembered by path, size and time, since L/14 takes seconds."""
     path = path.resolve()
     status = path.stat()

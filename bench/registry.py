@@ -120,7 +120,7 @@ def model_problem(name: str, config: Config) -> str | None:
         model = model_config(name, config)
         factory = model_factory(model)
         check = getattr(factory, "problem", None)
-        return check(config.run, **model.settings) if check else None
+        return check(config.run, name=name, **model.settings) if check else None
     except BenchError as error:
         return str(error)
 

@@ -1,0 +1,142 @@
+"""SRL-CLIP: CLIP with LoRA on its image tower and a Video Contextualizer (METHOD 3).
+
+Zero-shot retrieval uses the adapted image tower alone; VidSitu uses the contextualizer. A trained
+model is a folder: the LoRA as peft writes it (`adapter_config.json`, `adapter_model.safetensors`),
+`contextualizer.safetensors` with the temperature, and `card.json`, which names the base.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from adapters.open_clip import SHIPPED, OpenCLIPAdapter, file_hash
+from adapters.srl_settings import CARD, FILES, SRLSettings, read_card
+from bench.cache import digest
+from bench.config import RunConfig
+from bench.errors import BenchError, MissingWeights
+from bench.settings import settings_from
+
+
+class SRLCLIPAdapter(OpenCLIPAdapter):
+    """A trained SRL-CLIP. `checkpoint` is its folder, `shipped`, or None: the weights folder's own.
+
+    `settings` and `training` are what `bench train` builds and trains it with. Raises UsageError
+    for an unknown setting, MissingWeights without base weights or checkpoint.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        run: RunConfig,
+        arch: str | None = None,
+        pretrained: str | None = None,
+        checkpoint: str | None = None,
+        settings: dict[str, Any] | None = None,
+        training: dict[str, Any] | None = None,
+    ) -> None:
+        super().__init__(name, run, arch=arch, pretrained=pretrained)
+        self.folder = checkpoint_folder(name, run, checkpoint)
+        self.card = _trained(name, self.folder)
+        self.settings = settings_from(SRLSettings, self.card["settings"], str(self.folder / CARD))
+        if self.card["base"]["weights_sha256"] != self._weights_hash:
+            raise BenchError(
+                f"{self.folder}: trained on other weights than {self.weights}; give the base it "
+                "names in card.json, or train again"
+            )
+
+    @classmethod
+    def problem(cls, run: RunConfig, name: str, **settings: Any) -> str | None:
+        """Why the model cannot run now, with the remedy; None if it can."""
+        if found := super().problem(run, name, **settings):
+            return found
+        try:
+            _trained(name, checkpoint_folder(name, run, settings.get("checkpoint")))
+        except BenchError as error:
+            return str(error)
+        return None
+
+    @property
+    def fingerprint(self) -> str:
+        """Hash of the base's fingerprint and of the trained files."""
+        cache = self._run.cache_folder
+        files = [self.folder / name for name in FILES if (self.folder / name).is_file()]
+        hashes = {file.name: file_hash(file, cache) for file in files}
+        return digest("srl_clip", super().fingerprint, hashes, asdict(self.settings))
+
+    def describe(self) -> dict[str, Any]:
+        """Provenance: the base's, and how the adapter was trained."""
+        return {**super().describe(), "adapter": self.card}
+
+    def contextualize(self, frame_features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """float32 [P, T, D] of one video -> events [P, D] and video [D]."""
+        import torch
+
+        self._load()
+        with torch.inference_mode():
+            features = torch.from_numpy(frame_features)[None].to(self.device)
+            events, videos = self._contextualizer(features)
+        return events[0].float().cpu().numpy(), videos[0].float().cpu().numpy()
+
+    def _build(self) -> Any:
+        """The base with the LoRA merged into it: as fast as plain CLIP."""
+        from adapters.srl_model import SRLModel
+
+        base = super()._build()
+        model = SRLModel(base, self.settings, self._normalisation(), self._tokenize)
+        model.load(self.folder)
+        self._contextualizer = model.contextualizer.eval().requires_grad_(False).to(self.device)
+        return model.merged()
+
+
+def untrained(
+    name: str,
+    run: RunConfig,
+    arch: str | None = None,
+    pretrained: str | None = None,
+    settings: dict[str, Any] | None = None,
+    training: dict[str, Any] | None = None,
+    checkpoint: str | None = None,
+    seed: int = 0,
+) -> Any:
+    """The model to train that a family's settings describe, and its base's facts for the card.
+
+    Deterministic for `seed`. Raises as the adapter does, but needs no checkpoint.
+    """
+    import torch
+
+    from adapters.srl_model import SRLModel
+
+    base = OpenCLIPAdapter(name, run, arch=arch, pretrained=pretrained)
+    torch.manual_seed(seed)
+    model = SRLModel(
+        base._build(),
+        settings_from(SRLSettings, settings or {}, f"model '{name}'"),
+        base._normalisation(),
+        base._tokenize,
+        base={
+            "arch": base.arch,
+            "pretrained": base.pretrained,
+            "weights_sha256": base._weights_hash,
+        },
+    )
+    return model.to(base.device)
+
+
+def checkpoint_folder(name: str, run: RunConfig, checkpoint: str | None) -> Path:
+    """Where the trained folder lies or will be written."""
+    if checkpoint == "shipped":
+        return SHIPPED / name
+    return Path(checkpoint).expanduser() if checkpoint else run.weights_folder / name
+
+
+def _trained(name: str, folder: Path) -> dict[str, Any]:
+    if not (folder / CARD).is_file():
+        raise MissingWeights(
+            f"no trained {name}: train it with `bench train --model {name}`, or put a trained "
+            f"folder (adapter_config.json, ..., card.json) at {folder}"
+        )
+    return read_card(folder)

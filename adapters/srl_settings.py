@@ -1,0 +1,51 @@
+"""What a trained SRL-CLIP folder says of itself, readable without importing torch."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bench.errors import BenchError, plain
+
+CARD = "card.json"
+LORA = ("adapter_config.json", "adapter_model.safetensors")
+TOWER = "visual.safetensors"  # in place of the LoRA after full fine-tuning
+CONTEXT = "contextualizer.safetensors"
+FILES = (*LORA, TOWER, CONTEXT)
+VERSION = 1
+
+
+@dataclass(frozen=True)
+class SRLSettings:
+    """How the model is built. Rank, layers, events and frames are the paper's; the others ours.
+
+    `alpha` None means the rank. `weights` are a choice of Supplementary Table 2, or `full` for
+    fine-tuning the whole image tower.
+    """
+
+    weights: str = "qkv"
+    rank: int = 64
+    alpha: int | None = None
+    dropout: float = 0.0
+    vc_layers: int = 6
+    vc_heads: int = 8
+    vc_dropout: float = 0.1
+    events: int = 5
+    frames: int = 4
+    learn_temperature: bool = False
+
+
+def read_card(folder: Path) -> dict[str, Any]:
+    """A trained folder's card. BenchError where it is damaged or of another version."""
+    path = folder / CARD
+    try:
+        card = json.loads(path.read_text(encoding="utf-8"))
+        card["settings"], card["base"]["weights_sha256"]
+        version = card["version"]
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        raise BenchError(f"{path}: damaged ({plain(error)}); train again") from error
+    if version != VERSION:
+        raise BenchError(f"{path}: version {version}, this srl-bench reads {VERSION}; train again")
+    return dict(card)

@@ -1,0 +1,42 @@
+"""Plain data into a frozen dataclass of settings, with every mistake named."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import MISSING, fields
+from typing import Any, TypeVar
+
+from bench.errors import UsageError, nearest
+
+Settings = TypeVar("Settings")
+
+
+def settings_from(cls: type[Settings], values: Mapping[str, Any], where: str) -> Settings:
+    """`cls(**values)` where keys are known and values have the type of the field's default.
+
+    A whole number stands for a decimal one; a field whose default is None takes whole numbers.
+    UsageError says `where` and names the nearest known key.
+    """
+    defaults = {
+        field.name: field.default for field in fields(cls) if field.default is not MISSING  # type: ignore[arg-type]
+    }  # fmt: skip
+    for key, value in values.items():
+        if key not in defaults:
+            known = list(defaults)
+            raise UsageError(
+                f"{where}: unknown setting '{key}'{nearest(key, known)}; known: {', '.join(known)}"
+            )
+        if not _fits(value, defaults[key]):
+            raise UsageError(f"{where}: {key} cannot be {value!r}; the default is {defaults[key]}")
+    return cls(**values)
+
+
+def _fits(value: Any, default: Any) -> bool:
+    if isinstance(default, bool) or isinstance(value, bool):
+        return isinstance(default, bool) and isinstance(value, bool)
+    if isinstance(default, int | float):
+        whole = isinstance(value, int)
+        return (whole or (isinstance(default, float) and isinstance(value, float))) and value >= 0
+    if default is None:
+        return value is None or (isinstance(value, int) and value >= 0)
+    return isinstance(value, type(default))

@@ -1,0 +1,188 @@
+"""SRL-CLIP: equal to CLIP before training, whole on disk, mergeable, and careful when read."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from adapters.lora import split_attention
+from adapters.open_clip import OpenCLIPAdapter, load_clip
+from adapters.srl_clip import SRLCLIPAdapter, untrained
+from adapters.srl_settings import CARD, CONTEXT, LORA
+from bench.config import RunConfig
+from bench.errors import BenchError, MissingWeights, UsageError
+
+BASE = {"arch": "clip-tiny", "pretrained": "shipped"}
+SMALL = {"rank": 4, "vc_layers": 1, "vc_heads": 4}
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> RunConfig:
+    return RunConfig(cache=tmp_path / "cache", device="cpu")
+
+
+@pytest.fixture
+def frames() -> np.ndarray:
+    return np.random.default_rng(0).integers(0, 256, (6, 64, 64, 3), np.uint8)
+
+
+def trained(run: RunConfig, **settings: Any) -> Any:
+    """A model with some training behind it, so to speak."""
+    model = untrained("srl", run, **BASE, settings={**SMALL, **settings})
+    torch.manual_seed(1)
+    with torch.no_grad():
+        for parameter in model.trainable_parameters():
+            parameter.add_(torch.randn_like(parameter) * 0.02)
+    return model.eval()
+
+
+@pytest.fixture
+def saved(run: RunConfig) -> Path:
+    folder = run.weights_folder / "srl"
+    trained(run).save(folder, {"training": {"steps": 3}})
+    return folder
+
+
+def features(model: Any, frames: np.ndarray) -> torch.Tensor:
+    with torch.no_grad():
+        found: torch.Tensor = model.frame_features(torch.from_numpy(frames))
+    return found
+
+
+def test_an_untrained_model_is_plain_clip(run: RunConfig, frames: np.ndarray) -> None:
+    model = untrained("srl", run, **BASE, settings=SMALL).eval()
+    clip = OpenCLIPAdapter("clip", run, **BASE)
+    np.testing.assert_allclose(features(model, frames), clip.encode_frames(frames), atol=1e-5)
+    np.testing.assert_array_equal(
+        model.encode_texts(["a red man"]), clip.encode_texts(["a red man"])
+    )
+
+
+def test_only_lora_and_contextualizer_are_trained(run: RunConfig) -> None:
+    model = untrained("srl", run, **BASE, settings=SMALL).train()
+    names = set(model.trainable_state())
+    assert all("lora_" in name or name.startswith("contextualizer.") for name in names)
+    assert not model.clip.transformer.training and model.clip.visual.training
+    learnt = untrained("srl", run, **BASE, settings={**SMALL, "learn_temperature": True})
+    assert set(learnt.trainable_state()) - names == {"clip.logit_scale"}
+    full = untrained("srl", run, **BASE, settings={**SMALL, "weights": "full"})
+    count = sum(p.numel() for p in full.clip.visual.parameters())
+    assert sum(p.numel() for p in full.clip.visual.parameters() if p.requires_grad) == count
+
+
+@pytest.mark.parametrize("weights", ["qkv", "qkvo+fc+proj", "full"])
+def test_a_saved_model_evaluates_as_the_trained_one(
+    run: RunConfig, frames: np.ndarray, weights: str
+) -> None:
+    model = trained(run, weights=weights)
+    model.save(run.weights_folder / "srl", {})
+    adapter = SRLCLIPAdapter("srl", run, **BASE)
+    np.testing.assert_allclose(adapter.encode_frames(frames), features(model, frames), atol=1e-5)
+    clip = OpenCLIPAdapter("clip", run, **BASE)
+    assert np.abs(adapter.encode_frames(frames) - clip.encode_frames(frames)).max() > 1e-3
+    assert adapter.fingerprint != clip.fingerprint
+
+    given = np.random.default_rng(1).normal(size=(5, 4, 128)).astype(np.float32)
+    events, video = adapter.contextualize(given)
+    with torch.no_grad():
+        expected_events, expected_videos = model.contextualize(torch.from_numpy(given)[None])
+    np.testing.assert_allclose(events, expected_events[0], atol=1e-6)
+    np.testing.assert_allclose(video, expected_videos[0], atol=1e-6)
+
+
+def test_peft_alone_reads_the_folder(run: RunConfig, saved: Path, frames: np.ndarray) -> None:
+    from peft import PeftModel
+
+    clip = OpenCLIPAdapter("clip", run, **BASE)
+    visual = split_attention(load_clip("clip-tiny", "shipped", clip.weights).visual)
+    loaded = PeftModel.from_pretrained(visual, str(saved)).eval()
+    model = trained(run)
+    images = torch.from_numpy(frames).permute(0, 3, 1, 2).float() * model.scale + model.shift
+    with torch.no_grad():
+        assert torch.equal(loaded(images), features(model, frames))
+
+
+def test_merging_gives_a_plain_open_clip_checkpoint(
+    run: RunConfig, frames: np.ndarray, tmp_path: Path
+) -> None:
+    model = trained(run)
+    path = tmp_path / "merged.safetensors"
+    state = model.merged().state_dict()
+    save_file({name: value.contiguous() for name, value in state.items()}, path)
+    plain = OpenCLIPAdapter("merged", run, spec=f"clip-tiny/{path}")
+    np.testing.assert_allclose(plain.encode_frames(frames), features(model, frames), atol=1e-5)
+
+
+def test_training_state_goes_round(run: RunConfig, frames: np.ndarray) -> None:
+    model = trained(run)
+    other = untrained("srl", run, **BASE, settings=SMALL, seed=5).eval()
+    state = {name: value.clone() for name, value in model.trainable_state().items()}
+    other.load_trainable_state(state)
+    assert torch.equal(features(other, frames), features(model, frames))
+    with pytest.raises(BenchError, match="lacks"):
+        other.load_trainable_state(dict(list(state.items())[1:]))
+    wrong = {name: value[..., :1] for name, value in state.items()}
+    with pytest.raises(BenchError, match="has shape"):
+        other.load_trainable_state(wrong)
+
+
+def test_saving_again_replaces_the_folder_and_leaves_nothing_else(
+    run: RunConfig, saved: Path
+) -> None:
+    trained(run).save(saved, {"training": {"steps": 9}})
+    assert json.loads((saved / CARD).read_text())["training"] == {"steps": 9}
+    assert [path.name for path in saved.parent.iterdir()] == ["srl"]
+    assert {path.name for path in saved.iterdir()} == {*LORA, CONTEXT, CARD}
+
+
+def test_the_same_seed_builds_the_same_model(run: RunConfig) -> None:
+    one, two, other = (
+        untrained("srl", run, **BASE, settings=SMALL, seed=seed).trainable_state()
+        for seed in (3, 3, 4)
+    )
+    assert all(torch.equal(one[name], two[name]) for name in one)
+    assert any(not torch.equal(one[name], other[name]) for name in one)
+
+
+def test_without_a_checkpoint_it_says_how_to_get_one(run: RunConfig) -> None:
+    with pytest.raises(MissingWeights, match="bench train --model srl") as caught:
+        SRLCLIPAdapter("srl", run, **BASE)
+    assert str(run.weights_folder / "srl") in str(caught.value)
+    assert "bench train" in str(SRLCLIPAdapter.problem(run, "srl", **BASE))
+
+
+def test_damaged_and_foreign_folders_are_refused(
+    run: RunConfig, saved: Path, tmp_path: Path
+) -> None:
+    def broken(name: str, content: bytes) -> str:
+        folder = tmp_path / "copy"
+        shutil.rmtree(folder, ignore_errors=True)
+        shutil.copytree(saved, folder)
+        (folder / name).write_bytes(content)
+        with pytest.raises((BenchError, UsageError)) as caught:
+            SRLCLIPAdapter("srl", run, **BASE, checkpoint=str(folder)).encode_texts(["x"])
+        assert "\n" not in str(caught.value)
+        return str(caught.value)
+
+    card = json.loads((saved / CARD).read_text())
+    state = load_file(saved / LORA[1])
+    fewer = tmp_path / "fewer.safetensors"
+    save_file(dict(list(state.items())[1:]), fewer)
+    assert "damaged" in broken(CARD, b"{")
+    assert "version 2" in broken(CARD, json.dumps({**card, "version": 2}).encode())
+    other = {**card, "base": {**card["base"], "weights_sha256": "0"}}
+    assert "trained on other weights" in broken(CARD, json.dumps(other).encode())
+    odd = {**card, "settings": {**card["settings"], "rnak": 3}}
+    assert "did you mean 'rank'" in broken(CARD, json.dumps(odd).encode())
+    assert "cannot be read" in broken(LORA[1], b"")
+    assert "cannot be read" in broken(CONTEXT, b"not safetensors")
+    assert "lacks" in broken(LORA[1], fewer.read_bytes())
+    more = {**card, "settings": {**card["settings"], "rank": 8}}
+    assert "has shape" in broken(CARD, json.dumps(more).encode())

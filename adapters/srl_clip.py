@@ -15,7 +15,7 @@ import numpy as np
 
 from adapters.open_clip import SHIPPED, OpenCLIPAdapter, file_hash
 from adapters.srl_settings import CARD, FILES, SRLSettings, read_card
-from bench.cache import digest
+from bench.cache import atomic_path, digest
 from bench.config import RunConfig
 from bench.errors import BenchError, MissingWeights
 from bench.settings import settings_from
@@ -59,6 +59,44 @@ class SRLCLIPAdapter(OpenCLIPAdapter):
             return str(error)
         return None
 
+    @staticmethod
+    def untrained(
+        name: str,
+        run: RunConfig,
+        settings: dict[str, Any],
+        arch: str | None = None,
+        pretrained: str | None = None,
+    ) -> tuple[Any, str]:
+        """The model that `settings` describe, to be trained, and the device it is on.
+
+        Deterministic for `run.seed`. Raises as the adapter does, but needs no checkpoint.
+        """
+        import torch
+
+        from adapters.srl_model import SRLModel
+
+        base = OpenCLIPAdapter(name, run, arch=arch, pretrained=pretrained)
+        torch.manual_seed(run.seed)
+        facts = {
+            "arch": base.arch,
+            "pretrained": base.pretrained if base._tagged else Path(base.pretrained).name,
+            "weights_sha256": base._weights_hash,
+        }
+        model = SRLModel(
+            base._build(), settings_from(SRLSettings, settings, f"model '{name}'"),
+            base._normalisation(), base._tokenize, facts,
+        )  # fmt: skip
+        return model.to(base.device), base.device
+
+    def export(self, path: Path) -> str:
+        """Write the merged model as a plain open_clip checkpoint; returns how to name it."""
+        from safetensors.torch import save_file
+
+        state = {name: value.contiguous() for name, value in self._load().state_dict().items()}
+        with atomic_path(path) as temporary:
+            save_file(state, temporary)
+        return f"open_clip:{self.arch}"
+
     @property
     def fingerprint(self) -> str:
         """Hash of the base's fingerprint and of the trained files."""
@@ -90,40 +128,6 @@ class SRLCLIPAdapter(OpenCLIPAdapter):
         model.load(self.folder)
         self._contextualizer = model.contextualizer.eval().requires_grad_(False).to(self.device)
         return model.merged()
-
-
-def untrained(
-    name: str,
-    run: RunConfig,
-    arch: str | None = None,
-    pretrained: str | None = None,
-    settings: dict[str, Any] | None = None,
-    training: dict[str, Any] | None = None,
-    checkpoint: str | None = None,
-    seed: int = 0,
-) -> Any:
-    """The model to train that a family's settings describe, and its base's facts for the card.
-
-    Deterministic for `seed`. Raises as the adapter does, but needs no checkpoint.
-    """
-    import torch
-
-    from adapters.srl_model import SRLModel
-
-    base = OpenCLIPAdapter(name, run, arch=arch, pretrained=pretrained)
-    torch.manual_seed(seed)
-    model = SRLModel(
-        base._build(),
-        settings_from(SRLSettings, settings or {}, f"model '{name}'"),
-        base._normalisation(),
-        base._tokenize,
-        base={
-            "arch": base.arch,
-            "pretrained": base.pretrained,
-            "weights_sha256": base._weights_hash,
-        },
-    )
-    return model.to(base.device)
 
 
 def checkpoint_folder(name: str, run: RunConfig, checkpoint: str | None) -> Path:

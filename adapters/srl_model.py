@@ -74,6 +74,10 @@ class SRLModel(nn.Module):
         """What the texts' features depend on: the frozen base."""
         return str(self.base.get("weights_sha256", "unknown"))
 
+    def describe(self) -> dict[str, Any]:
+        """What was built, as plain data."""
+        return {"base": self.base, "model": asdict(self.settings)}
+
     def checkpoint_gradients(self, on: bool) -> None:
         """Recompute the image tower's activations in the backward pass instead of keeping them."""
         tower = self.clip.visual

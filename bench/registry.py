@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
+from dataclasses import dataclass, replace
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Any
@@ -69,9 +70,14 @@ def model_config(name: str, config: Config) -> ModelConfig:
     """A model by its name in bench.yaml, as `family`, or as `family:spec`.
 
     `spec` goes to the family's keyword argument `spec`, such as `open_clip:ViT-B-16/laion2b`.
+    `NAME@PATH` is the model NAME with PATH as its setting `checkpoint`.
     """
     if name in config.models:
         return config.models[name]
+    base, at, path = name.partition("@")
+    if at and base in config.models:
+        found = config.models[base]
+        return replace(found, name=name, settings={**found.settings, "checkpoint": path})
     family, colon, spec = name.partition(":")
     if family in _points("bench.adapters"):
         return ModelConfig(name, family, {"spec": spec} if colon else {}, "the command line")
@@ -112,6 +118,38 @@ def load_adapter(name: str, config: Config) -> Adapter:
     if "name" not in extras:
         adapter.name = name
     return adapter
+
+
+@dataclass(frozen=True)
+class TrainableModel:
+    """A model to train (see `bench.training.contracts.Trainable`) and the device it is on."""
+
+    model: Any
+    device: str
+
+
+def load_trainable(name: str, config: Config, settings: dict[str, Any]) -> TrainableModel:
+    """Build the untrained model `name`, with `settings` in place of bench.yaml's.
+
+    A family is trainable if its class has `untrained(name, run, settings, **others)`, which returns
+    the module and its device. UsageError otherwise.
+    """
+    model = model_config(name, config)
+    factory = model_factory(model)
+    build = getattr(factory, "untrained", None)
+    if build is None:
+        raise UsageError(f"model '{name}': adapter '{model.adapter}' cannot be trained")
+    others = {k: v for k, v in model.settings.items() if k in ("arch", "pretrained")}
+    return TrainableModel(*build(name, config.run, settings, **others))
+
+
+def training_sets(task: str, source: Source, settings: Any, seed: int) -> tuple[Any, Any]:
+    """Training and held-out set of a task, from entry points `bench.training`."""
+    build = _resolve("bench.training", task, "task to train on")
+    found: tuple[Any, Any] = build(
+        source, settings.negatives, settings.share, settings.hold_out, seed
+    )
+    return found
 
 
 def model_problem(name: str, config: Config) -> str | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import shutil
 from pathlib import Path
@@ -14,7 +15,7 @@ from safetensors.torch import load_file, save_file
 
 from adapters.lora import split_attention
 from adapters.open_clip import OpenCLIPAdapter, load_clip
-from adapters.srl_clip import SRLCLIPAdapter, untrained
+from adapters.srl_clip import SRLCLIPAdapter
 from adapters.srl_settings import CARD, CONTEXT, LORA
 from bench.config import RunConfig
 from bench.errors import BenchError, MissingWeights, UsageError
@@ -33,9 +34,14 @@ def frames() -> np.ndarray:
     return np.random.default_rng(0).integers(0, 256, (6, 64, 64, 3), np.uint8)
 
 
+def untrained(run: RunConfig, seed: int = 0, **settings: Any) -> Any:
+    run = dataclasses.replace(run, seed=seed)
+    return SRLCLIPAdapter.untrained("srl", run, {**SMALL, **settings}, **BASE)[0]
+
+
 def trained(run: RunConfig, **settings: Any) -> Any:
     """A model with some training behind it, so to speak."""
-    model = untrained("srl", run, **BASE, settings={**SMALL, **settings})
+    model = untrained(run, **settings)
     torch.manual_seed(1)
     with torch.no_grad():
         for parameter in model.trainable_parameters():
@@ -57,7 +63,7 @@ def features(model: Any, frames: np.ndarray) -> torch.Tensor:
 
 
 def test_an_untrained_model_is_plain_clip(run: RunConfig, frames: np.ndarray) -> None:
-    model = untrained("srl", run, **BASE, settings=SMALL).eval()
+    model = untrained(run).eval()
     clip = OpenCLIPAdapter("clip", run, **BASE)
     np.testing.assert_allclose(features(model, frames), clip.encode_frames(frames), atol=1e-5)
     np.testing.assert_array_equal(
@@ -66,13 +72,13 @@ def test_an_untrained_model_is_plain_clip(run: RunConfig, frames: np.ndarray) ->
 
 
 def test_only_lora_and_contextualizer_are_trained(run: RunConfig) -> None:
-    model = untrained("srl", run, **BASE, settings=SMALL).train()
+    model = untrained(run).train()
     names = set(model.trainable_state())
     assert all("lora_" in name or name.startswith("contextualizer.") for name in names)
     assert not model.clip.transformer.training and model.clip.visual.training
-    learnt = untrained("srl", run, **BASE, settings={**SMALL, "learn_temperature": True})
+    learnt = untrained(run, learn_temperature=True)
     assert set(learnt.trainable_state()) - names == {"clip.logit_scale"}
-    full = untrained("srl", run, **BASE, settings={**SMALL, "weights": "full"})
+    full = untrained(run, weights="full")
     count = sum(p.numel() for p in full.clip.visual.parameters())
     assert sum(p.numel() for p in full.clip.visual.parameters() if p.requires_grad) == count
 
@@ -109,20 +115,23 @@ def test_peft_alone_reads_the_folder(run: RunConfig, saved: Path, frames: np.nda
         assert torch.equal(loaded(images), features(model, frames))
 
 
-def test_merging_gives_a_plain_open_clip_checkpoint(
-    run: RunConfig, frames: np.ndarray, tmp_path: Path
+@pytest.mark.parametrize("weights", ["qkv", "full"])
+def test_an_export_is_a_plain_open_clip_checkpoint(
+    run: RunConfig, frames: np.ndarray, tmp_path: Path, weights: str
 ) -> None:
-    model = trained(run)
+    model = trained(run, weights=weights)
+    model.save(run.weights_folder / "srl", {})
     path = tmp_path / "merged.safetensors"
-    state = model.merged().state_dict()
-    save_file({name: value.contiguous() for name, value in state.items()}, path)
+    assert SRLCLIPAdapter("srl", run, **BASE).export(path) == "open_clip:clip-tiny"
     plain = OpenCLIPAdapter("merged", run, spec=f"clip-tiny/{path}")
     np.testing.assert_allclose(plain.encode_frames(frames), features(model, frames), atol=1e-5)
+    clip = OpenCLIPAdapter("clip", run, **BASE)
+    np.testing.assert_array_equal(plain.encode_texts(["a dog"]), clip.encode_texts(["a dog"]))
 
 
 def test_training_state_goes_round(run: RunConfig, frames: np.ndarray) -> None:
     model = trained(run)
-    other = untrained("srl", run, **BASE, settings=SMALL, seed=5).eval()
+    other = untrained(run, seed=5).eval()
     state = {name: value.clone() for name, value in model.trainable_state().items()}
     other.load_trainable_state(state)
     assert torch.equal(features(other, frames), features(model, frames))
@@ -143,10 +152,7 @@ def test_saving_again_replaces_the_folder_and_leaves_nothing_else(
 
 
 def test_the_same_seed_builds_the_same_model(run: RunConfig) -> None:
-    one, two, other = (
-        untrained("srl", run, **BASE, settings=SMALL, seed=seed).trainable_state()
-        for seed in (3, 3, 4)
-    )
+    one, two, other = (untrained(run, seed=seed).trainable_state() for seed in (3, 3, 4))
     assert all(torch.equal(one[name], two[name]) for name in one)
     assert any(not torch.equal(one[name], other[name]) for name in one)
 

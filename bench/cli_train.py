@@ -1,0 +1,133 @@
+"""`bench train`: adapt a model; `bench export`: a trained model as a plain open_clip checkpoint."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from bench.errors import BenchError, UsageError
+from bench.options import Options, complete
+
+
+@click.command()
+@click.option("--model", required=True, shell_complete=complete("model"),
+              help="A model of a trainable family, such as srlclip-b32.")  # fmt: skip
+@click.option("--source", help="A source in bench.yaml, 'toy', or a folder with the data.")
+@click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE",
+              help="A training setting, or model.KEY; may be repeated.")  # fmt: skip
+@click.option("--seed", type=click.IntRange(0), help="Seed of everything random.")
+@click.option("--device", help="auto, cpu, cuda, cuda:N or mps.")
+@click.option("--max-minutes", type=click.FloatRange(0, min_open=True),
+              help="Stop after this time, with a checkpoint and the model so far.")  # fmt: skip
+@click.option("--output", type=click.Path(path_type=Path, file_okay=False),
+              help="Folder of checkpoints, log and model; else RESULTS/train/MODEL.")  # fmt: skip
+@click.option("--wandb", "project", help="Also log to this Weights & Biases project.")
+@click.pass_obj
+def train(
+    options: Options,
+    model: str,
+    source: str | None,
+    overrides: tuple[str, ...],
+    seed: int | None,
+    device: str | None,
+    max_minutes: float | None,
+    output: Path | None,
+    project: str | None,
+) -> None:
+    """Train a model on VidSitu's semantic roles.
+
+    Interrupted? Run the same command again: it goes on at the last checkpoint, to the same bits.
+    Under torchrun the batch is shared among the processes.
+    """
+    from bench import distributed, registry
+    from bench.progress import Bar
+    from bench.results import slug
+    from bench.settings import settings_from
+    from bench.training.loop import train as run_training
+    from bench.training.settings import TrainSettings
+
+    config = options.load(seed=seed, device=device)
+    chosen = registry.model_config(model, config)
+    recipe, built = _overridden(chosen.settings, overrides)
+    settings = settings_from(TrainSettings, recipe, f"training of '{model}'")
+    settings.check(f"training of '{model}'")
+    found, fallback = registry.source_for("vidsitu", source, config)
+    folder = output or config.run.output / "train" / slug(model)
+    with Bar(options.quiet or not distributed.is_main()) as bar:
+        if fallback:
+            bar.warn(registry.FALLBACK.format(task="vidsitu"))
+        trainable = registry.load_trainable(model, config, built)
+        with distributed.process_group(trainable.device):
+            if distributed.is_main():
+                registry.prepare_source("vidsitu", found, bar.to)
+            distributed.barrier()
+            data, held_out = registry.training_sets("vidsitu", found, settings, config.run.seed)
+            trained = run_training(
+                trainable.model, data, held_out, settings, config.run, folder, bar,
+                trainable.device, max_minutes, project,
+            )  # fmt: skip
+    if distributed.is_main():
+        _tell(model, trained)
+    if trained.stopped.startswith("SIG"):
+        sys.exit(130)
+
+
+def _overridden(
+    settings: dict[str, Any], overrides: tuple[str, ...]
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The recipe and the model's settings, with `--set` values in place of bench.yaml's."""
+    import yaml
+
+    recipe, built = dict(settings.get("training") or {}), dict(settings.get("settings") or {})
+    for text in overrides:
+        key, equals, value = text.partition("=")
+        if not equals:
+            raise UsageError(f"--set {text}: KEY=VALUE is expected")
+        target = built if key.startswith("model.") else recipe
+        try:
+            target[key.removeprefix("model.").strip()] = _number(yaml.safe_load(value))
+        except yaml.YAMLError as error:
+            raise UsageError(f"--set {text}: the value cannot be read") from error
+    return recipe, built
+
+
+def _number(value: Any) -> Any:
+    """YAML 1.1 reads 1e-3 as text; a person means the number."""
+    try:
+        return float(value) if isinstance(value, str) else value
+    except ValueError:
+        return value
+
+
+def _tell(model: str, trained: Any) -> None:
+    for failure in trained.failures[:10]:
+        click.echo(f"left out {failure.clip}: {failure.kind}: {failure.reason}", err=True)
+    if len(trained.failures) > 10:
+        click.echo(f"... and {len(trained.failures) - 10} more videos left out", err=True)
+    if trained.stopped:
+        click.echo(f"stopped by {trained.stopped}; the same command goes on from here", err=True)
+    best = f", best held-out R@1 {trained.held_out['R@1']:.1f}" if trained.held_out else ""
+    click.echo(f"{trained.folder} ({trained.epochs} epochs{best})")
+    click.echo(f"evaluate it: bench run --model {model}@{trained.folder} --task ...", err=True)
+
+
+@click.command()
+@click.option("--model", required=True, shell_complete=complete("model"),
+              help="A trained model, such as srlclip-tiny or srlclip-b32@FOLDER.")  # fmt: skip
+@click.option("--output", required=True, type=click.Path(path_type=Path, dir_okay=False),
+              help="The file to write, ending in .safetensors.")  # fmt: skip
+@click.pass_obj
+def export(options: Options, model: str, output: Path) -> None:
+    """Write a trained model as a plain open_clip checkpoint, for any other tool."""
+    from bench import registry
+
+    if output.suffix != ".safetensors":
+        raise UsageError(f"{output}: checkpoints are written as .safetensors; name it so")
+    adapter = registry.load_adapter(model, options.load(device="cpu"))
+    write = getattr(adapter, "export", None)
+    if write is None:
+        raise BenchError(f"model '{model}' ({type(adapter).__name__}) cannot be exported")
+    click.echo(f"{write(output)}/{output}")

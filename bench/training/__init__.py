@@ -1,0 +1,1 @@
+"""Training a model on prompts of events: data, losses, checkpoints, the loop."""

@@ -1,0 +1,87 @@
+"""A training's state as one file, written whole or not at all; nothing in it is unpickled."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+
+from bench.cache import atomic_path
+from bench.errors import BenchError, UsageError, plain
+from bench.training.contracts import Trainable
+
+LAST, BEST = "last.safetensors", "best.safetensors"
+
+
+def write(path: Path, tensors: dict[str, torch.Tensor], record: dict[str, Any]) -> None:
+    """Tensors and a JSON record in one safetensors file. BenchError if not writable."""
+    kept = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    with atomic_path(path) as temporary:
+        save_file(kept, temporary, metadata={"record": json.dumps(record)})
+
+
+def read(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]] | None:
+    """What `write` wrote, or None where nothing is. BenchError for a damaged file."""
+    if not path.is_file():
+        return None
+    try:
+        with safe_open(path, framework="pt") as file:
+            record = json.loads((file.metadata() or {})["record"])
+            return {name: file.get_tensor(name) for name in file.keys()}, record  # noqa: SIM118
+    except (SafetensorError, OSError, ValueError, KeyError) as error:
+        raise BenchError(f"{path}: damaged checkpoint ({plain(error)}); move it away") from error
+
+
+def pack(model: Trainable, optimizer: torch.optim.Optimizer) -> dict[str, torch.Tensor]:
+    """Trained weights, the optimiser's moments and the generators' states."""
+    tensors = {f"model.{name}": value for name, value in model.trainable_state().items()}
+    for place, state in optimizer.state_dict()["state"].items():
+        for name, value in state.items():
+            tensors[f"optimizer.{place}.{name}"] = torch.as_tensor(value)
+    tensors["random.cpu"] = torch.get_rng_state()
+    if torch.cuda.is_available():
+        tensors["random.cuda"] = torch.cuda.get_rng_state()
+    return tensors
+
+
+def unpack(
+    tensors: dict[str, torch.Tensor], model: Trainable, optimizer: torch.optim.Optimizer
+) -> None:
+    """Put back what `pack` took, to the same bits."""
+    model.load_trainable_state(model_state(tensors))
+    state: dict[int, dict[str, torch.Tensor]] = {}
+    for key, value in tensors.items():
+        if key.startswith("optimizer."):
+            _, place, name = key.split(".")
+            state.setdefault(int(place), {})[name] = value
+    optimizer.load_state_dict({**optimizer.state_dict(), "state": state})
+    torch.set_rng_state(tensors["random.cpu"])
+    if "random.cuda" in tensors and torch.cuda.is_available():
+        torch.cuda.set_rng_state(tensors["random.cuda"])
+
+
+def model_state(tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """The trained weights among a checkpoint's tensors."""
+    return {
+        name.removeprefix("model."): value
+        for name, value in tensors.items()
+        if name.startswith("model.")
+    }
+
+
+def check_identity(path: Path, kept: dict[str, Any], own: dict[str, Any]) -> None:
+    """UsageError with every difference where a checkpoint is of another training."""
+    differences = [
+        f"{key}: {kept.get(key)!r} there, {own.get(key)!r} here"
+        for key in sorted(kept.keys() | own.keys())
+        if kept.get(key) != own.get(key)
+    ]
+    if differences:
+        raise UsageError(
+            f"{path}: checkpoint of another training ({'; '.join(differences)}); train into "
+            "another --output, or remove it"
+        )

@@ -1,0 +1,157 @@
+"""A training's data in the form the loop wants: frames in the store, every text encoded once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch.nn import functional
+
+from bench import distributed
+from bench.cache import TensorStore, digest
+from bench.config import RunConfig
+from bench.contracts import Clip, Failure
+from bench.engine import Progress, decoding_workers
+from bench.training.contracts import Trainable, TrainingSet
+from bench.video import DecodedFrames, FrameStore
+
+TEXTS_AT_ONCE = 256
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Videos of one step: frames uint8 [B, P * T, H, W, 3] and normalised text features."""
+
+    frames: torch.Tensor
+    texts: torch.Tensor  # [B, P, D]
+    negatives: torch.Tensor  # [B, P, N, D]
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A TrainingSet whose frames are in `store` and whose texts are encoded.
+
+    `features` is float32 [texts, D], normalised; `texts` int64 [B, P] and `negatives` int64
+    [B, P, N] are rows of it.
+    """
+
+    data: TrainingSet
+    store: FrameStore
+    features: torch.Tensor
+    texts: torch.Tensor
+    negatives: torch.Tensor
+
+    def __len__(self) -> int:
+        return len(self.data.clips)
+
+    def batches(self, places: Sequence[Sequence[int]]) -> Iterator[Batch]:
+        """The batches of the given places, the next one read while the last is worked on."""
+        with ThreadPoolExecutor(1) as reader:
+            waiting = [reader.submit(self.batch, part) for part in places[:1]]
+            for following in [*places[1:], None]:
+                batch = waiting.pop().result()
+                if following is not None:
+                    waiting.append(reader.submit(self.batch, following))
+                yield batch
+
+    def batch(self, places: Sequence[int]) -> Batch:
+        """Read the frames of the clips at `places`. RuntimeError where the store lost one."""
+        frames = []
+        for place in places:
+            found = self.store.get(self.data.clips[place])
+            if found is None:
+                raise RuntimeError(f"{self.data.clips[place].id} vanished from the frame store")
+            frames.append(found.frames)
+        chosen = torch.as_tensor(list(places))
+        return Batch(
+            torch.from_numpy(np.stack(frames)),
+            self.features[self.texts[chosen]],
+            self.features[self.negatives[chosen]],
+        )
+
+
+def prepare(
+    data: TrainingSet, model: Trainable, run: RunConfig, progress: Progress
+) -> tuple[Prepared, list[Failure]]:
+    """Decode every clip into the store, leave out those that fail, encode every text once.
+
+    Several processes share the decoding and the texts through the stores, which all must see.
+    """
+    store = FrameStore(run.cache_folder / "frames", model.image_size, data.plan, run.decoder)
+    if distributed.world() > 1:
+        share = data.clips[distributed.rank() :: distributed.world()]
+        for _ in store.fill(share, decoding_workers(run), run.decode_timeout):
+            pass  # left in the store; what fails is named below
+        distributed.barrier()
+    data, failures = _decoded(data, store, run, progress)
+    rows: dict[str, int] = {}
+    texts = [[rows.setdefault(text, len(rows)) for text in video] for video in data.prompts]
+    negatives = [
+        [[rows.setdefault(text, len(rows)) for text in event] for event in video]
+        for video in data.negatives
+    ]
+    features = _encode(list(rows), model, run.cache_folder / "features", progress)
+    return Prepared(
+        data, store, functional.normalize(features, dim=-1), torch.tensor(texts, dtype=torch.int64),
+        torch.tensor(negatives, dtype=torch.int64),
+    ), failures  # fmt: skip
+
+
+def _decoded(
+    data: TrainingSet, store: FrameStore, run: RunConfig, progress: Progress
+) -> tuple[TrainingSet, list[Failure]]:
+    failures: list[Failure] = []
+    kept: list[int] = []
+    progress.start(f"{data.name}: frames", len(data.clips))
+    wanted = data.events * data.frames
+    for place, (clip, found) in enumerate(
+        store.fill(data.clips, decoding_workers(run), run.decode_timeout)
+    ):
+        problem = _problem(clip, found, wanted)
+        if problem is None:
+            kept.append(place)
+        else:
+            failures.append(problem)
+        progress.advance()
+    chosen = replace(
+        data,
+        clips=[data.clips[place] for place in kept],
+        prompts=[data.prompts[place] for place in kept],
+        negatives=[data.negatives[place] for place in kept],
+    )
+    return chosen, failures
+
+
+def _problem(clip: Clip, found: DecodedFrames | Failure, wanted: int) -> Failure | None:
+    if isinstance(found, Failure):
+        return found
+    if len(found.frames) != wanted:
+        return Failure(clip.id, "broken", f"{len(found.frames)} frames where {wanted} are needed")
+    return None
+
+
+def _encode(texts: list[str], model: Trainable, folder: Path, progress: Progress) -> torch.Tensor:
+    """float32 [texts, D] on the CPU; kept a chunk at a time, so that a killed run goes on."""
+    if not texts:
+        return torch.zeros(0, 1)  # nothing held out
+    store = TensorStore(folder)
+    chunks = [texts[at : at + TEXTS_AT_ONCE] for at in range(0, len(texts), TEXTS_AT_ONCE)]
+    progress.start("texts", len(texts))
+    for chunk in chunks[distributed.rank() :: distributed.world()]:
+        _encode_chunk(chunk, model, store)
+        progress.advance(len(chunk))
+    distributed.barrier()
+    return torch.cat([torch.from_numpy(_encode_chunk(chunk, model, store)) for chunk in chunks])
+
+
+def _encode_chunk(chunk: list[str], model: Trainable, store: TensorStore) -> np.ndarray:
+    key = digest("training texts", model.fingerprint, chunk)
+    if found := store.get(key):
+        return found[0]["features"].copy()
+    features: np.ndarray = model.encode_texts(chunk).cpu().numpy()
+    store.put(key, {"features": features}, {})
+    return features

@@ -1,0 +1,52 @@
+"""What a training says while it runs: JSON lines always, TensorBoard and W&B where wanted."""
+
+from __future__ import annotations
+
+import json
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from bench.errors import UsageError
+
+
+class Log:
+    """Appends a JSON line an entry to `folder/log.jsonl`; numbers also go to the other sinks.
+
+    TensorBoard is used where it is installed, Weights & Biases where a `project` is named.
+    """
+
+    def __init__(self, folder: Path, project: str | None, settings: dict[str, Any]) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self._file = (folder / "log.jsonl").open("a", encoding="utf-8")
+        self._board: Any = None
+        self._wandb: Any = None
+        if find_spec("tensorboard"):
+            from torch.utils.tensorboard import SummaryWriter
+
+            self._board = SummaryWriter(str(folder / "tensorboard"))
+        if project is not None:
+            if not find_spec("wandb"):
+                raise UsageError("--wandb needs the package: pip install wandb")
+            import wandb  # type: ignore[import-not-found]
+
+            self._wandb = wandb.init(project=project, dir=str(folder), config=settings)
+
+    def write(self, kind: str, step: int, values: dict[str, float]) -> None:
+        """Note numbers of step `step`; `kind` is step or epoch."""
+        line = {"kind": kind, "step": step, **values}
+        self._file.write(json.dumps(line) + "\n")
+        self._file.flush()
+        for name, value in values.items():
+            if self._board is not None:
+                self._board.add_scalar(f"{kind}/{name}", value, step)
+        if self._wandb is not None:
+            self._wandb.log({f"{kind}/{name}": v for name, v in values.items()}, step=step)
+
+    def close(self) -> None:
+        """Flush and close every sink."""
+        self._file.close()
+        if self._board is not None:
+            self._board.close()
+        if self._wandb is not None:
+            self._wandb.finish()

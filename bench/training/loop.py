@@ -1,0 +1,319 @@
+"""The training loop: resumable at every step's end, to the same bits as if it had never stopped."""
+
+from __future__ import annotations
+
+import math
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch.nn import functional
+
+from bench import distributed
+from bench.config import RunConfig
+from bench.contracts import Failure
+from bench.engine import Progress
+from bench.errors import BenchError
+from bench.metrics.retrieval import metrics_of_ranks, ranks_from_features
+from bench.training import checkpoints
+from bench.training.contracts import Trainable, TrainingSet
+from bench.training.data import Batch, Prepared, prepare
+from bench.training.log import Log
+from bench.training.losses import Visual, srl_loss, visual_features
+from bench.training.settings import TrainSettings
+
+SAVE_EVERY = 600.0  # seconds between checkpoints inside an epoch: what a kill can cost
+
+
+@dataclass
+class Trained:
+    """How a training ended. `stopped` is why it ended before its last epoch, or empty."""
+
+    folder: Path
+    epochs: int
+    best_epoch: int
+    held_out: dict[str, float]
+    failures: list[Failure]
+    stopped: str = ""
+
+
+@dataclass
+class _State:
+    """Where a training stands: `step` steps are done in all, `epochs` are validated."""
+
+    step: int = 0
+    epochs: int = 0
+    best_epoch: int = 0
+    best: dict[str, float] = field(default_factory=dict)
+    seconds: float = 0.0
+
+
+@dataclass
+class _Training:
+    model: Trainable
+    optimizer: torch.optim.Optimizer
+    train: Prepared
+    held_out: Prepared | None
+    settings: TrainSettings
+    folder: Path
+    identity: dict[str, Any]
+    device: str
+    seed: int
+    log: Log | None
+    state: _State = field(default_factory=_State)
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """A last batch of fewer than two videos is left out: it has no negatives."""
+        videos, batch = len(self.train), self.settings.batch_videos
+        batches = videos // batch + (videos % batch >= max(2, distributed.world()))
+        return max(1, math.ceil(batches / self.settings.accumulate))
+
+
+def train(
+    model: Trainable,
+    data: TrainingSet,
+    held_out: TrainingSet,
+    settings: TrainSettings,
+    run: RunConfig,
+    folder: Path,
+    progress: Progress,
+    device: str,
+    max_minutes: float | None = None,
+    project: str | None = None,
+) -> Trained:
+    """Train `model` into `folder/model`, resuming what `folder` holds of the same training.
+
+    Raises UsageError for a checkpoint of other settings, BenchError when the loss is not finite or
+    no video can be read. SIGINT and SIGTERM end it after the step at hand, with a checkpoint.
+    """
+    began = time.monotonic()
+    torch.manual_seed(run.seed)
+    prepared, failures = prepare(data, model, run, progress)
+    validation, more = prepare(held_out, model, run, progress)
+    if len(prepared) < max(2, distributed.world()):
+        raise BenchError(f"{data.name}: {len(prepared)} readable videos; a batch needs two")
+    parameters = model.trainable_parameters()
+    optimizer = torch.optim.AdamW(parameters, settings.learning_rate,
+                                  weight_decay=settings.weight_decay)  # fmt: skip
+    model.checkpoint_gradients(settings.checkpoint_gradients)
+    identity = {
+        **asdict(settings), **model.describe(), "data": data.name, "videos": len(prepared),
+        "held_out": len(validation), "seed": run.seed,
+    }  # fmt: skip
+    log = Log(folder, project, identity) if distributed.is_main() else None
+    training = _Training(
+        model, optimizer, prepared, validation if len(validation) > 1 else None, settings, folder,
+        identity, device, run.seed, log,
+    )  # fmt: skip
+    try:
+        _resume(training)
+        stopped = _epochs(training, progress, began, max_minutes)
+    finally:
+        if log is not None:
+            log.close()
+    return _finish(training, [*failures, *more], stopped)
+
+
+def _epochs(
+    training: _Training, progress: Progress, began: float, max_minutes: float | None
+) -> str:
+    """Run the epochs that are left; returns why it stopped early, or an empty string."""
+    state, per_epoch = training.state, training.steps_per_epoch
+    deadline = began + 60 * max_minutes if max_minutes else math.inf
+    with _signals() as received:
+        while state.epochs < training.settings.epochs:
+            progress.start(f"epoch {state.epochs + 1}/{training.settings.epochs}", per_epoch)
+            done = state.step - state.epochs * per_epoch
+            progress.advance(done)
+            saved = time.monotonic()
+            for batches in _steps(training, state.epochs, done):
+                _step(training, batches)
+                progress.advance()
+                # Every process must stop at the same step: the main one decides.
+                why = distributed.share(_why_stop(received, deadline))
+                if why or time.monotonic() - saved > SAVE_EVERY:
+                    _checkpoint(training)
+                    saved = time.monotonic()
+                if why:
+                    return str(why)
+            _validate(training, progress)
+            _checkpoint(training)
+    return ""
+
+
+def _why_stop(received: list[int], deadline: float) -> str:
+    if received:
+        return signal.Signals(received[0]).name
+    return "--max-minutes" if time.monotonic() > deadline else ""
+
+
+@contextmanager
+def _signals() -> Iterator[list[int]]:
+    """Collect SIGINT and SIGTERM instead of dying of them; a second one kills as usual."""
+    received: list[int] = []
+
+    def note(number: int, _: Any) -> None:
+        received.append(number)
+        signal.signal(number, signal.default_int_handler)
+
+    try:
+        old = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
+    except ValueError:  # not the main thread, as in a notebook's worker: signals are not ours
+        yield received
+        return
+    try:
+        yield received
+    finally:
+        for number, handler in old.items():
+            signal.signal(number, handler)
+
+
+def _steps(training: _Training, epoch: int, done: int) -> Iterator[list[Batch]]:
+    """The optimiser steps of an epoch from `done` on, each a list of batches to accumulate.
+
+    The order is a function of seed and epoch alone. Each process reads its share of every batch.
+    """
+    generator = torch.Generator().manual_seed(training.seed * 1_000_003 + epoch)
+    order = torch.randperm(len(training.train), generator=generator).tolist()
+    size, world = training.settings.batch_videos, distributed.world()
+    batches = [order[at : at + size] for at in range(0, len(order), size)]
+    # Processes gather tensors of one shape: a batch that cannot be shared evenly is cut.
+    batches = [part[: len(part) // world * world] for part in batches]
+    batches = [part for part in batches if len(part) >= max(2, world)]
+    own = [part[distributed.rank() :: world] for part in batches]
+    accumulate = training.settings.accumulate
+    loader = training.train.batches(own[done * accumulate :])
+    for at in range(done * accumulate, len(own), accumulate):
+        yield [next(loader) for _ in own[at : at + accumulate]]
+
+
+def _step(training: _Training, batches: list[Batch]) -> None:
+    model, optimizer, settings = training.model, training.optimizer, training.settings
+    state = training.state
+    began = time.perf_counter()
+    total = settings.epochs * training.steps_per_epoch
+    rate = settings.rate(state.step, total)
+    for group in optimizer.param_groups:
+        group["lr"] = rate
+    model.train(True)
+    optimizer.zero_grad(set_to_none=True)
+    sums: dict[str, float] = {}
+    for batch in batches:
+        terms = batch_loss(model, batch, settings, training.device)
+        (terms["total"] / len(batches)).backward()
+        for name, value in terms.items():
+            sums[name] = sums.get(name, 0.0) + float(value.detach()) / len(batches)
+    if not math.isfinite(sums["total"]):
+        raise BenchError(
+            f"the loss is {sums['total']} at step {state.step + 1}; the last good checkpoint is "
+            f"{training.folder / checkpoints.LAST}. Lower learning_rate, or set clip_gradient"
+        )
+    parameters = model.trainable_parameters()
+    if model.logit_scale.grad is not None:  # every process has the whole gradient of this one
+        model.logit_scale.grad /= distributed.world()
+    distributed.sum_gradients(parameters)
+    if settings.clip_gradient:
+        torch.nn.utils.clip_grad_norm_(parameters, settings.clip_gradient)
+    optimizer.step()
+    state.step += 1
+    seconds = time.perf_counter() - began
+    state.seconds += seconds
+    if training.log is not None:
+        training.log.write("step", state.step, {**sums, "rate": rate, "seconds": seconds})
+
+
+def batch_loss(
+    model: Trainable, batch: Batch, settings: TrainSettings, device: str
+) -> dict[str, torch.Tensor]:
+    """The loss terms of the whole batch, of which `batch` is this process's part."""
+    videos, events = batch.texts.shape[:2]
+    frames = batch.frames.to(device, non_blocking=True).flatten(0, 1)
+    cuda = device.startswith("cuda")
+    with torch.autocast("cuda" if cuda else "cpu", torch.bfloat16, enabled=cuda):
+        features = model.frame_features(frames).unflatten(0, (videos, events, -1))
+        contextual, whole = model.contextualize(features)
+    visual = visual_features(features.float(), contextual.float(), whole.float())
+    gather = distributed.gather_with_own_gradient
+    gathered = Visual(*map(gather, (visual.event_means, visual.events, visual.video_means,
+                                    visual.videos)))  # fmt: skip
+    texts, negatives = gather(batch.texts.to(device)), gather(batch.negatives.to(device))
+    return srl_loss(gathered, texts, negatives, model.logit_scale, settings)
+
+
+def _validate(training: _Training, progress: Progress) -> None:
+    """Retrieval of held-out events: each prompt among all events, by mean frame features."""
+    state = training.state
+    state.epochs += 1
+    values: dict[str, float] = {}
+    if training.held_out is not None:
+        values = event_retrieval(training.model, training.held_out, training.device)
+        if not state.best or values["R@1"] > state.best["R@1"]:
+            state.best, state.best_epoch = values, state.epochs
+            if distributed.is_main():
+                path = training.folder / checkpoints.BEST
+                tensors = {f"model.{k}": v for k, v in training.model.trainable_state().items()}
+                checkpoints.write(path, tensors, {"epoch": state.epochs, **values})
+        shown = ", ".join(f"{name} {values[name]:.1f}" for name in ("R@1", "R@10", "MdR"))
+        progress.warn(f"epoch {state.epochs}: held-out events {shown}")
+    if training.log is not None:
+        training.log.write("epoch", state.step, {"epoch": state.epochs, **values})
+
+
+@torch.no_grad()
+def event_retrieval(model: Trainable, data: Prepared, device: str) -> dict[str, float]:
+    """Text-to-event metrics over the V * P events of `data`."""
+    model.train(False)
+    means = []
+    places = [[place] for place in range(len(data))]
+    for batch in data.batches(places):
+        features = model.frame_features(batch.frames.to(device).flatten(0, 1)).float()
+        features = functional.normalize(features, dim=-1).unflatten(0, (data.data.events, -1))
+        means.append(functional.normalize(features.mean(dim=1), dim=-1).cpu().numpy())
+    events = np.concatenate(means)
+    texts = data.features[data.texts.flatten()].numpy()
+    ranking = ranks_from_features(texts, events, np.arange(len(events)))
+    return metrics_of_ranks(ranking.t2v)
+
+
+def _checkpoint(training: _Training) -> None:
+    if distributed.is_main():
+        tensors = checkpoints.pack(training.model, training.optimizer)
+        record = {"identity": training.identity, "state": asdict(training.state)}
+        checkpoints.write(training.folder / checkpoints.LAST, tensors, record)
+    distributed.barrier()
+
+
+def _resume(training: _Training) -> None:
+    path = training.folder / checkpoints.LAST
+    found = checkpoints.read(path)
+    if found is None:
+        return
+    tensors, record = found
+    checkpoints.check_identity(path, record["identity"], training.identity)
+    checkpoints.unpack(tensors, training.model, training.optimizer)
+    training.state = _State(**record["state"])
+
+
+def _finish(training: _Training, failures: list[Failure], stopped: str) -> Trained:
+    """Write the model that `keep` names, with a card that says how it came about."""
+    state, settings = training.state, training.settings
+    folder = training.folder / "model"
+    if settings.keep == "best" and (best := checkpoints.read(training.folder / checkpoints.BEST)):
+        training.model.load_trainable_state(checkpoints.model_state(best[0]))
+    if distributed.is_main():
+        facts = {
+            "settings": asdict(settings), "data": training.train.data.name,
+            "videos": len(training.train), "epochs": state.epochs, "steps": state.step,
+            "seed": training.seed, "best_epoch": state.best_epoch, "held_out": state.best,
+            "seconds": round(state.seconds, 1), "stopped": stopped,
+        }  # fmt: skip
+        training.model.save(folder, {"training": facts})
+    distributed.barrier()
+    return Trained(folder, state.epochs, state.best_epoch, state.best, failures, stopped)

@@ -1,0 +1,60 @@
+"""The recipe of a training: the paper's numbers, and ours where it is silent (METHOD 4 and 5)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from bench.errors import UsageError
+
+
+@dataclass(frozen=True)
+class TrainSettings:
+    """Learning rate, epochs, batch, lambda and negatives are published; the others are our choice.
+
+    The four switches and `share` are the published ablations. `hold_out` is the share of videos
+    kept from training for validation. `keep` says which epoch becomes the model: the one with the
+    `best` held-out R@1, or the `last`.
+    """
+
+    learning_rate: float = 1e-6
+    epochs: int = 40
+    batch_videos: int = 20
+    lambda_video: float = 0.25
+    negatives: int = 4
+    clip_event: bool = True
+    vc_event: bool = True
+    clip_video: bool = True
+    vc_video: bool = True
+    share: float = 1.0
+    hold_out: float = 0.05
+    keep: str = "best"
+    weight_decay: float = 0.2
+    warmup_steps: int = 0
+    schedule: str = "constant"
+    accumulate: int = 1
+    clip_gradient: float = 0.0
+    checkpoint_gradients: bool = False
+
+    def check(self, where: str) -> None:
+        """UsageError for a value that no training can have."""
+        rules = {
+            "schedule": self.schedule in ("constant", "cosine"),
+            "keep": self.keep in ("best", "last"),
+            "epochs": self.epochs >= 1,
+            "batch_videos": self.batch_videos >= 2,
+            "accumulate": self.accumulate >= 1,
+            "share": 0 < self.share <= 1,
+            "hold_out": 0 <= self.hold_out < 1,
+            "clip_event": self.clip_event or self.vc_event or self.clip_video or self.vc_video,
+        }
+        for name, holds in rules.items():
+            if not holds:
+                raise UsageError(f"{where}: {name} cannot be {getattr(self, name)!r}")
+
+    def rate(self, step: int, steps: int) -> float:
+        """The learning rate of step `step` (from 0) of `steps`."""
+        import math
+
+        warm = min(1.0, (step + 1) / self.warmup_steps) if self.warmup_steps else 1.0
+        decay = 0.5 * (1 + math.cos(math.pi * step / steps)) if self.schedule == "cosine" else 1.0
+        return self.learning_rate * warm * decay

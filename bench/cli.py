@@ -96,8 +96,10 @@ def run(
 ) -> None:
     """Evaluate models on tasks and print their leaderboards.
 
+    Under torchrun the encoding is shared among the processes, through a cache folder that all see.
     Interrupted? Run the same command again: decoded frames and encoded features are kept.
     """
+    from bench import distributed
     from bench.config import CHECKS
     from bench.progress import Bar
     from bench.results import save
@@ -110,12 +112,15 @@ def run(
     config = options.load(device=device, output=output, seed=seed)
     results = []
     quiet = quiet or options.quiet
-    with Bar(quiet) as bar:
+    with distributed.process_group("cpu"), Bar(quiet or not distributed.is_main()) as bar:
         for result in _evaluate_all(config, tasks, models, source, limit, bar):
-            path = save(result, config.run.output)
-            if not quiet:
-                bar.warn(f"wrote {path}")
             results.append(result)
+            if distributed.is_main():
+                path = save(result, config.run.output)
+                if not quiet:
+                    bar.warn(f"wrote {path}")
+    if not distributed.is_main():
+        return
     if as_json:
         click.echo(json.dumps([result.data for result in results], indent=2, ensure_ascii=False))
     else:
@@ -131,7 +136,7 @@ def _evaluate_all(
     limit: int | None,
     bar: Bar,
 ) -> Any:
-    from bench import registry
+    from bench import distributed, registry
     from bench.engine import evaluate
 
     for name in tasks:  # all names are checked before the first long step
@@ -142,7 +147,9 @@ def _evaluate_all(
         found, fallback = registry.source_for(name, source, config)
         if fallback:
             bar.warn(registry.FALLBACK.format(task=name))
-        registry.prepare_source(name, found, bar.to)
+        if distributed.is_main():
+            registry.prepare_source(name, found, bar.to)
+        distributed.barrier()
         task = registry.load_task(name, found, limit)
         for adapter in adapters:
             yield evaluate(adapter, task, config.run, bar)

@@ -17,12 +17,13 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from bench import distributed
 from bench.cache import TensorStore, digest
 from bench.config import RunConfig
 from bench.contracts import Adapter, Clip, Failure, Features, Task
 from bench.errors import BenchError
 from bench.results import SCHEMA, Result, environment
-from bench.video import FrameStore
+from bench.video import DecodedFrames, FrameStore
 
 TEXTS_AT_ONCE = 256
 
@@ -146,47 +147,94 @@ def frame_store(adapter: Adapter, task: Task, run: RunConfig) -> FrameStore:
 
 
 def decoding_workers(run: RunConfig) -> int:
-    """Decoding processes: one a core that this process may use, unless set."""
+    """Decoding processes: one a core that this process may use, unless set.
+
+    Processes that torchrun started on one machine share its cores.
+    """
     if run.workers != "auto":
         return int(run.workers)
     affinity = getattr(os, "sched_getaffinity", None)
-    return max(1, len(affinity(0)) if affinity else os.cpu_count() or 1)
+    cores = len(affinity(0)) if affinity else os.cpu_count() or 1
+    return max(1, cores // int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
 
 
 def _clip_features(state: _Run) -> dict[str, np.ndarray]:
-    """Clip id -> frame features float32 [T, D]; what is in the store is neither read nor made."""
-    frames = frame_store(state.adapter, state.task, state.run)
-    store = TensorStore(state.run.cache_folder / "features")
-    keys: dict[str, str | None] = {
-        clip.id: _feature_key(state, frames, clip) for clip in state.task.clips
-    }
-    features: dict[str, np.ndarray] = {}
-    with state.stage("store"):
-        for clip in state.task.clips:
-            key = keys[clip.id]
-            if key is not None and (found := store.get(key)):
-                features[clip.id] = found[0]["features"]
-                state.records[clip.id] = found[1]
-    groups = list(_groups(state))
-    todo = [group for group in groups if any(clip.id not in features for clip in group)]
+    """Clip id -> frame features float32 [T, D]; what is in the store is neither read nor made.
+
+    Of several processes each first encodes its share of the groups into the store that all see;
+    then every one reads them all, and comes to the same result.
+    """
+    encoder = _Encoder(state)
+    encoder.read()
     state.progress.start(f"{state.task.name}: frames", len(state.task.clips))
-    state.progress.advance(len(state.task.clips) - sum(map(len, todo)))
-    wanted = [clip for group in todo for clip in group]
-    decoded = frames.fill(wanted, decoding_workers(state.run), state.run.decode_timeout)
-    for group in todo:
-        batch: list[tuple[Clip, Any]] = []
-        for _ in group:
-            with state.stage("decode (waiting)"):
-                clip, outcome = next(decoded)
-            if isinstance(outcome, Failure):
-                state.failures.append(outcome)
-            else:
-                batch.append((clip, outcome))
-        if batch:
-            features.update(_encode_group(state, batch, store, keys))
-        state.progress.advance(len(group))
-    decoded.close()
-    return features
+    if distributed.world() > 1:
+        encoder.encode(encoder.missing()[distributed.rank() :: distributed.world()])
+        distributed.barrier()
+        state.failures.clear()  # another process's failures are found again below
+        encoder.read()
+    missing = encoder.missing()
+    state.progress.start(f"{state.task.name}: frames", len(state.task.clips))
+    state.progress.advance(len(state.task.clips) - sum(map(len, missing)))
+    encoder.encode(missing)
+    return encoder.features
+
+
+class _Encoder:
+    """Turns groups of clips into features, kept in the store a clip at a time."""
+
+    def __init__(self, state: _Run) -> None:
+        self.state = state
+        self.frames = frame_store(state.adapter, state.task, state.run)
+        self.store = TensorStore(state.run.cache_folder / "features")
+        self.keys = {clip.id: _feature_key(state, self.frames, clip) for clip in state.task.clips}
+        self.features: dict[str, np.ndarray] = {}
+
+    def read(self) -> None:
+        """Take from the store what it has."""
+        with self.state.stage("store"):
+            for clip, key in self.keys.items():
+                if clip not in self.features and key and (found := self.store.get(key)):
+                    self.features[clip] = found[0]["features"]
+                    self.state.records[clip] = found[1]
+
+    def missing(self) -> list[list[Clip]]:
+        """The groups of which a clip has no features yet."""
+        groups = _groups(self.state)
+        return [group for group in groups if any(clip.id not in self.features for clip in group)]
+
+    def encode(self, groups: list[list[Clip]]) -> None:
+        """Decode and encode whole groups; clips that fail are noted."""
+        state = self.state
+        wanted = [clip for group in groups for clip in group]
+        decoded = self.frames.fill(wanted, decoding_workers(state.run), state.run.decode_timeout)
+        for group in groups:
+            batch: list[tuple[Clip, DecodedFrames]] = []
+            for _ in group:
+                with state.stage("decode (waiting)"):
+                    clip, outcome = next(decoded)
+                if isinstance(outcome, Failure):
+                    state.failures.append(outcome)
+                else:
+                    batch.append((clip, outcome))
+            # A group that lacks only clips that fail again has been encoded before.
+            if any(clip.id not in self.features for clip, _ in batch):
+                self._encode_group(batch)
+            state.progress.advance(len(group))
+        decoded.close()
+
+    def _encode_group(self, batch: list[tuple[Clip, DecodedFrames]]) -> None:
+        state = self.state
+        lengths = [len(decoded.frames) for _, decoded in batch]
+        with state.stage("encode"):
+            joined = np.concatenate([decoded.frames for _, decoded in batch])
+            encoded = _checked(state.adapter, state.adapter.encode_frames(joined), len(joined))
+        parts = np.split(encoded, np.cumsum(lengths)[:-1])
+        for (clip, decoded), part in zip(batch, parts, strict=True):
+            record = {"decoder": decoded.decoder, "times": decoded.times.round(6).tolist()}
+            self.features[clip.id], state.records[clip.id] = part, record
+            if key := self.keys[clip.id]:
+                with state.stage("store"):
+                    self.store.put(key, {"features": part}, record)
 
 
 def _feature_key(state: _Run, frames: FrameStore, clip: Clip) -> str | None:
@@ -204,34 +252,17 @@ def _groups(state: _Run) -> Iterator[list[Clip]]:
         yield state.task.clips[at : at + size]
 
 
-def _encode_group(
-    state: _Run, batch: list[tuple[Clip, Any]], store: TensorStore, keys: dict[str, str | None]
-) -> dict[str, np.ndarray]:
-    lengths = [len(decoded.frames) for _, decoded in batch]
-    with state.stage("encode"):
-        joined = np.concatenate([decoded.frames for _, decoded in batch])
-        encoded = _checked(state.adapter, state.adapter.encode_frames(joined), len(joined))
-    parts = np.split(encoded, np.cumsum(lengths)[:-1])
-    for (clip, decoded), part in zip(batch, parts, strict=True):
-        record = {"decoder": decoded.decoder, "times": decoded.times.round(6).tolist()}
-        state.records[clip.id] = record
-        key = keys[clip.id]
-        if key is not None:
-            with state.stage("store"):
-                store.put(key, {"features": part}, record)
-    return {clip.id: part for (clip, _), part in zip(batch, parts, strict=True)}
-
-
 def _text_features(state: _Run) -> np.ndarray:
     """float32 [M, D] of all texts, kept in fixed chunks."""
     store = TensorStore(state.run.cache_folder / "features")
     texts = state.task.texts
+    chunks = [texts[at : at + TEXTS_AT_ONCE] for at in range(0, len(texts), TEXTS_AT_ONCE)]
     state.progress.start(f"{state.task.name}: texts", len(texts))
-    parts = []
-    for at in range(0, len(texts), TEXTS_AT_ONCE):
-        chunk = texts[at : at + TEXTS_AT_ONCE]
-        parts.append(_encode_texts(state, store, chunk))
+    for chunk in chunks[distributed.rank() :: distributed.world()]:
+        _encode_texts(state, store, chunk)
         state.progress.advance(len(chunk))
+    distributed.barrier()
+    parts = [_encode_texts(state, store, chunk) for chunk in chunks]
     return np.concatenate(parts) if parts else np.zeros((0, state.adapter.embed_dim), np.float32)
 
 

@@ -214,3 +214,27 @@ def test_comparing_two_models(source: Path, tmp_path: Path) -> None:
     document = json.loads(second.read_text())
     second.write_text(json.dumps({**document, "protocol": "msrvtt/other"}))
     assert "not comparable" in bench("compare", str(first), str(second), code=1).stderr
+
+
+def test_two_processes_give_the_results_of_one(
+    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (source / "msrvtt" / "videos").joinpath("broken.mp4").write_bytes(b"")
+    videos = sorted((source / "msrvtt" / "videos").glob("video*.mp4"))
+    videos[0].write_bytes(b"")
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    run = ["run", "--task", "msrvtt", "--model", "clip-tiny", "--source", str(source),
+           "--device", "cpu", "--allow-missing"]  # fmt: skip
+    bench(*run, "--output", "one")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "other-cache"))
+    launch = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2",
+              "--master-port", "29518", "-m", "bench"]  # fmt: skip
+    done = subprocess.run([*launch, *run, "--output", "two"], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert done.stdout.count("clip-tiny") == 1  # one process prints
+    one, two = (tmp_path / name / "msrvtt" / "data" / "clip-tiny" for name in ("one", "two"))
+    lines = [path.with_name("clip-tiny.predictions.jsonl").read_text() for path in (one, two)]
+    assert lines[0] == lines[1]
+    documents = [json.loads(path.with_suffix(".json").read_text()) for path in (one, two)]
+    assert documents[0]["metrics"] == documents[1]["metrics"]
+    assert documents[0]["failures"] == documents[1]["failures"] != []

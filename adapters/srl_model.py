@@ -19,6 +19,7 @@ from torch import nn
 from adapters.contextualizer import VideoContextualizer
 from adapters.lora import FULL, add_lora, pack_attention, split_attention
 from adapters.srl_settings import CARD, CONTEXT, LORA, TOWER, VERSION, SRLSettings
+from bench.cache import make_readable
 from bench.errors import BenchError, plain
 
 
@@ -154,7 +155,8 @@ class SRLModel(nn.Module):
                 **card,
             }
             (made / CARD).write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
-            made.chmod(0o755)
+            for path in (made, *made.iterdir()):
+                make_readable(path)
             _replace(made, folder)
         except OSError as error:
             raise BenchError(f"cannot write {folder}: {plain(error)}; free space there") from error

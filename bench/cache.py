@@ -35,9 +35,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
         os.close(handle)
         temporary = Path(name)
         yield temporary
-        umask = os.umask(0)
-        os.umask(umask)
-        temporary.chmod(0o666 & ~umask)  # mkstemp's 0600 would hide a shared store's files
+        make_readable(temporary)
         temporary.replace(path)
     except OSError as error:
         raise BenchError(
@@ -48,6 +46,16 @@ def atomic_path(path: Path) -> Iterator[Path]:
         if temporary is not None:
             with suppress(OSError):
                 temporary.unlink()
+
+
+def make_readable(path: Path) -> None:
+    """The permissions that a new file or folder has by the user's umask.
+
+    Temporary files are made for their owner alone, which would hide a shared store from others.
+    """
+    umask = os.umask(0)
+    os.umask(umask)
+    path.chmod((0o777 if path.is_dir() else 0o666) & ~umask)
 
 
 def write_text(path: Path, text: str) -> None:

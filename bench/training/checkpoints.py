@@ -74,10 +74,13 @@ def model_state(tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
 
 
 def check_identity(path: Path, kept: dict[str, Any], own: dict[str, Any]) -> None:
-    """UsageError with every difference where a checkpoint is of another training."""
+    """UsageError with every difference where a checkpoint is of another training.
+
+    `keep` may differ: it only picks among what is kept.
+    """
     differences = [
         f"{key}: {kept.get(key)!r} there, {own.get(key)!r} here"
-        for key in sorted(kept.keys() | own.keys())
+        for key in sorted((kept.keys() | own.keys()) - {"keep"})
         if kept.get(key) != own.get(key)
     ]
     if differences:

@@ -149,6 +149,7 @@ def test_saving_again_replaces_the_folder_and_leaves_nothing_else(
     assert json.loads((saved / CARD).read_text())["training"] == {"steps": 9}
     assert [path.name for path in saved.parent.iterdir()] == ["srl"]
     assert {path.name for path in saved.iterdir()} == {*LORA, CONTEXT, CARD}
+    assert all(path.stat().st_mode & 0o044 for path in saved.iterdir())  # others may read it
 
 
 def test_the_same_seed_builds_the_same_model(run: RunConfig) -> None:

@@ -88,6 +88,8 @@ def test_another_recipe_is_refused_with_the_difference(
     run_training(toy_vidsitu, cache, tmp_path, epochs=1)
     with pytest.raises(UsageError, match=r"epochs: 1 there, 3 here.*another --output"):
         run_training(toy_vidsitu, cache, tmp_path)
+    again = run_training(toy_vidsitu, cache, tmp_path, epochs=1, keep="last")
+    assert again.epochs == 1  # nothing is left to train; another epoch may still be picked
     (tmp_path / checkpoints.LAST).write_bytes(b"damaged")
     with pytest.raises(BenchError, match="damaged checkpoint"):
         run_training(toy_vidsitu, cache, tmp_path)

@@ -17,8 +17,8 @@ BIN := .venv/bin
 	@touch $@
 
 demo: .venv/.installed
-	@echo "==> MSRVTT and LSMDC on the toy world with clip-tiny"
-	$(BIN)/bench run --task msrvtt,lsmdc --model clip-tiny --source toy --output results/demo
+	@echo "==> MSRVTT and LSMDC on the toy world: clip-tiny, and srlclip-tiny trained from it"
+	$(BIN)/bench run --task msrvtt,lsmdc --model clip-tiny,srlclip-tiny --source toy --output results/demo
 	@echo "==> the same boards again at any time: .venv/bin/bench report --results results/demo"
 
 test: .venv/.installed-test

@@ -12,10 +12,12 @@ import json
 import logging
 import os
 import re
+import socket
 from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 import numpy as np
 
@@ -264,7 +266,7 @@ def find_weights(arch: str, pretrained: str, run: RunConfig) -> Path:
     try:
         return _local_weights(arch, pretrained, run)
     except MissingWeights as missing:
-        if os.environ.get("HF_HUB_OFFLINE", "") in ("1", "true", "True", "yes"):
+        if not _hub_in_reach():
             raise
         from open_clip.pretrained import download_pretrained, get_pretrained_cfg
 
@@ -275,6 +277,22 @@ def find_weights(arch: str, pretrained: str, run: RunConfig) -> Path:
             return Path(download_pretrained(known))
         except Exception as error:  # hub, http and disk errors have no common base
             raise missing from error
+
+
+def _hub_in_reach() -> bool:
+    """Whether a download can be tried: else the hub's client retries for a minute, noisily."""
+    from huggingface_hub import constants
+
+    if constants.HF_HUB_OFFLINE:
+        return False
+    if any(os.environ.get(name) for name in ("https_proxy", "HTTPS_PROXY", "ALL_PROXY")):
+        return True  # the proxy knows; a direct connection would prove nothing
+    hub = urlsplit(constants.ENDPOINT)
+    try:
+        socket.create_connection((hub.hostname or "", hub.port or 443), timeout=5).close()
+    except OSError:
+        return False
+    return True
 
 
 def _local_weights(arch: str, pretrained: str, run: RunConfig) -> Path:

@@ -41,7 +41,7 @@ class SRLCLIPAdapter(OpenCLIPAdapter):
         super().__init__(name, run, arch=arch, pretrained=pretrained)
         self.folder = checkpoint_folder(name, run, checkpoint)
         self.card = _trained(name, self.folder)
-        self.settings = settings_from(SRLSettings, self.card["settings"], str(self.folder / CARD))
+        self.settings = _settings(self.card["settings"], str(self.folder / CARD))
         if self.card["base"]["weights_sha256"] != self._weights_hash:
             raise BenchError(
                 f"{self.folder}: trained on other weights than {self.weights}; give the base it "
@@ -83,7 +83,7 @@ class SRLCLIPAdapter(OpenCLIPAdapter):
             "weights_sha256": base._weights_hash,
         }
         model = SRLModel(
-            base._build(), settings_from(SRLSettings, settings, f"model '{name}'"),
+            base._build(), _settings(settings, f"model '{name}'"),
             base._normalisation(), base._tokenize, facts,
         )  # fmt: skip
         return model.to(base.device), base.device
@@ -128,6 +128,10 @@ class SRLCLIPAdapter(OpenCLIPAdapter):
         model.load(self.folder)
         self._contextualizer = model.contextualizer.eval().requires_grad_(False).to(self.device)
         return model.merged()
+
+
+def _settings(values: dict[str, Any], where: str) -> SRLSettings:
+    return settings_from(SRLSettings, values, where).check(where)
 
 
 def checkpoint_folder(name: str, run: RunConfig, checkpoint: str | None) -> Path:

@@ -17,10 +17,10 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from adapters.contextualizer import VideoContextualizer
-from adapters.lora import FULL, add_lora, pack_attention, split_attention
+from adapters.lora import FULL, TARGETS, add_lora, pack_attention, split_attention
 from adapters.srl_settings import CARD, CONTEXT, LORA, TOWER, VERSION, SRLSettings
 from bench.cache import make_readable
-from bench.errors import BenchError, plain
+from bench.errors import BenchError, UsageError, plain
 
 
 class SRLModel(nn.Module):
@@ -47,13 +47,14 @@ class SRLModel(nn.Module):
         self.clip = clip.requires_grad_(False)
         self.image_size = int(clip.visual.image_size[0])
         dim = int(clip.visual.output_dim)
+        if dim % settings.vc_heads:
+            raise UsageError(f"vc_heads {settings.vc_heads} does not divide {dim} features")
         if settings.weights == FULL:
             self.clip.visual.requires_grad_(True)
         else:
             split = split_attention(self.clip.visual)
-            alpha = settings.rank if settings.alpha is None else settings.alpha
             self.clip.visual = add_lora(
-                split, settings.weights, settings.rank, alpha, settings.dropout
+                split, settings.weights, settings.rank, settings.scaling, settings.dropout
             )
         self.contextualizer = VideoContextualizer(
             dim, settings.vc_layers, settings.vc_heads, settings.events, settings.frames,
@@ -137,9 +138,10 @@ class SRLModel(nn.Module):
 
     def save(self, folder: Path, card: dict[str, Any]) -> None:
         """Write the trained folder whole or not at all; an older one is replaced."""
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        made = Path(tempfile.mkdtemp(dir=folder.parent, prefix=".tmp-"))
+        made: Path | None = None
         try:
+            folder.parent.mkdir(parents=True, exist_ok=True)
+            made = Path(tempfile.mkdtemp(dir=folder.parent, prefix=".tmp-"))
             if self.settings.weights == FULL:
                 save_file(_contiguous(self.clip.visual.state_dict()), made / TOWER)
             else:
@@ -158,10 +160,11 @@ class SRLModel(nn.Module):
             for path in (made, *made.iterdir()):
                 make_readable(path)
             _replace(made, folder)
-        except OSError as error:
+        except (OSError, SafetensorError) as error:
             raise BenchError(f"cannot write {folder}: {plain(error)}; free space there") from error
         finally:
-            shutil.rmtree(made, ignore_errors=True)
+            if made is not None:
+                shutil.rmtree(made, ignore_errors=True)
 
     def load(self, folder: Path) -> None:
         """Read a trained folder of the same settings. BenchError names the file and its fault."""
@@ -172,6 +175,7 @@ class SRLModel(nn.Module):
         else:
             from peft import get_peft_model_state_dict, set_peft_model_state_dict
 
+            _check_config(folder / LORA[0], self.settings)
             state = _read(folder / LORA[1])
             # peft only warns of keys that are missing or too many, and trains on noise.
             _fit(get_peft_model_state_dict(self.clip.visual), state, str(folder / LORA[1]))
@@ -195,15 +199,35 @@ def _replace(made: Path, folder: Path) -> None:
     old = made.with_name(made.name + "-old")
     if folder.exists():
         folder.rename(old)
-    made.rename(folder)
+    try:
+        made.rename(folder)
+    except OSError:
+        if old.exists():
+            old.rename(folder)
+        raise
     shutil.rmtree(old, ignore_errors=True)
 
 
 def _read(path: Path) -> dict[str, torch.Tensor]:
     try:
-        return load_file(path)
+        state = load_file(path)
     except (OSError, SafetensorError) as error:
         raise BenchError(f"{path}: cannot be read ({plain(error)}); train again") from error
+    if odd := [name for name, value in state.items() if not torch.isfinite(value).all()]:
+        raise BenchError(f"{path}: {odd[0]} holds NaN or infinity; train again")
+    return state
+
+
+def _check_config(path: Path, settings: SRLSettings) -> None:
+    """BenchError where peft's own file would build another LoRA than the card's settings do."""
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+        given = (config["r"], config["lora_alpha"], config["target_modules"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise BenchError(f"{path}: damaged ({plain(error)}); train again") from error
+    own = (settings.rank, settings.scaling, TARGETS[settings.weights])
+    if given != own:
+        raise BenchError(f"{path}: rank, alpha, targets {given} differ from card.json's {own}")
 
 
 def _fit(own: dict[str, Any], state: dict[str, torch.Tensor], what: str) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bench.errors import BenchError, plain
+from bench.errors import BenchError, UsageError, plain
 
 CARD = "card.json"
 LORA = ("adapter_config.json", "adapter_model.safetensors")
@@ -35,6 +35,21 @@ class SRLSettings:
     events: int = 5
     frames: int = 4
     learn_temperature: bool = False
+
+    @property
+    def scaling(self) -> int:
+        """LoRA's alpha."""
+        return self.rank if self.alpha is None else self.alpha
+
+    def check(self, where: str) -> SRLSettings:
+        """Itself, or UsageError for a value that no model can have."""
+        for name in ("rank", "vc_layers", "vc_heads", "events", "frames"):
+            if getattr(self, name) < 1:
+                raise UsageError(f"{where}: {name} must be at least 1")
+        for name in ("dropout", "vc_dropout"):
+            if getattr(self, name) >= 1:
+                raise UsageError(f"{where}: {name} must be below 1")
+        return self
 
 
 def read_card(folder: Path) -> dict[str, Any]:

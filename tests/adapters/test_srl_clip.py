@@ -192,4 +192,38 @@ def test_damaged_and_foreign_folders_are_refused(
     assert "cannot be read" in broken(CONTEXT, b"not safetensors")
     assert "lacks" in broken(LORA[1], fewer.read_bytes())
     more = {**card, "settings": {**card["settings"], "rank": 8}}
-    assert "has shape" in broken(CARD, json.dumps(more).encode())
+    assert "differ from card.json" in broken(CARD, json.dumps(more).encode())
+    none = {**card, "settings": {**card["settings"], "rank": 0}}
+    assert "rank must be at least 1" in broken(CARD, json.dumps(none).encode())
+    config = json.loads((saved / LORA[0]).read_text())
+    assert "differ from card.json" in broken(
+        LORA[0], json.dumps({**config, "lora_alpha": 9}).encode()
+    )
+    nan = tmp_path / "nan.safetensors"
+    save_file({name: value * float("nan") for name, value in state.items()}, nan)
+    assert "NaN or infinity" in broken(LORA[1], nan.read_bytes())
+
+
+def test_a_save_that_fails_leaves_the_old_model(
+    run: RunConfig, saved: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = {path.name: path.read_bytes() for path in saved.iterdir()}
+    rename = Path.rename
+
+    def fail(self: Path, target: Path) -> Path:
+        if target == saved and not self.name.endswith("-old"):
+            raise OSError(28, "No space left on device")
+        return rename(self, target)
+
+    monkeypatch.setattr(Path, "rename", fail)
+    with pytest.raises(BenchError, match=r"cannot write .*No space left"):
+        trained(run).save(saved, {})
+    assert {path.name: path.read_bytes() for path in saved.iterdir()} == before
+    assert [path.name for path in saved.parent.iterdir()] == ["srl"]
+
+
+def test_impossible_settings_are_named(run: RunConfig) -> None:
+    for settings, says in (({"vc_heads": 3}, "does not divide"), ({"dropout": 1.0}, "below 1"),
+                           ({"events": 0}, "at least 1")):  # fmt: skip
+        with pytest.raises(UsageError, match=says):
+            untrained(run, **settings)

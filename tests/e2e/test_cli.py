@@ -103,7 +103,8 @@ def test_mistakes_get_one_line_and_the_right_code(
 def test_lists(tmp_path: Path) -> None:
     models = {row["model"]: row["status"] for row in
               json.loads(bench("list", "models", "--json").stdout)}  # fmt: skip
-    assert models["clip-tiny"] == "ready"
+    assert models["clip-tiny"] == models["srlclip-tiny"] == "ready"
+    assert "fetch" in models["srlclip-b32"]
     assert "fetch" in models["clip-b32"]
     tasks = {row["task"] for row in json.loads(bench("list", "tasks", "--json").stdout)}
     assert {"msrvtt", "lsmdc"} <= tasks
@@ -238,3 +239,36 @@ def test_two_processes_give_the_results_of_one(
     documents = [json.loads(path.with_suffix(".json").read_text()) for path in (one, two)]
     assert documents[0]["metrics"] == documents[1]["metrics"]
     assert documents[0]["failures"] == documents[1]["failures"] != []
+
+
+def test_training_exporting_and_evaluating(toy_vidsitu: Path, source: Path, tmp_path: Path) -> None:
+    """From annotations to a plain checkpoint that gives the trained model's numbers."""
+    train = ("train", "--model", "srlclip-tiny", "--source", str(toy_vidsitu), "--device", "cpu",
+             "--set", "epochs=1", "--set", "hold_out=0.34", "--set", "batch_videos=2")  # fmt: skip
+    done = bench(*train, "--output", "out")
+    assert "out/model (1 epochs, best held-out R@1" in done.stdout
+    trained = "srlclip-tiny@out/model"
+    bench("export", "--model", trained, "--output", "merged.safetensors")
+    run = ("run", "--task", "msrvtt", "--source", str(source), "--limit", "5", "--device", "cpu")
+    plain = "open_clip:clip-tiny/./merged.safetensors"
+    found = json.loads(bench(*run, "--model", f"{trained},{plain}", "--json").stdout)
+    assert found[0]["metrics"] == found[1]["metrics"]
+    assert found[0]["model"]["adapter"]["training"]["epochs"] == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "says"),
+    [
+        (["train", "--model", "clip-tiny"], 2, "cannot be trained"),
+        (["train", "--model", "srlclip-tiny", "--set", "epohs=3"], 2, "did you mean 'epochs'"),
+        (["train", "--model", "srlclip-tiny", "--set", "epochs"], 2, "KEY=VALUE is expected"),
+        (["train", "--model", "srlclip-tiny", "--set", "epochs=0"], 2, "epochs cannot be 0"),
+        (["train", "--model", "srlclip-tiny", "--source", "."], 1, "split_files"),
+        (["train", "--model", "srlclip-b32"], 1, "openai.safetensors"),
+        (["export", "--model", "clip-tiny", "--output", "x.safetensors"], 1, "cannot be exported"),
+        (["export", "--model", "srlclip-tiny", "--output", "x.pt"], 2, "name it so"),
+        (["run", "--task", "msrvtt", "--model", "srlclip-tiny@nowhere"], 1, "bench train"),
+    ],
+)
+def test_mistakes_in_training_get_one_line(arguments: list[str], code: int, says: str) -> None:
+    assert says in bench(*arguments, code=code).stderr

@@ -73,14 +73,14 @@ def make_video(path: Path, seed: int) -> None:
     temporary.replace(path)
 
 
-def make_weights(path: Path) -> None:
-    """ViT-B/32 with open_clip's own initialisation, seed 0."""
+def make_weights(path: Path, arch: str = "ViT-B-32-quickgelu") -> None:
+    """An open_clip model with its own random initialisation, seed 0."""
     import open_clip
     import torch
     from safetensors.torch import save_file
 
     torch.manual_seed(0)
-    model = open_clip.create_model("ViT-B-32-quickgelu", pretrained=None, load_weights=False)
+    model = open_clip.create_model(arch, pretrained=None, load_weights=False)
     save_file({name: value.contiguous() for name, value in model.state_dict().items()}, path)
 
 

@@ -124,7 +124,9 @@ class SRLCLIPAdapter(OpenCLIPAdapter):
         from adapters.srl_model import SRLModel
 
         base = super()._build()
-        model = SRLModel(base, self.settings, self._normalisation(), self._tokenize)
+        model = SRLModel(
+            base, self.settings, self._normalisation(), self._tokenize, self.card["base"]
+        )
         model.load(self.folder)
         self._contextualizer = model.contextualizer.eval().requires_grad_(False).to(self.device)
         return model.merged()

@@ -40,10 +40,10 @@ class SRLModel(nn.Module):
         settings: SRLSettings,
         normalisation: tuple[torch.Tensor, torch.Tensor],
         tokenize: Callable[[list[str]], torch.Tensor],
-        base: dict[str, Any] | None = None,
+        base: dict[str, Any],
     ) -> None:
         super().__init__()
-        self.settings, self.base, self._tokenize = settings, base or {}, tokenize
+        self.settings, self.base, self._tokenize = settings, base, tokenize
         self.clip = clip.requires_grad_(False)
         self.image_size = int(clip.visual.image_size[0])
         dim = int(clip.visual.output_dim)
@@ -74,7 +74,8 @@ class SRLModel(nn.Module):
     @property
     def fingerprint(self) -> str:
         """What the texts' features depend on: the frozen base."""
-        return str(self.base.get("weights_sha256", "unknown"))
+        # The architecture too: the same weights under another activation give other features.
+        return f"{self.base['arch']} {self.base['weights_sha256']}"
 
     def describe(self) -> dict[str, Any]:
         """What was built, as plain data."""

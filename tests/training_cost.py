@@ -20,8 +20,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-REPEATS = 3
-
 
 def main() -> None:
     """Print a line of JSON a measurement."""
@@ -29,6 +27,7 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--arch", default="ViT-B-32-quickgelu")
     parser.add_argument("--videos", type=int, default=20)
+    parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--mode", choices=["all", "step", "stores"], default="all")
     parser.add_argument("--checkpointing", action="store_true")
     options = parser.parse_args()
@@ -38,7 +37,8 @@ def main() -> None:
         print(json.dumps(measure_stores(options)), flush=True)
     else:
         command = [sys.executable, "-m", "tests.training_cost", str(options.folder),
-                   "--arch", options.arch, "--videos", str(options.videos)]  # fmt: skip
+                   "--arch", options.arch, "--videos", str(options.videos),
+                   "--repeats", str(options.repeats)]  # fmt: skip
         for extra in (["--mode", "step"], ["--mode", "step", "--checkpointing"],
                       ["--mode", "stores"]):  # fmt: skip
             subprocess.run([*command, *extra], check=True)
@@ -85,7 +85,7 @@ def measure_step(options: argparse.Namespace) -> dict[str, Any]:
         parts.setdefault(name, []).append(time.perf_counter() - began)
         return result
 
-    for _ in range(REPEATS):
+    for _ in range(options.repeats):
         features = timed("image encoder, forward", lambda: model.frame_features(frames))
         kept = features.detach().requires_grad_()
         grouped = kept.unflatten(0, (videos, 5, 4))
@@ -112,7 +112,7 @@ def measure_stores(options: argparse.Namespace) -> dict[str, Any]:
     from bench.contracts import Source
     from bench.engine import Silent
     from bench.training.data import Batch, prepare
-    from bench.training.loop import batch_loss
+    from bench.training.forward import batch_loss
     from bench.training.settings import TrainSettings
     from bench.video import decode
     from tasks.toyworld import write
@@ -138,7 +138,7 @@ def measure_stores(options: argparse.Namespace) -> dict[str, Any]:
                      encoded[len(texts) :].unflatten(0, (*shape, 4)))  # fmt: skip
 
     seconds: dict[str, list[float]] = {"stores": [], "plain": []}
-    for _ in range(REPEATS):
+    for _ in range(options.repeats):
         for name, read in (("stores", lambda: prepared.batch(range(len(prepared)))),
                            ("plain", plain)):  # fmt: skip
             began = time.perf_counter()

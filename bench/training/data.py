@@ -16,6 +16,7 @@ from bench.cache import TensorStore, digest
 from bench.config import RunConfig
 from bench.contracts import Clip, Failure
 from bench.engine import Progress, decoding_workers
+from bench.errors import BenchError
 from bench.training.contracts import Trainable, TrainingSet
 from bench.video import DecodedFrames, FrameStore
 
@@ -35,18 +36,27 @@ class Batch:
 class Prepared:
     """A TrainingSet whose frames are in `store` and whose texts are encoded.
 
-    `features` is float32 [texts, D], normalised; `texts` int64 [B, P] and `negatives` int64
-    [B, P, N] are rows of it.
+    `keys` name each clip's frames there: kept, for working them out again asks the file system of
+    every video, or of every image of its folder, at every step. `features` is float32 [texts, D],
+    normalised; `texts` int64 [B, P] and `negatives` int64 [B, P, N] are rows of it.
     """
 
     data: TrainingSet
     store: FrameStore
+    keys: list[str]
     features: torch.Tensor
     texts: torch.Tensor
     negatives: torch.Tensor
 
     def __len__(self) -> int:
         return len(self.data.clips)
+
+    @property
+    def content(self) -> str:
+        """Hash of what is learnt from: clips, moments and texts, in their order."""
+        data = self.data
+        clips = [clip.id for clip in data.clips]
+        return digest("training data", data.plan.key, clips, data.prompts, data.negatives)
 
     def batches(self, places: Sequence[Sequence[int]]) -> Iterator[Batch]:
         """The batches of the given places, the next one read while the last is worked on."""
@@ -59,13 +69,17 @@ class Prepared:
                 yield batch
 
     def batch(self, places: Sequence[int]) -> Batch:
-        """Read the frames of the clips at `places`. RuntimeError where the store lost one."""
+        """Read the frames of the clips at `places`. BenchError where the store lost one."""
+        kept = TensorStore(self.store.root)
         frames = []
         for place in places:
-            found = self.store.get(self.data.clips[place])
+            found = kept.get(self.keys[place])
             if found is None:
-                raise RuntimeError(f"{self.data.clips[place].id} vanished from the frame store")
-            frames.append(found.frames)
+                raise BenchError(
+                    f"{kept.path(self.keys[place])}: frames of {self.data.clips[place].id} "
+                    "vanished during training; run the same command again"
+                )
+            frames.append(found[0]["frames"])
         chosen = torch.as_tensor(list(places))
         return Batch(
             torch.from_numpy(np.stack(frames)),
@@ -95,9 +109,10 @@ def prepare(
         for video in data.negatives
     ]
     features = _encode(list(rows), model, run.cache_folder / "features", progress)
+    keys = [store.key(clip) for clip in data.clips]
     return Prepared(
-        data, store, functional.normalize(features, dim=-1), torch.tensor(texts, dtype=torch.int64),
-        torch.tensor(negatives, dtype=torch.int64),
+        data, store, keys, functional.normalize(features, dim=-1),
+        torch.tensor(texts, dtype=torch.int64), torch.tensor(negatives, dtype=torch.int64),
     ), failures  # fmt: skip
 
 

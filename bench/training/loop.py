@@ -11,21 +11,18 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from torch.nn import functional
 
 from bench import distributed
 from bench.config import RunConfig
 from bench.contracts import Failure
 from bench.engine import Progress
-from bench.errors import BenchError
-from bench.metrics.retrieval import metrics_of_ranks, ranks_from_features
+from bench.errors import BenchError, UsageError
 from bench.training import checkpoints
 from bench.training.contracts import Trainable, TrainingSet
 from bench.training.data import Batch, Prepared, prepare
+from bench.training.forward import batch_loss, event_retrieval
 from bench.training.log import Log
-from bench.training.losses import Visual, srl_loss, visual_features
 from bench.training.settings import TrainSettings
 
 SAVE_EVERY = 600.0  # seconds between checkpoints inside an epoch: what a kill can cost
@@ -90,10 +87,16 @@ def train(
 ) -> Trained:
     """Train `model` into `folder/model`, resuming what `folder` holds of the same training.
 
-    Raises UsageError for a checkpoint of other settings, BenchError when the loss is not finite or
-    no video can be read. SIGINT and SIGTERM end it after the step at hand, with a checkpoint.
+    Raises UsageError for a checkpoint of other settings or data and for a batch that the processes
+    cannot share, BenchError when loss or gradient is not finite or no video can be read. SIGINT and
+    SIGTERM end it after the step at hand, with a checkpoint.
     """
     began = time.monotonic()
+    if settings.batch_videos % distributed.world():
+        raise UsageError(
+            f"batch_videos {settings.batch_videos} cannot be shared evenly by "
+            f"{distributed.world()} processes; choose a multiple"
+        )
     torch.manual_seed(run.seed)
     prepared, failures = prepare(data, model, run, progress)
     validation, more = prepare(held_out, model, run, progress)
@@ -105,7 +108,8 @@ def train(
     model.checkpoint_gradients(settings.checkpoint_gradients)
     identity = {
         **asdict(settings), **model.describe(), "data": data.name, "videos": len(prepared),
-        "held_out": len(validation), "seed": run.seed,
+        "held_out": len(validation), "seed": run.seed, "content": prepared.content,
+        "held_out_content": validation.content,
     }  # fmt: skip
     log = Log(folder, project, identity) if distributed.is_main() else None
     training = _Training(
@@ -136,9 +140,11 @@ def _epochs(
             for batches in _steps(training, state.epochs, done):
                 _step(training, batches)
                 progress.advance()
-                # Every process must stop at the same step: the main one decides.
-                why = distributed.share(_why_stop(received, deadline))
-                if why or time.monotonic() - saved > SAVE_EVERY:
+                # Every process must stop and save at the same step, for saving waits for all, and
+                # their clocks differ: the main one decides.
+                due = time.monotonic() - saved > SAVE_EVERY
+                why, due = distributed.share((_why_stop(received, deadline), due))
+                if why or due:
                     _checkpoint(training)
                     saved = time.monotonic()
                 if why:
@@ -211,16 +217,14 @@ def _step(training: _Training, batches: list[Batch]) -> None:
         for name, value in terms.items():
             sums[name] = sums.get(name, 0.0) + float(value.detach()) / len(batches)
     if not math.isfinite(sums["total"]):
-        raise BenchError(
-            f"the loss is {sums['total']} at step {state.step + 1}; the last good checkpoint is "
-            f"{training.folder / checkpoints.LAST}. Lower learning_rate, or set clip_gradient"
-        )
+        raise _diverged(training, "loss", sums["total"])
     parameters = model.trainable_parameters()
     if model.logit_scale.grad is not None:  # every process has the whole gradient of this one
         model.logit_scale.grad /= distributed.world()
     distributed.sum_gradients(parameters)
-    if settings.clip_gradient:
-        torch.nn.utils.clip_grad_norm_(parameters, settings.clip_gradient)
+    norm = torch.nn.utils.clip_grad_norm_(parameters, settings.clip_gradient or math.inf)
+    if not torch.isfinite(norm):  # a finite loss may have such a gradient; it must not reach Adam
+        raise _diverged(training, "gradient", float(norm))
     optimizer.step()
     state.step += 1
     seconds = time.perf_counter() - began
@@ -229,22 +233,11 @@ def _step(training: _Training, batches: list[Batch]) -> None:
         training.log.write("step", state.step, {**sums, "rate": rate, "seconds": seconds})
 
 
-def batch_loss(
-    model: Trainable, batch: Batch, settings: TrainSettings, device: str
-) -> dict[str, torch.Tensor]:
-    """The loss terms of the whole batch, of which `batch` is this process's part."""
-    videos, events = batch.texts.shape[:2]
-    frames = batch.frames.to(device, non_blocking=True).flatten(0, 1)
-    cuda = device.startswith("cuda")
-    with torch.autocast("cuda" if cuda else "cpu", torch.bfloat16, enabled=cuda):
-        features = model.frame_features(frames).unflatten(0, (videos, events, -1))
-        contextual, whole = model.contextualize(features)
-    visual = visual_features(features.float(), contextual.float(), whole.float())
-    gather = distributed.gather_with_own_gradient
-    gathered = Visual(*map(gather, (visual.event_means, visual.events, visual.video_means,
-                                    visual.videos)))  # fmt: skip
-    texts, negatives = gather(batch.texts.to(device)), gather(batch.negatives.to(device))
-    return srl_loss(gathered, texts, negatives, model.logit_scale, settings)
+def _diverged(training: _Training, what: str, value: float) -> BenchError:
+    return BenchError(
+        f"the {what} is {value} at step {training.state.step + 1}; the last good checkpoint is "
+        f"{training.folder / checkpoints.LAST}. Lower learning_rate, or set clip_gradient"
+    )
 
 
 def _validate(training: _Training, progress: Progress) -> None:
@@ -264,22 +257,6 @@ def _validate(training: _Training, progress: Progress) -> None:
         progress.warn(f"epoch {state.epochs}: held-out events {shown}")
     if training.log is not None:
         training.log.write("epoch", state.step, {"epoch": state.epochs, **values})
-
-
-@torch.no_grad()
-def event_retrieval(model: Trainable, data: Prepared, device: str) -> dict[str, float]:
-    """Text-to-event metrics over the V * P events of `data`."""
-    model.train(False)
-    means = []
-    places = [[place] for place in range(len(data))]
-    for batch in data.batches(places):
-        features = model.frame_features(batch.frames.to(device).flatten(0, 1)).float()
-        features = functional.normalize(features, dim=-1).unflatten(0, (data.data.events, -1))
-        means.append(functional.normalize(features.mean(dim=1), dim=-1).cpu().numpy())
-    events = np.concatenate(means)
-    texts = data.features[data.texts.flatten()].numpy()
-    ranking = ranks_from_features(texts, events, np.arange(len(events)))
-    return metrics_of_ranks(ranking.t2v)
 
 
 def _checkpoint(training: _Training) -> None:
@@ -305,7 +282,9 @@ def _finish(training: _Training, failures: list[Failure], stopped: str) -> Train
     """Write the model that `keep` names, with a card that says how it came about."""
     state, settings = training.state, training.settings
     folder = training.folder / "model"
-    if settings.keep == "best" and (best := checkpoints.read(training.folder / checkpoints.BEST)):
+    # Without a best epoch of its own, a file of that name is some earlier training's.
+    own = settings.keep == "best" and state.best_epoch > 0
+    if own and (best := checkpoints.read(training.folder / checkpoints.BEST)):
         training.model.load_trainable_state(checkpoints.model_state(best[0]))
     if distributed.is_main():
         facts = {

@@ -113,12 +113,8 @@ class OpenCLIPAdapter(Adapter):
 
     @property
     def device(self) -> str:
-        """The configured device; `auto` takes CUDA where there is one, each process its own."""
-        if self._run.device != "auto":
-            return self._run.device
-        import torch
-
-        return f"cuda:{os.environ.get('LOCAL_RANK', '0')}" if torch.cuda.is_available() else "cpu"
+        """Where the model runs."""
+        return self._run.torch_device
 
     def describe(self) -> dict[str, Any]:
         """Provenance of every feature of this model."""

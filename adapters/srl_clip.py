@@ -110,14 +110,13 @@ class SRLCLIPAdapter(OpenCLIPAdapter):
         return {**super().describe(), "adapter": self.card}
 
     def contextualize(self, frame_features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """float32 [P, T, D] of one video -> events [P, D] and video [D]."""
+        """float32 [V, P, T, D] -> events [V, P, D] and videos [V, D]."""
         import torch
 
         self._load()
         with torch.inference_mode():
-            features = torch.from_numpy(frame_features)[None].to(self.device)
-            events, videos = self._contextualizer(features)
-        return events[0].float().cpu().numpy(), videos[0].float().cpu().numpy()
+            events, videos = self._contextualizer(torch.from_numpy(frame_features).to(self.device))
+        return events.float().cpu().numpy(), videos.float().cpu().numpy()
 
     def _build(self) -> Any:
         """The base with the LoRA merged into it: as fast as plain CLIP."""

@@ -16,10 +16,10 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from adapters.contextualizer import VideoContextualizer
 from adapters.lora import FULL, TARGETS, add_lora, pack_attention, split_attention
 from adapters.srl_settings import CARD, CONTEXT, LORA, TOWER, VERSION, SRLSettings
 from bench.cache import make_readable
+from bench.contextualizer import VideoContextualizer
 from bench.errors import BenchError, UsageError, plain
 
 

@@ -14,8 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from bench.contracts import Adapter, Task
-    from bench.engine import Progress
+    from bench.contracts import Adapter, Progress, Task
     from bench.results import Result
 
 __all__ = ["evaluate", "load_adapter", "load_task"]

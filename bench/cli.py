@@ -20,7 +20,7 @@ from bench.cli_list import list_
 from bench.cli_score import score
 from bench.cli_train import export, train
 from bench.errors import BenchError, DataError, UsageError
-from bench.options import INCOMPLETE, Options, complete, names
+from bench.options import INCOMPLETE, Options, complete, names, task_settings
 
 if TYPE_CHECKING:
     from bench.config import Config
@@ -76,7 +76,13 @@ def cli(context: click.Context, config: Path | None, quiet: bool, debug: bool) -
 @click.option("--limit", type=click.IntRange(1), help="The first N videos only.")
 @click.option("--device", help="auto, cpu, cuda, cuda:N or mps.")
 @click.option("--output", type=click.Path(path_type=Path, file_okay=False), help="Results folder.")
-@click.option("--seed", type=click.IntRange(0), help="Seed of the bootstrap.")
+@click.option("--seed", type=click.IntRange(0),
+              help="Seed of the bootstrap, and of what a task trains.")  # fmt: skip
+@click.option("--set", "overrides", multiple=True, metavar="TASK.KEY=VALUE",
+              help="A task's setting, as vidsitu.roles=predicted; may be repeated.")  # fmt: skip
+@click.option("--select", type=click.Choice(["last", "best"]),
+              help="VidSitu: answer with the head's last epoch, or with the best on the reported "
+                   "split, as earlier work did; the result says so.")  # fmt: skip
 @click.option("--allow-missing", is_flag=True, help="Exit 0 although some items failed.")
 @click.option("--json", "as_json", is_flag=True, help="Print the results as JSON.")
 @click.option("--quiet", is_flag=True, help="No progress on stderr.")
@@ -90,6 +96,8 @@ def run(
     device: str | None,
     output: Path | None,
     seed: int | None,
+    overrides: tuple[str, ...],
+    select: str | None,
     allow_missing: bool,
     as_json: bool,
     quiet: bool,
@@ -110,13 +118,16 @@ def run(
         except ValueError as error:
             raise UsageError(f"--device must be {error}, not {device!r}") from error
     config = options.load(device=device, output=output, seed=seed)
+    if select is not None:
+        overrides = (*overrides, f"vidsitu.select={select}")
+    settings = task_settings(overrides, tasks)
     results = []
     quiet = quiet or options.quiet
     with distributed.process_group("cpu"), Bar(quiet or not distributed.is_main()) as bar:
-        for result in _evaluate_all(config, tasks, models, source, limit, bar):
+        for result in _evaluate_all(config, settings, models, source, limit, bar):
             results.append(result)
             if distributed.is_main():
-                path = save(result, config.run.output)
+                path = save(result, config.run.output, settings[result.data["task"]])
                 if not quiet:
                     bar.warn(f"wrote {path}")
     if not distributed.is_main():
@@ -130,7 +141,7 @@ def run(
 
 def _evaluate_all(
     config: Config,
-    tasks: list[str],
+    tasks: dict[str, dict[str, Any]],
     models: list[str],
     source: str | None,
     limit: int | None,
@@ -139,12 +150,12 @@ def _evaluate_all(
     from bench import distributed, registry
     from bench.engine import evaluate
 
-    for name in tasks:  # all names are checked before the first long step
+    for name, settings in tasks.items():  # all is checked before the first long step
         registry.task_class(name)
-        registry.source_for(name, source, config)
+        registry.check_settings(name, registry.source_for(name, source, config, settings)[0])
     adapters = [registry.load_adapter(name, config) for name in models]
-    for name in tasks:
-        found, fallback = registry.source_for(name, source, config)
+    for name, settings in tasks.items():
+        found, fallback = registry.source_for(name, source, config, settings)
         if fallback:
             bar.warn(registry.FALLBACK.format(task=name))
         if distributed.is_main():

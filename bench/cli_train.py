@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from bench.errors import BenchError, UsageError
-from bench.options import Options, complete
+from bench.options import Options, complete, setting
 
 
 @click.command()
@@ -79,27 +79,12 @@ def _overridden(
     settings: dict[str, Any], overrides: tuple[str, ...]
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """The recipe and the model's settings, with `--set` values in place of bench.yaml's."""
-    import yaml
-
     recipe, built = dict(settings.get("training") or {}), dict(settings.get("settings") or {})
     for text in overrides:
-        key, equals, value = text.partition("=")
-        if not equals:
-            raise UsageError(f"--set {text}: KEY=VALUE is expected")
+        key, value = setting(text)
         target = built if key.startswith("model.") else recipe
-        try:
-            target[key.removeprefix("model.").strip()] = _number(yaml.safe_load(value))
-        except yaml.YAMLError as error:
-            raise UsageError(f"--set {text}: the value cannot be read") from error
+        target[key.removeprefix("model.").strip()] = value
     return recipe, built
-
-
-def _number(value: Any) -> Any:
-    """YAML 1.1 reads 1e-3 as text; a person means the number."""
-    try:
-        return float(value) if isinstance(value, str) else value
-    except ValueError:
-        return value
 
 
 def _tell(model: str, trained: Any) -> None:

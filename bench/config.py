@@ -44,6 +44,17 @@ class RunConfig:
         return Path(platformdirs.user_cache_dir("srl-bench", appauthor=False))
 
     @property
+    def torch_device(self) -> str:
+        """The configured device; `auto` takes CUDA where there is one, each process its own."""
+        if self.device != "auto":
+            return self.device
+        import os
+
+        import torch
+
+        return f"cuda:{os.environ.get('LOCAL_RANK', '0')}" if torch.cuda.is_available() else "cpu"
+
+    @property
     def weights_folder(self) -> Path:
         """Where weights fetched by hand are looked for."""
         return self.weights or self.cache_folder / "weights"
@@ -61,11 +72,15 @@ class ModelConfig:
 
 @dataclass(frozen=True)
 class Config:
-    """All of bench.yaml: defaults overridden by the user's file."""
+    """All of bench.yaml: defaults overridden by the user's file.
+
+    `tasks` holds a task's settings by the source's name, or under `default`.
+    """
 
     run: RunConfig = field(default_factory=RunConfig)
     sources: dict[str, dict[str, Source]] = field(default_factory=dict)
     models: dict[str, ModelConfig] = field(default_factory=dict)
+    tasks: dict[str, dict[str, dict[str, Any]]] = field(default_factory=dict)
     file: Path | None = None
 
 
@@ -178,7 +193,7 @@ def _known(items: dict[str, _Item], known: list[str], what: str) -> None:
 
 def _merge(config: Config, path: Path) -> Config:
     sections = _mapping(_read(path), "the configuration")
-    _known(sections, ["run", "sources", "models"], "section")
+    _known(sections, ["run", "sources", "models", "tasks"], "section")
     empty = _Item({}, str(path))
     run = _run(config.run, sections.get("run", empty), path.parent)
     sources = {
@@ -189,7 +204,22 @@ def _merge(config: Config, path: Path) -> Config:
         name: _model(name, item)
         for name, item in _mapping(sections.get("models", empty), "models").items()
     }
-    return Config(run, {**config.sources, **sources}, {**config.models, **models}, config.file)
+    tasks = {
+        task: {
+            source: _plain_mapping(item, f"tasks.{task}.{source}")
+            for source, item in _mapping(section, f"tasks.{task}").items()
+        }
+        for task, section in _mapping(sections.get("tasks", empty), "tasks").items()
+    }
+    merged = {task: {**config.tasks.get(task, {}), **own} for task, own in tasks.items()}
+    return Config(
+        run, {**config.sources, **sources}, {**config.models, **models},
+        {**config.tasks, **merged}, config.file,
+    )  # fmt: skip
+
+
+def _plain_mapping(item: _Item, what: str) -> dict[str, Any]:
+    return {key: value.plain() for key, value in _mapping(item, what).items()}
 
 
 def _path(value: Any, base: Path) -> Path | None:

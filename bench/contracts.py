@@ -84,6 +84,13 @@ class Adapter(ABC):
 
     pooling: ClassVar[str] = "mean of L2-normalised frame features, L2-normalised"
 
+    def contextualize(self, frame_features: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
+        """Frame features [V, P, T, D] of V videos -> events [V, P, C] and videos [V, C].
+
+        float32 in and out. None for a model without a video module of its own.
+        """
+        return None
+
     def count_truncated(self, texts: Sequence[str]) -> int:
         """How many of `texts` the model cannot read whole; 0 for a model without a limit."""
         return 0
@@ -116,19 +123,38 @@ class Source:
     annotations: Path | None = None
     videos: Path | None = None
     frames_fps: float = 30.0
-    protocol: str | None = None  # a generated set's own protocol name; see tasks.sources
+    settings: dict[str, Any] = field(default_factory=dict)  # the task's, see `Task.recipe`
 
 
 @dataclass(frozen=True)
 class Features:
-    """What the engine hands to `Task.answer`.
+    """What the engine hands to `Task.learn` and `Task.answer`.
 
     `clips` maps a clip's id to its frame features float32 [T, D]; a clip that failed is absent.
-    `texts` is float32 [M, D] in the order of `Task.texts`.
+    `texts` is float32 [M, D] in the order of `Task.texts`. `learnt` is what `Task.learn` returned.
     """
 
     clips: dict[str, np.ndarray]
     texts: np.ndarray
+    learnt: Any = None
+
+
+class Progress(Protocol):
+    """What shows a run's progress; see `bench.progress`."""
+
+    def start(self, stage: str, total: int) -> None: ...
+    def advance(self, by: int = 1) -> None: ...
+    def warn(self, line: str) -> None: ...
+
+
+@dataclass(frozen=True)
+class Workplace:
+    """Where a task learns: a folder to keep things in, a torch device, a seed."""
+
+    folder: Path
+    device: str
+    seed: int
+    progress: Progress
 
 
 @dataclass(frozen=True)
@@ -145,13 +171,17 @@ class Task(ABC):
     """One benchmark on one source. Subclass it and name the class in an entry point `bench.tasks`.
 
     `version` is raised whenever a number could change. `protocol` names the published setting, such
-    as `msrvtt/1k-A`; results of different protocols never share a ranking.
+    as `msrvtt/1k-A`; results of different protocols never share a ranking. `support` are clips to
+    learn from, about which nothing is asked; they take no part in the coverage. `recipe` is the
+    dataclass of the settings that a user may give for the task, `settings` those of this one.
     """
 
     name: ClassVar[str]
     version: ClassVar[int]
     metrics: ClassVar[dict[str, Metric]]
     primary: ClassVar[str]
+    recipe: ClassVar[type | None] = None
+    floor: ClassVar[str] = "(chance)"  # what the row of `chance` is called on a board
 
     protocol: str
     source: Source
@@ -162,6 +192,8 @@ class Task(ABC):
     expected: int
     chance: dict[str, float] = field(default_factory=dict)
     limit: int | None = None
+    support: list[Clip] = field(default_factory=list)
+    settings: dict[str, Any] = field(default_factory=dict)
 
     @classmethod
     @abstractmethod
@@ -170,6 +202,14 @@ class Task(ABC):
 
         `limit` keeps the first items only; `expected` stays the number of items of the full set.
         """
+
+    def learn(self, features: Features, adapter: Adapter, place: Workplace) -> Any:
+        """What is learnt from `support` before answering, kept in `place.folder` for next time.
+
+        Deterministic for `place.seed`. Of several processes one learns, and the others call this
+        when it is done. None where a task answers straight from the features.
+        """
+        return None
 
     @abstractmethod
     def answer(self, features: Features, adapter: Adapter) -> Iterator[dict[str, Any]]:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+
+from bench.errors import UsageError
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
@@ -57,4 +59,37 @@ def names(context: click.Context, parameter: click.Parameter, value: str) -> lis
     found = list(dict.fromkeys(name.strip() for name in value.split(",") if name.strip()))
     if not found:
         raise click.BadParameter("give at least one name")
+    return found
+
+
+def setting(text: str) -> tuple[str, Any]:
+    """Key and value of a `--set KEY=VALUE`; the value is read as YAML. UsageError if it is none."""
+    import yaml
+
+    key, equals, value = text.partition("=")
+    if not equals:
+        raise UsageError(f"--set {text}: KEY=VALUE is expected")
+    try:
+        return key.strip(), _number(yaml.safe_load(value))
+    except yaml.YAMLError as error:
+        raise UsageError(f"--set {text}: the value cannot be read") from error
+
+
+def _number(value: Any) -> Any:
+    """YAML 1.1 reads 1e-3 as text; a person means the number."""
+    try:
+        return float(value) if isinstance(value, str) else value
+    except ValueError:
+        return value
+
+
+def task_settings(overrides: Sequence[str], tasks: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """`--set TASK.KEY=VALUE` by task. UsageError for a task that is not run."""
+    found: dict[str, dict[str, Any]] = {task: {} for task in tasks}
+    for text in overrides:
+        key, value = setting(text)
+        task, dot, name = key.partition(".")
+        if not dot or task not in found:
+            raise UsageError(f"--set {text}: TASK.KEY=VALUE is expected, of {', '.join(tasks)}")
+        found[task][name] = value
     return found

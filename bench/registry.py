@@ -17,6 +17,7 @@ from typing import Any
 from bench.config import Config, ModelConfig
 from bench.contracts import Adapter, Source, Task
 from bench.errors import BenchError, UsageError, nearest
+from bench.settings import settings_from
 
 TOY = "toy"
 FALLBACK = "{task}: no source configured, using the toy world (drawn videos; see README)"
@@ -166,12 +167,22 @@ def model_problem(name: str, config: Config) -> str | None:
 # --- sources -------------------------------------------------------------------------------------
 
 
-def source_for(task: str, name: str | None, config: Config) -> tuple[Source, bool]:
+def source_for(
+    task: str, name: str | None, config: Config, settings: dict[str, Any] | None = None
+) -> tuple[Source, bool]:
     """The source a task is to read, and whether it is the toy world for want of any other.
 
     `name` is a source in bench.yaml, a generated one such as `toy`, or a folder. Without one, the
-    first configured source that has the task is taken.
+    first configured source that has the task is taken. The source carries the task's settings:
+    bench.yaml's of `default`, then those of this source, then `settings`.
     """
+    source, fallback = _source_for(task, name, config)
+    known = config.tasks.get(task, {})
+    own = {**known.get("default", {}), **known.get(source.name, {}), **(settings or {})}
+    return replace(source, settings=own), fallback
+
+
+def _source_for(task: str, name: str | None, config: Config) -> tuple[Source, bool]:
     if name is None:
         for source in config.sources.values():
             if task in source:
@@ -224,9 +235,19 @@ def prepare_source(
 
 def load_task(name: str, source: Source, limit: int | None = None) -> Task:
     """Read a task's annotations and find its videos. UsageError, DataError."""
+    check_settings(name, source)
     task = task_class(name).load(source, limit)
     task.limit = limit
     return task
+
+
+def check_settings(task: str, source: Source) -> None:
+    """UsageError where the source carries settings that the task does not have."""
+    recipe = task_class(task).recipe
+    if recipe is not None:
+        settings_from(recipe, source.settings, f"settings of '{task}'")
+    elif source.settings:
+        raise UsageError(f"task '{task}' has no settings; remove {', '.join(source.settings)}")
 
 
 def source_problem(task: str, source: Source) -> str | None:

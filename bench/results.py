@@ -10,7 +10,7 @@ import json
 import platform
 import re
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -47,15 +47,17 @@ class Result:
         return f"{self.data['model']['name']} on {self.data['protocol']}: {shown}"
 
 
-def save(result: Result, folder: Path) -> Path:
+def save(result: Result, folder: Path, variant: Mapping[str, Any] | None = None) -> Path:
     """Write `<task>/<source>/<model>.json` and its `.predictions.jsonl` below `folder`.
 
-    A limited run goes to a name of its own, so that it never replaces a full one. The document is
+    A limited run, and a `variant` by other settings of the task than the configured ones, goes to a
+    name of its own, so that it never replaces a full and plain one. The document is
     written last: where it stands, its predictions are complete. BenchError if not writable.
     """
     data = result.data
     limit = data["coverage"]["limit"]
     stem = slug(data["model"]["name"]) + (f".limit{limit}" if limit else "")
+    stem += "".join(f".{slug(f'{key}-{value}')}" for key, value in sorted((variant or {}).items()))
     path = folder / data["task"] / slug(data["source"]["name"]) / f"{stem}.json"
     lines = path.with_name(f"{stem}.predictions.jsonl")
     checksum = hashlib.sha256()

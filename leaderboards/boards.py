@@ -7,6 +7,7 @@ import html
 import io
 import json
 from collections import defaultdict
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -15,7 +16,17 @@ from leaderboards.reference import PROTOCOLS, ReferenceRow, reference_rows
 COLUMNS = {
     "msrvtt": ["R@1", "R@5", "R@10", "MdR", "MnR", "v2t/R@1", "v2t/R@10"],
     "lsmdc": ["R@1", "R@5", "R@10", "MdR", "MnR", "v2t/R@1", "v2t/R@10"],
-    "vidsitu": ["Vb@1", "Vb@5", "Rec@5", "CIDEr", "CIDEr-Vb", "CIDEr-Arg", "LEA", "LEA-soft"],
+    "vidsitu": [
+        "Vb@1",
+        "Vb@5",
+        "Rec@5",
+        "zero-shot/Vb@1",
+        "CIDEr",
+        "CIDEr-Vb",
+        "CIDEr-Arg",
+        "LEA",
+        "LEA-soft",
+    ],
 }
 REMARKS = {
     "paper": "",
@@ -54,22 +65,41 @@ def boards(
 ) -> list[Board]:
     """A board for each task and protocol of `results` (documents as in docs/result-format.md).
 
-    Sets of different size never share a board: ranks among more videos are harder. `published`
-    adds the boards that so far hold published rows only.
+    Sets of different size never share a board: ranks among more videos are harder. Nor do runs of
+    different task settings, such as another situation head. `published` adds the boards that so far
+    hold published rows only.
     """
-    grouped: dict[tuple[str, str, int], list[dict[str, Any]]] = defaultdict(list)
+    grouped: dict[tuple[str, str, int, str], list[dict[str, Any]]] = defaultdict(list)
     for document in results:
         if task in (None, document["task"]):
-            key = (document["task"], document["protocol"], document["coverage"]["expected"])
-            grouped[key].append(document)
+            settings = json.dumps(_task_settings(document), sort_keys=True)
+            size = document["coverage"]["expected"]
+            grouped[document["task"], document["protocol"], size, settings].append(document)
+    usual = _usual(grouped.values())
     if published:
         for name, protocol in PROTOCOLS.items():
             if task in (None, name) and protocol not in {key[1] for key in grouped}:
-                grouped[name, protocol, 0] = []
-    return [_board(name, protocol, found) for (name, protocol, _), found in grouped.items()]
+                grouped[name, protocol, 0, "{}"] = []
+    return [
+        _board(name, protocol, found, usual) for (name, protocol, _, _), found in grouped.items()
+    ]
 
 
-def _board(task: str, protocol: str, documents: list[dict[str, Any]]) -> Board:
+def _task_settings(document: dict[str, Any]) -> dict[str, Any]:
+    """The task's settings; none of a scored file, which no run made."""
+    settings: dict[str, Any] = document.get("settings", {}).get("task", {})
+    return settings
+
+
+def _usual(groups: Iterable[list[dict[str, Any]]]) -> dict[str, Any]:
+    """The settings of most runs: a title names only what differs from them."""
+    sizes = [(len(found), _task_settings(found[0])) for found in groups if found]
+    return max(sizes, key=lambda pair: pair[0])[1] if sizes else {}
+
+
+def _board(
+    task: str, protocol: str, documents: list[dict[str, Any]], usual: dict[str, Any]
+) -> Board:
     measured = [_measured(document) for document in documents]
     whole = [row for row in measured if row.kind == "measured"]
     if documents:
@@ -87,12 +117,21 @@ def _board(task: str, protocol: str, documents: list[dict[str, Any]]) -> Board:
         rows += [_published(reference) for reference in reference_rows(task)]
     used = dict.fromkeys(name for row in rows for name in row.values)
     columns = [name for name in COLUMNS.get(task, used) if name in used]
-    return Board(_title(protocol, documents), task, protocol, columns, rows)
+    return Board(_title(protocol, documents, usual), task, protocol, columns, rows)
 
 
-def _title(protocol: str, documents: list[dict[str, Any]]) -> str:
+def _title(protocol: str, documents: list[dict[str, Any]], usual: dict[str, Any]) -> str:
     protocol = " ".join(protocol.split())  # a line break would end LaTeX's comment
+    protocol, _, mode = protocol.partition(", ")
     size = f", {documents[0]['coverage']['expected']} items" if documents else ""
+    settings = _task_settings(documents[0]) if documents else {}
+    notes = [mode] if mode else []
+    notes += [
+        "epoch selected on the reported split" if (key, value) == ("select", "best")
+        else f"{key} {value}"
+        for key, value in settings.items() if usual.get(key) != value and key != "roles"
+    ]  # fmt: skip
+    size += "".join(f", {note}" for note in notes)
     if protocol.endswith("/toy"):
         return f"{protocol}{size} (toy world: not comparable with published numbers)"
     return f"{protocol}{size}"
@@ -128,7 +167,9 @@ def _with_best(row: Row, whole: list[Row], info: dict[str, Any]) -> Row:
 
 
 def _chance(document: dict[str, Any]) -> Row:
-    return Row("(chance)", "chance", document["chance"], {}, "guessing")
+    name = document.get("floor", "(chance)")
+    remark = "guessing" if name == "(chance)" else "without looking"
+    return Row(name, "chance", document["chance"], {}, remark)
 
 
 def _published(reference: ReferenceRow) -> Row:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -12,9 +12,15 @@ from safetensors.torch import save_file
 
 from bench.cache import atomic_path
 from bench.errors import BenchError, UsageError, plain
-from bench.training.contracts import Trainable
 
 LAST, BEST = "last.safetensors", "best.safetensors"
+
+
+class Stateful(Protocol):
+    """What can be kept: `trainable_state` is name -> tensor of all that training changes."""
+
+    def trainable_state(self) -> dict[str, torch.Tensor]: ...
+    def load_trainable_state(self, state: dict[str, torch.Tensor]) -> None: ...
 
 
 def write(path: Path, tensors: dict[str, torch.Tensor], record: dict[str, Any]) -> None:
@@ -36,7 +42,7 @@ def read(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]] | None:
         raise BenchError(f"{path}: damaged checkpoint ({plain(error)}); move it away") from error
 
 
-def pack(model: Trainable, optimizer: torch.optim.Optimizer) -> dict[str, torch.Tensor]:
+def pack(model: Stateful, optimizer: torch.optim.Optimizer) -> dict[str, torch.Tensor]:
     """Trained weights, the optimiser's moments and the generators' states."""
     tensors = {f"model.{name}": value for name, value in model.trainable_state().items()}
     for place, state in optimizer.state_dict()["state"].items():
@@ -49,7 +55,7 @@ def pack(model: Trainable, optimizer: torch.optim.Optimizer) -> dict[str, torch.
 
 
 def unpack(
-    tensors: dict[str, torch.Tensor], model: Trainable, optimizer: torch.optim.Optimizer
+    tensors: dict[str, torch.Tensor], model: Stateful, optimizer: torch.optim.Optimizer
 ) -> None:
     """Put back what `pack` took, to the same bits."""
     model.load_trainable_state(model_state(tensors))

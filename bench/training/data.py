@@ -14,8 +14,8 @@ from torch.nn import functional
 from bench import distributed
 from bench.cache import TensorStore, digest
 from bench.config import RunConfig
-from bench.contracts import Clip, Failure
-from bench.engine import Progress, decoding_workers
+from bench.contracts import Clip, Failure, Progress
+from bench.encoding import decoding_workers
 from bench.errors import BenchError
 from bench.training.contracts import Trainable, TrainingSet
 from bench.video import DecodedFrames, FrameStore

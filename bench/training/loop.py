@@ -15,8 +15,7 @@ import torch
 
 from bench import distributed
 from bench.config import RunConfig
-from bench.contracts import Failure
-from bench.engine import Progress
+from bench.contracts import Failure, Progress
 from bench.errors import BenchError, UsageError
 from bench.training import checkpoints
 from bench.training.contracts import Trainable, TrainingSet

@@ -1,4 +1,4 @@
-"""Bootstrap over videos for VidSitu's metrics: 95 % percentile intervals.
+"""Bootstrap over videos for VidSitu's metrics.
 
 Every metric is a function of sums over videos, so that a resample is a weighted sum and a thousand
 of them are a matrix product. A caption's CIDEr keeps the document frequencies of the whole set:
@@ -20,11 +20,11 @@ from tasks.vidsitu.scoring import RoleScores
 # Weights [b, videos] -> the metric in each of b resamples.
 Statistic = Callable[[np.ndarray], np.ndarray]
 REC5_THRESHOLD = 9
-_Bounds = dict[str, tuple[float, float]]
+Draws = dict[str, np.ndarray]  # metric -> its value in each resample
 
 
-def verb_intervals(scores: VerbScores, resamples: int, seed: int) -> _Bounds:
-    """Bounds of `Per_Ev_Top_k`, `Per_Vid_Top_k` and `recall_macro_1_th_9`, as fractions."""
+def verb_draws(scores: VerbScores, resamples: int, seed: int) -> Draws:
+    """Draws of `Per_Ev_Top_k`, `Per_Vid_Top_k` and `recall_macro_1_th_9`, as fractions."""
     videos = len(scores.hits)
     statistics: dict[str, Statistic] = {}
     for k in range(TOP):
@@ -37,11 +37,11 @@ def verb_intervals(scores: VerbScores, resamples: int, seed: int) -> _Bounds:
             seen[video, column] += 1
             hits[video, column] += hit
     statistics[f"recall_macro_1_th_{REC5_THRESHOLD}"] = _macro(hits, seen, REC5_THRESHOLD)
-    return _bounds(statistics, videos, resamples, seed)
+    return _draws(statistics, videos, resamples, seed)
 
 
-def role_intervals(scores: RoleScores, resamples: int, seed: int) -> _Bounds:
-    """Bounds of every role metric that `role_metrics` names, but for groups' ROUGE and BLEU."""
+def role_draws(scores: RoleScores, resamples: int, seed: int) -> Draws:
+    """Draws of every role metric that `role_metrics` names, but for groups' ROUGE and BLEU."""
     items, captions = scores.items, scores.captions
     videos = len(scores.coreference[0])
     statistics: dict[str, Statistic] = {}
@@ -63,19 +63,15 @@ def role_intervals(scores: RoleScores, resamples: int, seed: int) -> _Bounds:
         statistics[f"bleu_{n + 1}"] = _bleu(by_video, n)
     for place, name in enumerate(METRICS):
         statistics[name] = _f1(scores.coreference[:, :, place])
-    return _bounds(statistics, videos, resamples, seed)
+    return _draws(statistics, videos, resamples, seed)
 
 
-def _bounds(statistics: dict[str, Statistic], videos: int, resamples: int, seed: int) -> _Bounds:
+def _draws(statistics: dict[str, Statistic], videos: int, resamples: int, seed: int) -> Draws:
     draws: dict[str, list[np.ndarray]] = {name: [] for name in statistics}
     for weights in resample_weights(videos, resamples, seed):
         for name, statistic in statistics.items():
             draws[name].append(statistic(weights))
-    found = {}
-    for name, parts in draws.items():
-        low, high = np.percentile(np.concatenate(parts), [2.5, 97.5])
-        found[name] = (float(low), float(high))
-    return found
+    return {name: np.concatenate(parts) for name, parts in draws.items()}
 
 
 def _mean(values: np.ndarray) -> Statistic:

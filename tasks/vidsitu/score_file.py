@@ -10,6 +10,7 @@ from typing import Any
 
 from bench.contracts import Source
 from bench.errors import DataError
+from bench.metrics.bootstrap import interval
 from bench.metrics.verbs import relation_metrics, verb_metrics, verb_scores
 from tasks.sources import protocol_of
 from tasks.vidsitu.annotations import (
@@ -20,28 +21,15 @@ from tasks.vidsitu.annotations import (
     load_split,
     load_votes,
 )
-from tasks.vidsitu.intervals import role_intervals, verb_intervals
+from tasks.vidsitu.intervals import Draws, role_draws, verb_draws
+from tasks.vidsitu.names import RELATIONS, ROLES, VERBS, renamed
 from tasks.vidsitu.predictions import RELATION_EVENTS, Predictions, read_predictions
-from tasks.vidsitu.scoring import REFERENCES, SCORED, role_metrics
+from tasks.vidsitu.scoring import REFERENCES, role_metrics
 
 VERSION = 1
 SPLIT = "valid"  # the split whose answers are public
 VIDEOS = 1326  # of the published validation split
 
-# Official name -> ours; all are fractions there but for CIDEr's 0..10, and percent here.
-_VERBS = {
-    **{f"Per_Ev_Top_{k}": f"Vb@{k}" for k in range(1, 6)},
-    **{f"Per_Vid_Top_{k}": f"video/Vb@{k}" for k in range(1, 6)},
-    "recall_macro_1_th_9": "Rec@5",
-}
-_ROLES = {
-    "cider": "CIDEr", "MacroVb_cider": "CIDEr-Vb", "MacroArg_cider": "CIDEr-Arg",
-    **{f"{role}_cider": f"CIDEr/{role}" for role in SCORED},
-    "rouge": "ROUGE-L", **{f"bleu_{n}": f"BLEU-{n}" for n in range(1, 5)},
-    "lea": "LEA", "lea_soft": "LEA-soft", "muc": "MUC", "bcub": "B-cubed", "ceafe": "CEAF-e",
-    "mentions": "mentions",
-}  # fmt: skip
-_RELATIONS = {"Top_1": "EvRel@1", "Macro_Top_1": "EvRel-macro@1"}
 PRIMARY = {"verbs": "Vb@1", "roles": "CIDEr", "evrel": "EvRel@1"}
 
 
@@ -100,20 +88,6 @@ def _truth(source: Source) -> _Truth:
     return _Truth(root, segments, [found[segment] for segment in segments])
 
 
-def _renamed(
-    official: dict[str, float], bounds: dict[str, tuple[float, float]], names: dict[str, str]
-) -> tuple[dict[str, float], dict[str, tuple[float, float]]]:
-    kept = {ours: name for name, ours in names.items() if name in official}
-    return (
-        {ours: 100 * official[name] for ours, name in kept.items()},
-        {
-            ours: (100 * bounds[name][0], 100 * bounds[name][1])
-            for ours, name in kept.items()
-            if name in bounds
-        },
-    )
-
-
 _Scored = tuple[dict[str, float], dict[str, tuple[float, float]]]
 
 
@@ -123,12 +97,12 @@ def _score_verbs(truth: _Truth, found: Predictions, resamples: int, seed: int) -
         raise DataError(f"{truth.root}: {len(absent)} segments lack verb labels: {absent[0]}")
     predicted = [answer or [[]] * len(EVENTS) for answer in found.answers]
     scores = verb_scores(predicted, [votes[segment] for segment in truth.segments])
-    return _renamed(verb_metrics(scores), verb_intervals(scores, resamples, seed), _VERBS)
+    return _named(VERBS, verb_metrics(scores), verb_draws(scores, resamples, seed))
 
 
 def _score_roles(truth: _Truth, found: Predictions, resamples: int, seed: int) -> _Scored:
     scores = role_metrics(truth.annotations, [answer or {} for answer in found.answers])
-    return _renamed(scores.metrics, role_intervals(scores, resamples, seed), _ROLES)
+    return _named(ROLES, scores.metrics, role_draws(scores, resamples, seed))
 
 
 def _score_relations(truth: _Truth, found: Predictions, resamples: int, seed: int) -> _Scored:
@@ -136,7 +110,7 @@ def _score_relations(truth: _Truth, found: Predictions, resamples: int, seed: in
     wrong = [[[""] * len(event) for event in video] for video in labels]
     predicted = [answer or none for answer, none in zip(found.answers, wrong, strict=True)]
     try:
-        return _renamed(relation_metrics(predicted, labels), {}, _RELATIONS)
+        return _named(RELATIONS, relation_metrics(predicted, labels), {})
     except ValueError as error:
         raise DataError(f"event relations: {error}; one label an annotation is needed") from error
 
@@ -145,6 +119,11 @@ def _relations(group: Sequence[Annotation]) -> list[list[str]]:
     """[4 events][annotators]: their relations to the middle event, in file order."""
     places = [EVENTS.index(name) for name in RELATION_EVENTS]
     return [[annotation.events[place].relation for annotation in group] for place in places]
+
+
+def _named(names: dict[str, str], official: dict[str, float], draws: Draws) -> _Scored:
+    bounds = {name: interval(values) for name, values in renamed(names, draws).items()}
+    return renamed(names, official), bounds
 
 
 _SCORERS: dict[str, Callable[[_Truth, Predictions, int, int], _Scored]] = {

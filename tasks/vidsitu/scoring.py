@@ -115,7 +115,13 @@ def role_metrics(
     annotations: Sequence[Sequence[Annotation]], predictions: Sequence[Prediction]
 ) -> RoleScores:
     """All caption and coreference numbers of a split; both lists are in split order."""
-    references = permuted(annotations)
+    return reference_metrics(permuted(annotations), predictions)
+
+
+def reference_metrics(
+    references: Sequence[Sequence[Annotation]], predictions: Sequence[Prediction]
+) -> RoleScores:
+    """As `role_metrics`, of references that are permuted and cut already."""
     items = role_items(references, predictions)
     if not items.role:
         raise DataError("no scored role in the annotations; check the split")

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 import torch
 
-from adapters.contextualizer import VideoContextualizer
 from adapters.lora import TARGETS, add_lora, pack_attention, split_attention
+from bench.contextualizer import VideoContextualizer
 from bench.errors import UsageError
 
 

@@ -95,12 +95,13 @@ def test_a_saved_model_evaluates_as_the_trained_one(
     assert np.abs(adapter.encode_frames(frames) - clip.encode_frames(frames)).max() > 1e-3
     assert adapter.fingerprint != clip.fingerprint
 
-    given = np.random.default_rng(1).normal(size=(5, 4, 128)).astype(np.float32)
-    events, video = adapter.contextualize(given)
+    given = np.random.default_rng(1).normal(size=(2, 5, 4, 128)).astype(np.float32)
+    events, videos = adapter.contextualize(given)
     with torch.no_grad():
-        expected_events, expected_videos = model.contextualize(torch.from_numpy(given)[None])
-    np.testing.assert_allclose(events, expected_events[0], atol=1e-6)
-    np.testing.assert_allclose(video, expected_videos[0], atol=1e-6)
+        expected_events, expected_videos = model.contextualize(torch.from_numpy(given))
+    np.testing.assert_allclose(events, expected_events, atol=1e-6)
+    np.testing.assert_allclose(videos, expected_videos, atol=1e-6)
+    assert clip.contextualize(given) is None
 
 
 def test_peft_alone_reads_the_folder(run: RunConfig, saved: Path, frames: np.ndarray) -> None:

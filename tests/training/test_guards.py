@@ -19,7 +19,7 @@ from torch import nn
 from bench import distributed
 from bench.config import RunConfig
 from bench.contracts import Clip
-from bench.engine import Silent
+from bench.encoding import Silent
 from bench.errors import BenchError, UsageError
 from bench.training import checkpoints, loop
 from bench.training.contracts import TrainingSet

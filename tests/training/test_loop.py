@@ -17,7 +17,7 @@ from safetensors.torch import load_file
 from adapters.srl_clip import SRLCLIPAdapter
 from bench.config import RunConfig
 from bench.contracts import Source
-from bench.engine import Silent
+from bench.encoding import Silent
 from bench.errors import BenchError, UsageError
 from bench.training import checkpoints
 from bench.training.loop import Trained, train

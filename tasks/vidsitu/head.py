@@ -1,0 +1,198 @@
+"""The situation head: verbs and role captions of five events from a model's features (METHOD 6).
+
+As VideoWhisperer does, a decoder of role queries looks at the video's events, its video feature and
+its frames, every role of all five events at once, and a captioner spells out each role from its
+query. An event is its contextualised feature beside its own frames, these as their mean and the
+steps from each to the next: the same numbers as the frames side by side, in a basis where what
+moves stands out. (Ours: a head on the contextualised feature alone learns too little from few
+videos.)
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+from torch.nn import functional
+
+from bench.contextualizer import VideoContextualizer
+from tasks.vidsitu.settings import HeadSettings
+from tasks.vidsitu.vocabulary import END, PAD
+
+EVENTS, FRAMES = 5, 4
+ROLES = ("Arg0", "Arg1", "Arg2", "Arg3", "Arg4", "Arg5", "ADir", "APrp", "AMnr", "ALoc", "AGol",
+         "AScn")  # fmt: skip
+
+
+@dataclass(frozen=True)
+class VideoFeatures:
+    """Of B videos, float32: `frames` [B, P, T, D]; `events` [B, P, C] and `videos` [B, C] of the
+    model's own contextualizer, None for a model without."""
+
+    frames: torch.Tensor
+    events: torch.Tensor | None = None
+    videos: torch.Tensor | None = None
+
+    def take(self, places: torch.Tensor, device: str) -> VideoFeatures:
+        """Those of the videos at `places`, on `device`."""
+        return VideoFeatures(
+            self.frames[places].to(device),
+            None if self.events is None else self.events[places].to(device),
+            None if self.videos is None else self.videos[places].to(device),
+        )
+
+
+@dataclass(frozen=True)
+class Queries:
+    """Q roles asked of B videos, int64 [Q] each: places of video and event, and in ROLES."""
+
+    video: torch.Tensor
+    event: torch.Tensor
+    role: torch.Tensor
+
+
+class SituationHead(nn.Module):
+    """Verb classifier, role classifier and role captioner on features of width `dim`.
+
+    `context_dim` is the width C of the model's own events; None trains a contextualizer here.
+    """
+
+    def __init__(
+        self, settings: HeadSettings, dim: int, context_dim: int | None, verbs: int, tokens: int
+    ) -> None:
+        super().__init__()
+        width, self.settings = settings.width, settings
+        self.normalise = nn.LayerNorm(dim, elementwise_affine=False)
+        self.contextualizer = None
+        if context_dim is None:
+            self.contextualizer = VideoContextualizer(
+                dim, settings.vc_layers, math.gcd(settings.vc_heads, dim), EVENTS, FRAMES,
+                settings.dropout,
+            )  # fmt: skip
+        context = context_dim or dim
+        event = context + FRAMES * dim
+        self.normalise_events, self.normalise_videos = nn.LayerNorm(context), nn.LayerNorm(context)
+        self.frame, self.event, self.video = (
+            nn.Linear(size, width) for size in (dim, event, context)
+        )
+        self.event_places = nn.Parameter(torch.randn(EVENTS, width) * 0.02)
+        self.frame_places = nn.Parameter(torch.randn(FRAMES, width) * 0.02)
+        self.types = nn.Parameter(torch.randn(3, width) * 0.02)  # video, event, frame
+        self.verbs = _classifier(event, width, verbs, settings.dropout)
+        self.role_presence = _classifier(event, width, len(ROLES), settings.dropout)
+        self.roles = nn.Embedding(len(ROLES), width)
+        layer = nn.TransformerDecoderLayer(
+            width, settings.heads, settings.feed_forward, settings.dropout, activation="gelu",
+            batch_first=True, norm_first=True,
+        )  # fmt: skip
+        self.decoder = nn.TransformerDecoder(layer, settings.layers, norm=nn.LayerNorm(width))
+        self.captioner = _captioner(settings, tokens)
+
+    def contextualize(self, features: VideoFeatures) -> tuple[torch.Tensor, torch.Tensor]:
+        """Events [B, P, C + T * D] and videos [B, C], normalised for what is built on them."""
+        frames = self.normalise(features.frames)
+        if self.contextualizer is None:
+            assert features.events is not None and features.videos is not None
+            events, videos = features.events, features.videos
+        else:
+            events, videos = self.contextualizer(frames)
+        steps = (frames[:, :, 1:] - frames[:, :, :-1]).flatten(2)
+        parts = [self.normalise_events(events), frames.mean(dim=2), steps]
+        return torch.cat(parts, dim=-1), self.normalise_videos(videos)
+
+    def classify(self, events: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Events as from `contextualize` -> logits of verbs [B, P, V] and of roles [B, P, R]."""
+        return self.verbs(events), self.role_presence(events)
+
+    def describe(
+        self, features: VideoFeatures, events: torch.Tensor, videos: torch.Tensor, asked: Queries
+    ) -> torch.Tensor:
+        """One vector [Q, W] a query, from which the captioner spells the role's value."""
+        memory = self._memory(features.frames, events, videos)
+        queries = (
+            self.roles(asked.role)
+            + self.event_places[asked.event]
+            + self.event(events[asked.video, asked.event])
+        )
+        # All queries of a video stand in one row: roles see each other, so that one person can be
+        # called the same in every event.
+        place = _places(asked.video)
+        rows = queries.new_zeros(len(memory), int(place.max()) + 1, queries.shape[-1])
+        rows[asked.video, place] = queries
+        empty = torch.ones(rows.shape[:2], dtype=torch.bool, device=rows.device)
+        empty[asked.video, place] = False
+        empty[:, 0] = False  # a row without queries must not be all padding: its softmax is NaN
+        decoded: torch.Tensor = self.decoder(rows, memory, tgt_key_padding_mask=empty)
+        return decoded[asked.video, place]
+
+    def _memory(
+        self, frames: torch.Tensor, events: torch.Tensor, videos: torch.Tensor
+    ) -> torch.Tensor:
+        """[B, 1 + P + P * T, W]: what the role queries look at."""
+        event_places = self.event_places[:, None]
+        seen = self.frame(self.normalise(frames)) + self.types[2] + event_places + self.frame_places
+        return torch.cat([
+            (self.video(videos) + self.types[0])[:, None],
+            self.event(events) + self.types[1] + self.event_places,
+            seen.flatten(1, 2),
+        ], dim=1)  # fmt: skip
+
+    def caption_loss(self, described: torch.Tensor, captions: torch.Tensor) -> torch.Tensor:
+        """Mean cross entropy of the tokens of `captions` [Q, L], END included, by teacher forcing.
+
+        PAD after END is not counted.
+        """
+        words = self.captioner.transformer.wte(captions[:, :-1])
+        inputs = torch.cat([described[:, None], words], dim=1)
+        logits = self.captioner(inputs_embeds=inputs, use_cache=False).logits
+        return functional.cross_entropy(logits.flatten(0, 1), captions.flatten(), ignore_index=PAD)
+
+    def spell(self, described: torch.Tensor) -> list[list[int]]:
+        """Token ids of each query, greedy or by beam, with cached keys and values."""
+        found: torch.Tensor = self.captioner.generate(
+            inputs_embeds=described[:, None],
+            attention_mask=described.new_ones(len(described), 1, dtype=torch.int64),
+            max_new_tokens=self.settings.caption_tokens, num_beams=self.settings.beam,
+            do_sample=False, pad_token_id=PAD, eos_token_id=END,
+        )  # fmt: skip
+        return [list(map(int, row)) for row in found.tolist()]
+
+    # What `bench.training.checkpoints` keeps.
+
+    def trainable_state(self) -> dict[str, torch.Tensor]:
+        """Every tensor by name."""
+        return {name: value.detach() for name, value in self.state_dict().items()}
+
+    def load_trainable_state(self, state: dict[str, torch.Tensor]) -> None:
+        """Put back a `trainable_state`; RuntimeError where it does not fit."""
+        self.load_state_dict(state)
+
+
+def _classifier(inputs: int, hidden: int, outputs: int, dropout: float) -> nn.Sequential:
+    return nn.Sequential(
+        nn.Linear(inputs, hidden), nn.GELU(), nn.Dropout(dropout), nn.Linear(hidden, outputs)
+    )
+
+
+def _captioner(settings: HeadSettings, tokens: int) -> Any:
+    """A causal transformer that a described role starts in place of a first token."""
+    from transformers import GPT2Config, GPT2LMHeadModel
+
+    return GPT2LMHeadModel(
+        GPT2Config(
+            vocab_size=tokens, n_positions=settings.caption_tokens + 1, n_embd=settings.width,
+            n_layer=settings.layers, n_head=settings.heads, n_inner=settings.feed_forward,
+            resid_pdrop=settings.dropout, embd_pdrop=settings.dropout, attn_pdrop=settings.dropout,
+            bos_token_id=END, eos_token_id=END, pad_token_id=PAD, tie_word_embeddings=False,
+        )
+    )  # fmt: skip
+
+
+def _places(video: torch.Tensor) -> torch.Tensor:
+    """The place of each query among those of its own video; `video` int64 [Q] is ascending."""
+    counts = torch.bincount(video)
+    starts = torch.cumsum(counts, 0) - counts
+    return torch.arange(len(video), device=video.device) - starts[video]

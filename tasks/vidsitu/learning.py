@@ -1,0 +1,191 @@
+"""Training the situation head: once for a model's features and settings, resumable, kept."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch.nn import functional
+from torch.nn.utils import clip_grad_norm_
+
+from bench.contracts import Workplace
+from bench.errors import BenchError
+from bench.training import checkpoints
+from tasks.vidsitu.annotations import Annotation
+from tasks.vidsitu.head import ROLES, Queries, SituationHead, VideoFeatures
+from tasks.vidsitu.scoring import short_role
+from tasks.vidsitu.settings import HeadSettings
+from tasks.vidsitu.vocabulary import END, PAD, Vocabulary
+
+HEAD = "head.safetensors"
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """N annotated videos: `verbs` int64 [N, P], `presence` float32 [N, P, R], and flat queries.
+
+    `captions` are the token ids of query q, END included; the queries of video n are those from
+    `starts[n]` to `starts[n + 1]`.
+    """
+
+    features: VideoFeatures
+    verbs: torch.Tensor
+    presence: torch.Tensor
+    queries: Queries
+    captions: list[list[int]]
+    starts: list[int]
+
+    def __len__(self) -> int:
+        return len(self.verbs)
+
+
+def lesson(
+    annotations: Sequence[Annotation],
+    features: VideoFeatures,
+    verbs: Sequence[str],
+    vocabulary: Vocabulary,
+    most: int,
+) -> Lesson:
+    """What one annotation a video teaches; captions of at most `most` tokens."""
+    places = {verb: place for place, verb in enumerate(verbs)}
+    presence = torch.zeros(len(annotations), len(annotations[0].events), len(ROLES))
+    rows: list[tuple[int, int, int]] = []
+    captions, starts = [], [0]
+    for video, annotation in enumerate(annotations):
+        for event, told in enumerate(annotation.events):
+            for key, value in told.arguments:
+                role = ROLES.index(short_role(key))
+                presence[video, event, role] = 1
+                rows.append((video, event, role))
+                captions.append([*vocabulary.encode(value, most - 1), END])
+        starts.append(len(rows))
+    asked = torch.tensor(rows, dtype=torch.int64).reshape(-1, 3)
+    return Lesson(
+        features,
+        torch.tensor([[places[event.verb_id] for event in a.events] for a in annotations]),
+        presence, Queries(asked[:, 0], asked[:, 1], asked[:, 2]), captions, starts,
+    )  # fmt: skip
+
+
+def loss_of(head: SituationHead, data: Lesson, videos: torch.Tensor, device: str) -> torch.Tensor:
+    """Cross entropy of verbs, of role presence and of captions, summed; `videos` are places."""
+    picked = torch.cat([torch.arange(data.starts[v], data.starts[v + 1]) for v in videos.tolist()])
+    place = torch.repeat_interleave(
+        torch.arange(len(videos)),
+        torch.tensor([data.starts[v + 1] - data.starts[v] for v in videos.tolist()]),
+    )
+    features = data.features.take(videos, device)
+    events, whole = head.contextualize(features)
+    verbs, roles = head.classify(events)
+    loss = functional.cross_entropy(verbs.flatten(0, 1), data.verbs[videos].flatten().to(device))
+    loss = loss + functional.binary_cross_entropy_with_logits(
+        roles, data.presence[videos].to(device)
+    )
+    if len(picked):
+        asked = Queries(place.to(device), data.queries.event[picked].to(device),
+                        data.queries.role[picked].to(device))  # fmt: skip
+        captions = [data.captions[q] for q in picked.tolist()]
+        padded = torch.full((len(captions), max(map(len, captions))), PAD)
+        for row, ids in enumerate(captions):
+            padded[row, : len(ids)] = torch.tensor(ids)
+        loss = loss + head.caption_loss(
+            head.describe(features, events, whole, asked), padded.to(device)
+        )
+    return loss
+
+
+def train_head(
+    head: SituationHead,
+    data: Lesson,
+    settings: HeadSettings,
+    folder: Path,
+    place: Workplace,
+    judge: Callable[[], float] | None,
+) -> dict[str, Any]:
+    """Train `head` in place, going on from `folder`'s checkpoint; returns how it went.
+
+    One checkpoint an epoch; from it the bits are those of a training never stopped. With `judge`,
+    which values the head as it is, the epoch of the highest value is kept. BenchError for a loss
+    that is not finite.
+    """
+    optimizer = torch.optim.AdamW(
+        head.parameters(), settings.learning_rate, weight_decay=settings.weight_decay
+    )
+    record: dict[str, Any] = {"epochs": 0, "losses": [], "judged": [], "seconds": 0.0}
+    path = folder / checkpoints.LAST
+    if found := checkpoints.read(path):
+        checkpoints.unpack(found[0], head, optimizer)
+        record = found[1]
+    while record["epochs"] < settings.epochs:
+        began = time.monotonic()
+        place.progress.start(f"head, epoch {record['epochs'] + 1}/{settings.epochs}", len(data))
+        record["losses"].append(_epoch(head, optimizer, data, settings, record["epochs"], place))
+        record["epochs"] += 1
+        if judge is not None:
+            record["judged"].append(judge())
+            if record["judged"][-1] == max(record["judged"]):
+                checkpoints.write(folder / checkpoints.BEST, head.trainable_state(), {})
+        record["seconds"] += time.monotonic() - began
+        checkpoints.write(path, checkpoints.pack(head, optimizer), record)
+    if judge is not None and (best := checkpoints.read(folder / checkpoints.BEST)):
+        head.load_trainable_state(best[0])
+    return record
+
+
+def _epoch(
+    head: SituationHead,
+    optimizer: torch.optim.Optimizer,
+    data: Lesson,
+    settings: HeadSettings,
+    epoch: int,
+    place: Workplace,
+) -> float:
+    """One pass in an order that seed and epoch fix; returns the mean loss."""
+    head.train()
+    generator = torch.Generator().manual_seed(place.seed * 100_003 + epoch)
+    order = torch.randperm(len(data), generator=generator)
+    losses = []
+    for videos in order.split(settings.batch_videos):
+        optimizer.zero_grad()
+        loss = loss_of(head, data, videos, place.device)
+        loss.backward()
+        norm = float(clip_grad_norm_(head.parameters(), settings.clip_gradient or math.inf))
+        losses.append(float(loss.detach()))
+        if not (math.isfinite(losses[-1]) and math.isfinite(norm)):
+            raise BenchError(
+                f"the situation head's loss is {losses[-1]}, its gradient {norm} in epoch "
+                f"{epoch + 1}; check the model's features, or lower vidsitu.learning_rate"
+            )
+        optimizer.step()
+        place.progress.advance(len(videos))
+    return sum(losses) / len(losses)
+
+
+def keep_head(
+    head: SituationHead, path: Path, vocabulary: Vocabulary, verbs: Sequence[str],
+    context_dim: int | None, record: dict[str, Any],
+) -> None:  # fmt: skip
+    """Write the trained head with all that rebuilding it takes."""
+    facts = {
+        "settings": asdict(head.settings), "dim": head.frame.in_features,
+        "context_dim": context_dim, "verbs": list(verbs), "tokens": vocabulary.tokens, **record,
+    }  # fmt: skip
+    checkpoints.write(path, head.trainable_state(), facts)
+
+
+def kept_head(path: Path) -> tuple[SituationHead, dict[str, Any]] | None:
+    """What `keep_head` wrote, or None where nothing is."""
+    if (found := checkpoints.read(path)) is None:
+        return None
+    tensors, facts = found
+    head = SituationHead(
+        HeadSettings(**facts["settings"]), facts["dim"], facts["context_dim"],
+        len(facts["verbs"]), len(facts["tokens"]) + END + 1,
+    )  # fmt: skip
+    head.load_trainable_state(tensors)
+    return head, facts

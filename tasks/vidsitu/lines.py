@@ -1,0 +1,91 @@
+"""A run's lines and their numbers: a line holds an answer and the truth it is scored by."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from bench.metrics.verbs import VerbScores, verb_metrics, verb_scores
+from tasks.vidsitu.annotations import Annotation, Event
+from tasks.vidsitu.intervals import role_draws, verb_draws
+from tasks.vidsitu.names import ROLES, VERBS, renamed
+from tasks.vidsitu.scoring import RoleScores, reference_metrics
+
+
+@dataclass(frozen=True)
+class Truth:
+    """Of one video: the verb ids that annotators chose, an event each, and up to 3 references."""
+
+    votes: list[list[str]]
+    references: list[Annotation]
+
+
+def truth_line(truth: Truth) -> dict[str, Any]:
+    """The truth as plain data; `truth_of` reads it back."""
+    return {
+        "votes": truth.votes,
+        "references": [
+            [[event.verb_id, [list(pair) for pair in event.arguments]] for event in one.events]
+            for one in truth.references
+        ],
+    }
+
+
+def truth_of(line: Mapping[str, Any]) -> Truth:
+    """The truth that a line holds."""
+    references = [
+        Annotation(
+            line["item"],
+            tuple(Event(verb, verb, tuple(map(tuple, pairs))) for verb, pairs in events),
+        )
+        for events in line["truth"]["references"]
+    ]
+    return Truth(line["truth"]["votes"], references)
+
+
+@dataclass(frozen=True)
+class Scored:
+    """All that the numbers of a set of lines are made of. `zero_shot` may be absent."""
+
+    videos: int
+    verbs: VerbScores
+    zero_shot: VerbScores | None
+    roles: RoleScores
+
+    def metrics(self) -> dict[str, float]:
+        """Every metric by our name, in percent."""
+        found = renamed(VERBS, verb_metrics(self.verbs)) | renamed(ROLES, self.roles.metrics)
+        if self.zero_shot is None:
+            return found
+        return found | _zero_shot(renamed(VERBS, verb_metrics(self.zero_shot)))
+
+    def draws(self, resamples: int, seed: int) -> dict[str, np.ndarray]:
+        """Every metric in each bootstrap resample of the videos; all metrics draw the same ones."""
+        found = renamed(VERBS, verb_draws(self.verbs, resamples, seed))
+        found |= renamed(ROLES, role_draws(self.roles, resamples, seed))
+        if self.zero_shot is None:
+            return found
+        return found | _zero_shot(renamed(VERBS, verb_draws(self.zero_shot, resamples, seed)))
+
+
+def _zero_shot(values: dict[str, Any]) -> dict[str, Any]:
+    return {f"zero-shot/{name}": value for name, value in values.items()}
+
+
+def scored(lines: Iterable[dict[str, Any]]) -> Scored:
+    """Score lines in order of item, so that runs in any order draw the same resamples."""
+    ordered = sorted((line for line in lines if "item" in line), key=lambda line: str(line["item"]))
+    truths = [truth_of(line) for line in ordered]
+    votes = [truth.votes for truth in truths]
+    zero_shot = [line["zero_shot"] for line in ordered if "zero_shot" in line]
+    return Scored(
+        len(ordered),
+        verb_scores([line["verbs"] for line in ordered], votes),
+        verb_scores(zero_shot, votes) if len(zero_shot) == len(ordered) else None,
+        reference_metrics(
+            [truth.references for truth in truths], [line["roles"] for line in ordered]
+        ),
+    )

@@ -1,0 +1,231 @@
+"""Verbs and role captions for a model's features: train the head or take the kept one, then ask."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from bench.cache import digest, write_text
+from bench.contracts import Adapter, Features, Workplace
+from bench.errors import BenchError
+from bench.training import checkpoints
+from tasks.vidsitu.annotations import EVENTS, Annotation
+from tasks.vidsitu.head import FRAMES, ROLES, Queries, SituationHead, VideoFeatures
+from tasks.vidsitu.learning import HEAD, keep_head, kept_head, lesson, train_head
+from tasks.vidsitu.settings import HeadSettings
+from tasks.vidsitu.vocabulary import Vocabulary
+
+VERSION = 1  # raise it when a head could come out otherwise
+AT_ONCE = 64  # videos that are answered, or contextualised, together
+TOP = 5
+
+
+@dataclass(frozen=True)
+class Answer:
+    """Of one video: `verbs` [P][5], best first, their log probabilities, {event: {role: text}}."""
+
+    verbs: list[list[str]]
+    scores: list[list[float]]
+    roles: dict[str, dict[str, str]]
+
+
+@dataclass(frozen=True)
+class Questions:
+    """What to learn from and what to answer, by segment; `identity` hashes the annotations.
+
+    `asked` holds the roles [P][...] to describe by their short names, None where they are to be
+    predicted. `judge` values a set of answers, where an epoch is to be selected by it.
+    """
+
+    taught: dict[str, Annotation]
+    asked: dict[str, list[list[str]] | None]
+    identity: str
+    judge: Callable[[dict[str, Answer]], float] | None = None
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A head and what its outputs mean."""
+
+    head: SituationHead
+    verbs: list[str]
+    vocabulary: Vocabulary
+
+
+def answer_all(
+    questions: Questions,
+    features: Features,
+    adapter: Adapter,
+    settings: HeadSettings,
+    place: Workplace,
+) -> dict[str, Answer]:
+    """Answers of every asked segment that has features, from a head trained on the taught ones.
+
+    Head and answers are kept in `place.folder` by the model's fingerprint, settings and seed.
+    BenchError where too few training videos could be read.
+    """
+    taught = [name for name in questions.taught if name in features.clips]
+    asked = {name: roles for name, roles in questions.asked.items() if name in features.clips}
+    if len(taught) < 2:
+        raise BenchError(
+            f"vidsitu: {len(taught)} of {len(questions.taught)} training clips could be read, and "
+            "the situation head learns from them; see `bench data check vidsitu`"
+        )
+    # How captions are decoded is no part of what is trained, unless an epoch is chosen by them.
+    own = asdict(settings)
+    trained = own if questions.judge else {**own, "beam": None, "roles": None}
+    key = digest("situation", VERSION, questions.identity, adapter.fingerprint, trained,
+                 place.seed, taught)  # fmt: skip
+    folder = place.folder / key[:2] / key
+    path = folder / f"answers-{digest(own, asked)}.json"
+    if (kept := _read_answers(path)) is not None:
+        return kept
+    seen = video_features(list(asked), features, adapter)
+    roles = list(asked.values())
+
+    def answers(trained: Trained) -> dict[str, Answer]:
+        found = ask(trained, seen, roles, settings, place)
+        return dict(zip(asked, found, strict=True))
+
+    found = answers(
+        _trained(questions, taught, features, adapter, settings, folder, place, answers)
+    )
+    write_text(path, json.dumps({name: asdict(answer) for name, answer in found.items()}))
+    return found
+
+
+def _trained(
+    questions: Questions,
+    taught: list[str],
+    features: Features,
+    adapter: Adapter,
+    settings: HeadSettings,
+    folder: Path,
+    place: Workplace,
+    answers: Callable[[Trained], dict[str, Answer]],
+) -> Trained:
+    """The kept head, or one trained now."""
+    if (kept := kept_head(folder / HEAD)) is not None:
+        head, facts = kept
+        head.settings = settings  # which may decode otherwise
+        vocabulary = Vocabulary.from_tokens(facts["tokens"])
+        return Trained(head.to(place.device), facts["verbs"], vocabulary)
+    annotations = [questions.taught[name] for name in taught]
+    counts = Counter(event.verb_id for a in annotations for event in a.events)
+    verbs = sorted(counts, key=lambda verb: (-counts[verb], verb))
+    vocabulary = Vocabulary.of(v for a in annotations for e in a.events for _, v in e.arguments)
+    seen = video_features(taught, features, adapter)
+    context_dim = None if seen.events is None else seen.events.shape[-1]
+    torch.manual_seed(place.seed)
+    head = SituationHead(
+        settings, seen.frames.shape[-1], context_dim, len(verbs), len(vocabulary)
+    ).to(place.device)
+    trained = Trained(head, verbs, vocabulary)
+    data = lesson(annotations, seen, verbs, vocabulary, settings.caption_tokens)
+    judge = questions.judge
+    value = (lambda: judge(answers(trained))) if judge else None
+    record = train_head(head, data, settings, folder, place, value)
+    keep_head(head, folder / HEAD, vocabulary, verbs, context_dim, record)
+    for name in (checkpoints.LAST, checkpoints.BEST):
+        (folder / name).unlink(missing_ok=True)
+    return trained
+
+
+def video_features(names: Sequence[str], features: Features, adapter: Adapter) -> VideoFeatures:
+    """Frames of the named videos, and the model's own events and videos where it has them."""
+    frames = np.stack([features.clips[name] for name in names])
+    frames = frames.reshape(len(names), len(EVENTS), FRAMES, -1)
+    parts = []
+    for at in range(0, len(frames), AT_ONCE):
+        part = adapter.contextualize(frames[at : at + AT_ONCE])
+        if part is None:
+            return VideoFeatures(torch.from_numpy(frames))
+        parts.append(part)
+    events, videos = (np.concatenate(both) for both in zip(*parts, strict=True))
+    if not (np.isfinite(events).all() and np.isfinite(videos).all()):
+        raise BenchError(f"{adapter.name}: NaN or infinite contextualised features; check it")
+    return VideoFeatures(*map(torch.from_numpy, (frames, events, videos)))
+
+
+@torch.no_grad()
+def ask(
+    trained: Trained,
+    seen: VideoFeatures,
+    roles: Sequence[list[list[str]] | None],
+    settings: HeadSettings,
+    place: Workplace,
+) -> list[Answer]:
+    """The head's answers for every video of `seen`, in batches of fixed composition."""
+    head = trained.head.eval()
+    found: list[Answer] = []
+    place.progress.start("situations", len(roles))
+    for part in torch.arange(len(roles)).split(AT_ONCE):
+        features = seen.take(part, place.device)
+        events, videos = head.contextualize(features)
+        verb_logits, role_logits = head.classify(events)
+        best = verb_logits.log_softmax(-1).topk(min(TOP, len(trained.verbs)))
+        asked: list[list[list[str]]] = []
+        for row, video in enumerate(part.tolist()):
+            given = roles[video] if settings.roles == "given" else None
+            asked.append(_predicted(role_logits[row]) if given is None else given)
+        texts = _describe(trained, features, events, videos, asked)
+        found += [
+            Answer(
+                [[trained.verbs[v] for v in event] for event in verbs],
+                [[round(s, 4) for s in event] for event in scores],
+                roles_of,
+            )
+            for verbs, scores, roles_of in zip(
+                best.indices.tolist(), best.values.tolist(), texts, strict=True
+            )
+        ]
+        place.progress.advance(len(part))
+    return found
+
+
+def _predicted(logits: torch.Tensor) -> list[list[str]]:
+    """Roles [P][...] of one video that are more likely there than not; `logits` [P, R]."""
+    return [
+        [role for role, logit in zip(ROLES, event, strict=True) if logit > 0]
+        for event in logits.tolist()
+    ]
+
+
+def _describe(
+    trained: Trained,
+    features: VideoFeatures,
+    events: torch.Tensor,
+    videos: torch.Tensor,
+    asked: list[list[list[str]]],
+) -> list[dict[str, dict[str, str]]]:
+    """{event: {role: text}} of each video; every event is there, with or without roles."""
+    found: list[dict[str, dict[str, str]]] = [{name: {} for name in EVENTS} for _ in asked]
+    rows = [
+        (video, event, ROLES.index(role))
+        for video, of_video in enumerate(asked)
+        for event, of_event in enumerate(of_video)
+        for role in of_event
+    ]
+    if not rows:
+        return found
+    places = torch.tensor(rows, device=events.device)
+    queries = Queries(places[:, 0], places[:, 1], places[:, 2])
+    described = trained.head.describe(features, events, videos, queries)
+    for (video, event, role), ids in zip(rows, trained.head.spell(described), strict=True):
+        found[video][EVENTS[event]][ROLES[role]] = trained.vocabulary.decode(ids)
+    return found
+
+
+def _read_answers(path: Path) -> dict[str, Answer] | None:
+    """Kept answers; None where there are none or the file is damaged: they are made again."""
+    try:
+        kept = json.loads(path.read_text(encoding="utf-8"))
+        return {name: Answer(**answer) for name, answer in kept.items()}
+    except (OSError, ValueError, TypeError, AttributeError):
+        return None

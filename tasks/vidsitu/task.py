@@ -1,0 +1,188 @@
+"""VidSitu as a task: the verb and the semantic roles of five events a video (METHOD 6)."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass, field
+from typing import Any, ClassVar
+
+import numpy as np
+
+from bench.cache import digest
+from bench.contracts import (
+    Adapter,
+    Clip,
+    Features,
+    Metric,
+    Scores,
+    Source,
+    Task,
+    Workplace,
+    normalise,
+)
+from bench.errors import DataError
+from bench.metrics.bootstrap import interval
+from bench.settings import settings_from
+from bench.video.sampling import PerEvent
+from tasks.sources import protocol_of
+from tasks.vidsitu.annotations import (
+    EVENTS,
+    Annotation,
+    Event,
+    annotation_root,
+    find_clips,
+    load_annotations,
+    load_split,
+    load_votes,
+)
+from tasks.vidsitu.baseline import most_frequent
+from tasks.vidsitu.lines import Truth, scored, truth_line
+from tasks.vidsitu.names import ROLES, VERBS
+from tasks.vidsitu.prompts import dense_prompt
+from tasks.vidsitu.roles import given_roles
+from tasks.vidsitu.scoring import permuted
+from tasks.vidsitu.settings import HeadSettings
+from tasks.vidsitu.training import FRAMES
+
+VALID, VIDEOS = "valid", 1326  # the split whose answers are public, and its published size
+TOP = 5
+ZERO_SHOT = "zero-shot/"
+
+
+@dataclass
+class VidSitu(Task):
+    """Verbs by a trained classifier and by prompt similarity alone, roles by a trained captioner.
+
+    The head learns from the training split (`support`); nothing is selected on the split that is
+    answered, unless the setting `select` says so. A hidden split is answered, never scored.
+    """
+
+    name: ClassVar[str] = "vidsitu"
+    version: ClassVar[int] = 1
+    primary: ClassVar[str] = "Vb@1"
+    recipe: ClassVar[type | None] = HeadSettings
+    floor: ClassVar[str] = "(most frequent)"
+    metrics: ClassVar[dict[str, Metric]] = {
+        name: Metric("%", True)
+        for name in (
+            *VERBS.values(), *(ZERO_SHOT + verb for verb in VERBS.values()), *ROLES.values()
+        )
+    }  # fmt: skip
+
+    split: str = VALID
+    head: HeadSettings = field(default_factory=HeadSettings)
+    taught: dict[str, Annotation] = field(default_factory=dict)
+    truth: dict[str, Truth] = field(default_factory=dict)  # empty for a hidden split
+    asked: dict[str, list[list[str]] | None] = field(default_factory=dict)
+    verbs: list[str] = field(default_factory=list)  # of the zero-shot prompts, in their order
+
+    @classmethod
+    def load(cls, source: Source, limit: int | None = None) -> VidSitu:
+        """The validation split; `limit` keeps the first videos of both splits."""
+        return cls.load_split(source, VALID, limit)
+
+    @classmethod
+    def load_split(cls, source: Source, split: str, limit: int | None = None) -> VidSitu:
+        """Any split to answer. DataError names the file; UsageError a setting of the head."""
+        where = "settings of 'vidsitu'"
+        head = settings_from(HeadSettings, source.settings, where).check(where)
+        root = annotation_root(source)
+        annotations = load_annotations(root, "train")
+        learnt = [name for name in load_split(root, "train") if name in annotations][:limit]
+        taught = {name: annotations[name][0] for name in learnt}
+        everything = load_split(root, split)
+        segments = everything[:limit]
+        truth = _truth(root, everything) if split == VALID else {}
+        verbs = sorted({event.verb_id for a in taught.values() for event in a.events})
+        clips, support = find_clips(source, segments), find_clips(source, learnt)
+        protocol = protocol_of(source, cls.name, split, len(everything), VIDEOS)
+        shown = {name: truth[name] for name in segments} if truth else {}
+        return cls(
+            protocol=protocol + (", roles predicted" if head.roles == "predicted" else ""),
+            source=source,
+            fingerprint=_fingerprint(root, split, [*support, *clips]),
+            clips=clips,
+            texts=[dense_prompt(Event(verb, verb, ())) for verb in verbs],
+            plan=PerEvent(FRAMES, len(EVENTS)),
+            expected=len(everything),
+            chance=most_frequent(taught.values(), shown) if shown and taught else {},
+            support=support,
+            settings=asdict(head),
+            split=split,
+            head=head,
+            taught=taught,
+            truth=shown,
+            asked=given_roles(root, split, segments, truth),
+            verbs=verbs,
+        )
+
+    def learn(self, features: Features, adapter: Adapter, place: Workplace) -> Any:
+        """The answers of a situation head trained on `support`; kept, so mostly only read."""
+        from tasks.vidsitu.situation import Questions, answer_all
+
+        def value(answers: dict[str, Any]) -> float:
+            """The geometric mean of Vb@1 and CIDEr, by which the paper selects."""
+            lines = [
+                {"item": name, "verbs": answer.verbs, "roles": answer.roles,
+                 "truth": truth_line(self.truth[name])}
+                for name, answer in answers.items()
+            ]  # fmt: skip
+            metrics = scored(lines).metrics()
+            return float(np.sqrt(metrics["Vb@1"] * metrics["CIDEr"]))
+
+        judged = self.head.select == "best" and self.truth
+        questions = Questions(self.taught, self.asked, self.fingerprint, value if judged else None)
+        return answer_all(questions, features, adapter, self.head, place)
+
+    def answer(self, features: Features, adapter: Adapter) -> Iterator[dict[str, Any]]:
+        """A line a video: verbs, zero-shot verbs and roles, and the truth they are scored by."""
+        texts = normalise(features.texts)
+        for clip in self.clips:
+            if clip.id not in features.clips:
+                continue
+            answer = features.learnt[clip.id]
+            frames = features.clips[clip.id].reshape(len(EVENTS), FRAMES, -1)
+            similarity = np.stack([adapter.pool(event) for event in frames]) @ texts.T
+            best = np.argsort(-similarity, axis=1, kind="stable")[:, :TOP]
+            yield {
+                "item": clip.id,
+                "verbs": answer.verbs,
+                "scores": answer.scores,
+                "zero_shot": [[self.verbs[place] for place in event] for event in best],
+                "roles": answer.roles,
+                **({"truth": truth_line(self.truth[clip.id])} if self.truth else {}),
+            }
+
+    @classmethod
+    def draws(
+        cls, predictions: Iterable[dict[str, Any]], *, resamples: int, seed: int
+    ) -> dict[str, np.ndarray]:
+        """Every metric in each resample of the videos."""
+        return scored(predictions).draws(resamples, seed)
+
+    def score(self, predictions: Iterable[dict[str, Any]], *, resamples: int, seed: int) -> Scores:
+        """The official numbers of the answered videos; intervals resampled by video."""
+        found = scored(predictions)
+        draws = found.draws(resamples, seed)
+        intervals = {name: interval(values) for name, values in draws.items()}
+        return Scores(found.metrics(), intervals, found.videos)
+
+
+def _truth(root: Any, segments: list[str]) -> dict[str, Truth]:
+    """Labels and permuted references; the permutation runs over the whole split in its order."""
+    annotations, votes = load_annotations(root, VALID), load_votes(root, VALID)
+    for what, found in (("annotations", annotations), ("verb labels", votes)):
+        if absent := [name for name in segments if name not in found]:
+            raise DataError(f"{root}: {len(absent)} segments of {VALID} lack {what}: {absent[0]}")
+    references = permuted([annotations[name] for name in segments])
+    pairs = zip(segments, references, strict=True)
+    return {name: Truth(votes[name], group) for name, group in pairs}
+
+
+def _fingerprint(root: Any, split: str, clips: list[Clip]) -> str:
+    """Hash of the annotation files and of the videos found."""
+    files = sorted(path for path in root.rglob("*.json"))
+    hashes = [(path.name, hashlib.sha256(path.read_bytes()).hexdigest()) for path in files]
+    sizes = [(clip.id, clip.path.stat().st_size if clip.path else None) for clip in clips]
+    return digest("vidsitu", VidSitu.version, split, hashes, sizes)

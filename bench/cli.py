@@ -1,4 +1,4 @@
-"""The command line: `bench run | train | report | compare | score | export | list | data`.
+"""The command line: `bench run | train | report | compare | show | score | export | list | data`.
 
 Heavy libraries load inside the commands. Tables go to stdout, progress and remarks to stderr. Exit
 codes: 0 done; 1 the run failed; 2 wrong use; 3 done but incomplete (some items failed;
@@ -16,9 +16,11 @@ import click
 
 from bench.cli_compare import compare
 from bench.cli_data import data
+from bench.cli_export import export
 from bench.cli_list import list_
 from bench.cli_score import score
-from bench.cli_train import export, train
+from bench.cli_show import show
+from bench.cli_train import train
 from bench.errors import BenchError, DataError, UsageError
 from bench.options import INCOMPLETE, Options, complete, names, task_settings
 
@@ -216,6 +218,7 @@ cli.add_command(compare)
 cli.add_command(data)
 cli.add_command(list_)
 cli.add_command(score)
+cli.add_command(show)
 cli.add_command(train)
 cli.add_command(export)
 

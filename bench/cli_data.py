@@ -41,28 +41,31 @@ def data_toy(options: Options, output: Path | None, tasks: list[str], seed: int)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.pass_obj
 def data_check(options: Options, task: str, source: str | None, as_json: bool) -> None:
-    """Read a task's files and report what is there; exit code 3 when videos are missing."""
+    """Read a task's files and report what is there and what is wrong.
+
+    Exit code 3 when videos are missing or annotations are odd; 1 when the files cannot be used.
+    """
     from bench import registry
 
-    found, _ = registry.source_for(task, source, options.load())
-    loaded = registry.load_task(task, found)
-    missing = [clip.id for clip in loaded.clips if clip.path is None]
-    facts = {
-        "task": task,
-        "protocol": loaded.protocol,
-        "texts": len(loaded.texts),
-        "videos": len(loaded.clips),
-        "missing videos": len(missing),
-        "first missing": ", ".join(missing[:5]) or "-",
-        "fingerprint": loaded.fingerprint,
-    }
+    found, fallback = registry.source_for(task, source, options.load())
+    kind = registry.task_class(task)
+    if fallback:
+        click.echo(registry.FALLBACK.format(task=task), err=True)
+    registry.prepare_source(task, found)
+    result = kind.check(found)
     if as_json:
-        click.echo(json.dumps({**facts, "missing": missing}, indent=2, ensure_ascii=False))
+        problems = [dict(zip(("what", "count", "first"), row, strict=True))
+                    for row in result.problems]  # fmt: skip
+        document = {"task": task, **result.facts, "problems": problems, "missing": result.missing}
+        click.echo(json.dumps(document, indent=2, ensure_ascii=False))
     else:
         from tabulate import tabulate
 
-        click.echo(tabulate(facts.items(), tablefmt="plain"))
-    if missing:
+        click.echo(tabulate({"task": task, **result.facts}.items(), tablefmt="plain"))
+        if result.problems:
+            head = ["problem", "count", "first"]
+            click.echo("\n" + tabulate(result.problems, headers=head, disable_numparse=True))
+    if result.problems:
         sys.exit(INCOMPLETE)
 
 

@@ -1,4 +1,4 @@
-"""`bench train`: adapt a model; `bench export`: a trained model as a plain open_clip checkpoint."""
+"""`bench train`: adapt a model."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from typing import Any
 
 import click
 
-from bench.errors import BenchError, UsageError
 from bench.options import Options, complete, setting
 
 
@@ -97,22 +96,3 @@ def _tell(model: str, trained: Any) -> None:
     best = f", best held-out R@1 {trained.held_out['R@1']:.1f}" if trained.held_out else ""
     click.echo(f"{trained.folder} ({trained.epochs} epochs{best})")
     click.echo(f"evaluate it: bench run --model {model}@{trained.folder} --task ...", err=True)
-
-
-@click.command()
-@click.option("--model", required=True, shell_complete=complete("model"),
-              help="A trained model, such as srlclip-tiny or srlclip-b32@FOLDER.")  # fmt: skip
-@click.option("--output", required=True, type=click.Path(path_type=Path, dir_okay=False),
-              help="The file to write, ending in .safetensors.")  # fmt: skip
-@click.pass_obj
-def export(options: Options, model: str, output: Path) -> None:
-    """Write a trained model as a plain open_clip checkpoint, for any other tool."""
-    from bench import registry
-
-    if output.suffix != ".safetensors":
-        raise UsageError(f"{output}: checkpoints are written as .safetensors; name it so")
-    adapter = registry.load_adapter(model, options.load(device="cpu"))
-    write = getattr(adapter, "export", None)
-    if write is None:
-        raise BenchError(f"model '{model}' ({type(adapter).__name__}) cannot be exported")
-    click.echo(f"{write(output)}/{output}")

@@ -166,6 +166,18 @@ class Scores:
     answered: int
 
 
+@dataclass(frozen=True)
+class Check:
+    """What `bench data check` tells: `facts` in order, `problems` as (what, how many, the first).
+
+    `missing` are the ids of clips without a file.
+    """
+
+    facts: dict[str, Any]
+    problems: list[tuple[str, int, str]]
+    missing: list[str]
+
+
 @dataclass
 class Task(ABC):
     """One benchmark on one source. Subclass it and name the class in an entry point `bench.tasks`.
@@ -202,6 +214,18 @@ class Task(ABC):
 
         `limit` keeps the first items only; `expected` stays the number of items of the full set.
         """
+
+    @classmethod
+    def check(cls, source: Source) -> Check:
+        """Counts and faults of the files of `source`. DataError where they cannot be used."""
+        task = cls.load(source)
+        missing = [clip.id for clip in task.clips if clip.path is None]
+        facts = {
+            "protocol": task.protocol, "texts": len(task.texts), "videos": len(task.clips),
+            "fingerprint": task.fingerprint,
+        }  # fmt: skip
+        problems = [("missing videos", len(missing), missing[0])] if missing else []
+        return Check(facts, problems, missing)
 
     def learn(self, features: Features, adapter: Adapter, place: Workplace) -> Any:
         """What is learnt from `support` before answering, kept in `place.folder` for next time.

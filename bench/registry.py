@@ -62,6 +62,22 @@ def scorer(name: str) -> Callable[..., dict[str, Any]]:
     return found
 
 
+def exporter(name: str) -> Any:
+    """A module that answers a split and writes predictions for others; see `tasks.vidsitu.export`.
+
+    From entry points `bench.exporters`. UsageError names the nearest known task.
+    """
+    return _resolve("bench.exporters", name, "task to export")
+
+
+def gallery(name: str) -> Any:
+    """A module that shows a task's answers side by side; see `tasks.vidsitu.gallery`.
+
+    From entry points `bench.galleries`. UsageError names the nearest known task.
+    """
+    return _resolve("bench.galleries", name, "task to show")
+
+
 def model_names(config: Config) -> list[str]:
     """Models in bench.yaml and adapter families that need no settings of their own."""
     return sorted(set(config.models) | set(_points("bench.adapters")))

@@ -162,6 +162,11 @@ def _vidsitu(folder: Path, seed: int, scale: float) -> tuple[dict[Path, str], li
             for clip, events in clips.items()
         ]
         files[base / "split_files" / f"vseg_split_{split}_lb.json"] = json.dumps(list(clips))
+        if split == "testsrl":  # verbs and role names, without values
+            named = [
+                _without_values(annotate(clip, ev, rng, vary=False)) for clip, ev in clips.items()
+            ]
+            files[base / "vseg_ann_files" / f"vsann_{split}_noann_lb.json"] = json.dumps(named)
         if split not in ("train", "valid"):
             continue
         infos: list[dict[str, Any]] = [{"vid_seg_int": clip} for clip in clips]
@@ -176,6 +181,11 @@ def _vidsitu(folder: Path, seed: int, scale: float) -> tuple[dict[Path, str], li
         files[base / "vinfo_files" / f"vinfo_{split}_lb.json"] = json.dumps(infos)
         files[base / "vseg_ann_files" / f"vsann_{split}_lb.json"] = json.dumps(situations)
     return files, videos
+
+
+def _without_values(situation: dict[str, Any]) -> dict[str, Any]:
+    kept = ("vid_seg_int", "VerbID", "Verb", "Arg_List")
+    return {name: {key: event[key] for key in kept} for name, event in situation.items()}
 
 
 _WRITERS = {"msrvtt": _msrvtt, "lsmdc": _lsmdc, "vidsitu": _vidsitu}

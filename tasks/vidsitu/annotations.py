@@ -21,7 +21,7 @@ from tasks.sources import VideoIndex
 EVENTS = ("Ev1", "Ev2", "Ev3", "Ev4", "Ev5")
 ANNOTATED = ("train", "valid")
 SPLITS = (*ANNOTATED, "testvb", "testsrl", "testevrel")
-_SEGMENT = re.compile(r"v_[\w-]{1,64}_seg_\d{1,7}_\d{1,7}")
+SEGMENT = re.compile(r"v_[\w-]{1,64}_seg_\d{1,7}_\d{1,7}")
 
 
 @dataclass(frozen=True)
@@ -64,14 +64,29 @@ def annotation_root(source: Source) -> Path:
     )
 
 
+def split_path(root: Path, split: str) -> Path:
+    """The list of a split's segments."""
+    return root / "split_files" / f"vseg_split_{split}_lb.json"
+
+
+def annotation_path(root: Path, split: str) -> Path:
+    """A split's annotations."""
+    return root / "vseg_ann_files" / f"vsann_{split}_lb.json"
+
+
+def label_path(root: Path, split: str) -> Path:
+    """A split's videos and, for validation, their verb labels."""
+    return root / "vinfo_files" / f"vinfo_{split}_lb.json"
+
+
 def load_split(root: Path, split: str) -> list[str]:
     """Segment ids of a split, in file order. DataError for a malformed or repeated id."""
-    path = root / "split_files" / f"vseg_split_{split}_lb.json"
-    ids = _read(path)
+    path = split_path(root, split)
+    ids = read_json(path)
     if not isinstance(ids, list) or not all(isinstance(name, str) for name in ids):
         raise DataError(f"{path}: a list of segment names is expected; fetch it again")
     for name in ids:
-        if not _SEGMENT.fullmatch(name):
+        if not SEGMENT.fullmatch(name):
             raise DataError(f"{path}: {name[:80]!r} is no segment name (v_ID_seg_START_END)")
     if repeated := len(ids) - len(set(ids)):
         raise DataError(f"{path}: {repeated} segments stand there twice; fetch it again")
@@ -83,8 +98,8 @@ def load_annotations(root: Path, split: str) -> dict[str, list[Annotation]]:
 
     DataError names the file and the number of the entry.
     """
-    path = root / "vseg_ann_files" / f"vsann_{split}_lb.json"
-    entries = _read(path)
+    path = annotation_path(root, split)
+    entries = read_json(path)
     if not isinstance(entries, list):
         raise DataError(f"{path}: a list of annotations is expected; fetch it again")
     found: dict[str, list[Annotation]] = {}
@@ -100,8 +115,8 @@ def load_votes(root: Path, split: str) -> dict[str, list[list[str]]]:
     DataError names the file and the number of the entry. As officially, only the first event must
     have at least nine.
     """
-    path = root / "vinfo_files" / f"vinfo_{split}_lb.json"
-    entries = _read(path)
+    path = label_path(root, split)
+    entries = read_json(path)
     if not isinstance(entries, list):
         raise DataError(f"{path}: a list of entries is expected; fetch it again")
     votes: dict[str, list[list[str]]] = {}
@@ -124,7 +139,8 @@ def find_clips(source: Source, ids: Iterable[str]) -> list[Clip]:
     return [Clip(name, index.find(name), frames_fps=source.frames_fps) for name in ids]
 
 
-def _read(path: Path) -> Any:
+def read_json(path: Path) -> Any:
+    """Any of the tree's files. DataError names the file."""
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
@@ -138,15 +154,16 @@ def _annotation(entry: Any, where: str) -> Annotation:
     if not isinstance(entry, dict) or not all(isinstance(entry.get(ev), dict) for ev in EVENTS):
         raise DataError(f"{where}: needs {', '.join(EVENTS)}")
     segment = entry["Ev1"].get("vid_seg_int")
-    if not isinstance(segment, str) or not _SEGMENT.fullmatch(segment):
+    if not isinstance(segment, str) or not SEGMENT.fullmatch(segment):
         raise DataError(f"{where}: Ev1 has no usable vid_seg_int")
     events = tuple(_event(entry[name], f"{where}, {name}") for name in EVENTS)
     return Annotation(segment, events)
 
 
 def _event(entry: dict[str, Any], where: str) -> Event:
-    verb_id, arguments = entry.get("VerbID"), entry.get("Args", {})
-    order = entry.get("Arg_List", {})
+    verb_id, order = entry.get("VerbID"), entry.get("Arg_List", {})
+    # A hidden split names its roles in Arg_List alone, or gives them no text.
+    arguments = entry.get("Args", dict.fromkeys(order, "") if isinstance(order, dict) else {})
     if not isinstance(verb_id, str) or not verb_id:
         raise DataError(f"{where}: no VerbID")
     if not isinstance(arguments, dict) or not all(isinstance(v, str) for v in arguments.values()):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from tasks.vidsitu.annotations import EVENTS, Annotation, load_annotations
+from tasks.vidsitu.annotations import EVENTS, Annotation, annotation_path, load_annotations
 from tasks.vidsitu.lines import Truth
 from tasks.vidsitu.scoring import short_role
 
@@ -22,7 +22,7 @@ def given_roles(
     """
     if truth:
         return {name: _names(truth[name].references) for name in segments}
-    if split == "testsrl" and (root / "vseg_ann_files" / f"vsann_{NAMED}_lb.json").is_file():
+    if split == "testsrl" and annotation_path(root, NAMED).is_file():
         named = load_annotations(root, NAMED)
         return {name: _names(named[name]) if name in named else None for name in segments}
     return dict.fromkeys(segments)

@@ -37,7 +37,8 @@ class Answer:
 
 @dataclass(frozen=True)
 class Questions:
-    """What to learn from and what to answer, by segment; `identity` hashes the annotations.
+    """What to learn from and what to answer, by segment; `identity` hashes what decides
+    the head beside them.
 
     `asked` holds the roles [P][...] to describe by their short names, None where they are to be
     predicted. `judge` values a set of answers, where an epoch is to be selected by it.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
@@ -12,6 +13,7 @@ import numpy as np
 from bench.cache import digest
 from bench.contracts import (
     Adapter,
+    Check,
     Clip,
     Features,
     Metric,
@@ -30,13 +32,16 @@ from tasks.vidsitu.annotations import (
     EVENTS,
     Annotation,
     Event,
+    annotation_path,
     annotation_root,
     find_clips,
+    label_path,
     load_annotations,
     load_split,
     load_votes,
 )
 from tasks.vidsitu.baseline import most_frequent
+from tasks.vidsitu.check import check_tree
 from tasks.vidsitu.lines import Truth, scored, truth_line
 from tasks.vidsitu.names import ROLES, VERBS
 from tasks.vidsitu.prompts import dense_prompt
@@ -70,8 +75,10 @@ class VidSitu(Task):
         )
     }  # fmt: skip
 
+    root: Path = Path()  # of the annotation tree
     split: str = VALID
     head: HeadSettings = field(default_factory=HeadSettings)
+    lesson: str = ""  # hash of what the head learns from
     taught: dict[str, Annotation] = field(default_factory=dict)
     truth: dict[str, Truth] = field(default_factory=dict)  # empty for a hidden split
     asked: dict[str, list[list[str]] | None] = field(default_factory=dict)
@@ -96,12 +103,15 @@ class VidSitu(Task):
         truth = _truth(root, everything) if split == VALID else {}
         verbs = sorted({event.verb_id for a in taught.values() for event in a.events})
         clips, support = find_clips(source, segments), find_clips(source, learnt)
+        lesson = _fingerprint([annotation_path(root, "train")], support)
         protocol = protocol_of(source, cls.name, split, len(everything), VIDEOS)
         shown = {name: truth[name] for name in segments} if truth else {}
         return cls(
             protocol=protocol + (", roles predicted" if head.roles == "predicted" else ""),
             source=source,
-            fingerprint=_fingerprint(root, split, [*support, *clips]),
+            fingerprint=digest(
+                lesson, _fingerprint([annotation_path(root, split), label_path(root, split)], clips)
+            ),
             clips=clips,
             texts=[dense_prompt(Event(verb, verb, ())) for verb in verbs],
             plan=PerEvent(FRAMES, len(EVENTS)),
@@ -109,13 +119,20 @@ class VidSitu(Task):
             chance=most_frequent(taught.values(), shown) if shown and taught else {},
             support=support,
             settings=asdict(head),
+            root=root,
             split=split,
             head=head,
+            lesson=lesson,
             taught=taught,
             truth=shown,
             asked=given_roles(root, split, segments, truth),
             verbs=verbs,
         )
+
+    @classmethod
+    def check(cls, source: Source) -> Check:
+        """Splits, videos and annotation faults; see `tasks.vidsitu.check`."""
+        return check_tree(source, VIDEOS)
 
     def learn(self, features: Features, adapter: Adapter, place: Workplace) -> Any:
         """The answers of a situation head trained on `support`; kept, so mostly only read."""
@@ -132,7 +149,8 @@ class VidSitu(Task):
             return float(np.sqrt(metrics["Vb@1"] * metrics["CIDEr"]))
 
         judged = self.head.select == "best" and self.truth
-        questions = Questions(self.taught, self.asked, self.fingerprint, value if judged else None)
+        identity = self.fingerprint if judged else self.lesson
+        questions = Questions(self.taught, self.asked, identity, value if judged else None)
         return answer_all(questions, features, adapter, self.head, place)
 
     def answer(self, features: Features, adapter: Adapter) -> Iterator[dict[str, Any]]:
@@ -169,7 +187,7 @@ class VidSitu(Task):
         return Scores(found.metrics(), intervals, found.videos)
 
 
-def _truth(root: Any, segments: list[str]) -> dict[str, Truth]:
+def _truth(root: Path, segments: list[str]) -> dict[str, Truth]:
     """Labels and permuted references; the permutation runs over the whole split in its order."""
     annotations, votes = load_annotations(root, VALID), load_votes(root, VALID)
     for what, found in (("annotations", annotations), ("verb labels", votes)):
@@ -180,9 +198,12 @@ def _truth(root: Any, segments: list[str]) -> dict[str, Truth]:
     return {name: Truth(votes[name], group) for name, group in pairs}
 
 
-def _fingerprint(root: Any, split: str, clips: list[Clip]) -> str:
-    """Hash of the annotation files and of the videos found."""
-    files = sorted(path for path in root.rglob("*.json"))
-    hashes = [(path.name, hashlib.sha256(path.read_bytes()).hexdigest()) for path in files]
+def _fingerprint(files: list[Path], clips: list[Clip]) -> str:
+    """Hash of annotation files and of the videos found."""
+    hashes = [
+        (path.name, hashlib.sha256(path.read_bytes()).hexdigest())
+        for path in files
+        if path.is_file()
+    ]
     sizes = [(clip.id, clip.path.stat().st_size if clip.path else None) for clip in clips]
-    return digest("vidsitu", VidSitu.version, split, hashes, sizes)
+    return digest("vidsitu", VidSitu.version, hashes, sizes)

@@ -1,0 +1,106 @@
+"""`bench export`: a trained model, or a model's predictions, in formats of other tools."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+
+from bench.errors import BenchError, UsageError
+from bench.options import INCOMPLETE, Options, complete, task_settings
+
+
+@click.command()
+@click.argument("task", required=False, shell_complete=complete("task"))
+@click.option("--model", required=True, shell_complete=complete("model"),
+              help="A model, such as srlclip-tiny or srlclip-b32@FOLDER.")  # fmt: skip
+@click.option("--output", required=True, type=click.Path(path_type=Path, dir_okay=False),
+              help="The file to write: .safetensors; predictions .json or .pkl.")  # fmt: skip
+@click.option("--split", help="TASK only: the split to answer, such as testvb or testsrl.")
+@click.option("--kind", type=click.Choice(["verbs", "roles"]),
+              help="TASK only: what to write; by default what the split asks for.")  # fmt: skip
+@click.option("--source", help="TASK only: a source in bench.yaml, 'toy', or a folder.")
+@click.option("--seed", type=click.IntRange(0), help="TASK only: seed of the head.")
+@click.option("--set", "overrides", multiple=True, metavar="TASK.KEY=VALUE",
+              help="TASK only: a setting of the task; may be repeated.")  # fmt: skip
+@click.option("--device", help="auto, cpu, cuda, cuda:N or mps.")
+@click.pass_obj
+def export(
+    options: Options,
+    task: str | None,
+    model: str,
+    output: Path,
+    split: str | None,
+    kind: str | None,
+    source: str | None,
+    seed: int | None,
+    overrides: tuple[str, ...],
+    device: str | None,
+) -> None:
+    """Write a trained model as a plain open_clip checkpoint, for any other tool.
+
+    With TASK (vidsitu): answer a split, hidden ones too, and write the predictions in the official
+    format, ready for the leaderboard. Exit code 3 where videos could not be read.
+    """
+    if task is None:
+        if split or kind or source or overrides:
+            raise UsageError("--split, --kind, --source and --set need a TASK, such as vidsitu")
+        _export_model(options, model, output)
+    elif split is None:
+        raise UsageError(f"bench export {task} needs --split, such as testvb")
+    else:
+        lost = _export_answers(
+            options, task, model, output, split, kind, source, seed, overrides, device
+        )
+        if lost:
+            click.echo(f"{len(lost)} videos could not be read, the first {lost[0]}; they got the "
+                       "most frequent verbs and no roles", err=True)  # fmt: skip
+            sys.exit(INCOMPLETE)
+
+
+def _export_model(options: Options, model: str, output: Path) -> None:
+    from bench import registry
+
+    if output.suffix != ".safetensors":
+        raise UsageError(f"{output}: checkpoints are written as .safetensors; name it so")
+    adapter = registry.load_adapter(model, options.load(device="cpu"))
+    write = getattr(adapter, "export", None)
+    if write is None:
+        raise BenchError(f"model '{model}' ({type(adapter).__name__}) cannot be exported")
+    click.echo(f"{write(output)}/{output}")
+
+
+def _export_answers(
+    options: Options,
+    name: str,
+    model: str,
+    output: Path,
+    split: str,
+    kind: str | None,
+    source: str | None,
+    seed: int | None,
+    overrides: tuple[str, ...],
+    device: str | None,
+) -> list[str]:
+    """Answer the split and write it; returns the clips without an answer."""
+    from bench import registry
+    from bench.encoding import Work
+    from bench.engine import answers
+    from bench.progress import Bar
+
+    config = options.load(device=device, seed=seed)
+    module = registry.exporter(name)
+    settings = task_settings(overrides, [name])[name]
+    found, fallback = registry.source_for(name, source, config, settings)
+    adapter = registry.load_adapter(model, config)
+    with Bar(options.quiet) as bar:
+        if fallback:
+            bar.warn(registry.FALLBACK.format(task=name))
+        registry.prepare_source(name, found, bar.to)
+        task = module.load(found, split)
+        module.check(task, kind, output)
+        lines, _ = answers(Work(adapter, task, config.run, bar))
+    lost: list[str] = module.write(task, lines, kind, output)
+    click.echo(output)
+    return lost

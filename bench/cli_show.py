@@ -61,7 +61,8 @@ def show(
         for clip in chosen
     ]
     models = [document["model"]["name"] for document in documents]
-    note = f"{documents[0]['protocol']}; ✓ is what an annotator said too."
+    toy = " (toy world: drawn videos)" if "/toy" in documents[0]["protocol"] else ""
+    note = f"{documents[0]['protocol']}{toy}. A tick: an annotator said the same."
     if output.suffix == ".html":
         write_text(output, gallery.as_html(models, shown, note))
     else:

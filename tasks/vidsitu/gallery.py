@@ -156,7 +156,7 @@ section { margin: 0 0 1.5rem; }
 h3 { margin: 0 0 .4rem; }
 img { display: block; max-width: 100%; margin: 0 0 .4rem; border-radius: 4px; }
 .wide { overflow-x: auto; }
-table { border-collapse: collapse; width: 100%; }
+table { border-collapse: collapse; table-layout: fixed; width: 100%; min-width: 36rem; }
 th, td { text-align: left; vertical-align: top; padding: .25rem .6rem;
   border-bottom: 1px solid var(--line); }
 .right { color: var(--right); } .wrong { color: var(--wrong); }

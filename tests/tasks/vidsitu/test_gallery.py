@@ -1,0 +1,48 @@
+"""Situations side by side: right and wrong are marked, foreign text is escaped."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from tasks.vidsitu.gallery import as_html, as_markdown, situation
+
+HOSTILE = '<script>alert("x")</script> | `b` *c*'
+
+
+def line(verb: str, value: str) -> dict[str, Any]:
+    told = [["run.01", [["Arg0 (runner)", "the dog"]]]] * 5
+    said = [["run.01", [["Arg0 (runner)", HOSTILE]]]] * 5
+    return {
+        "item": "v_a_seg_0_10",
+        "verbs": [[verb, "x.01"]] * 5,
+        "roles": {f"Ev{k}": {"Arg0": value} for k in range(1, 6)},
+        "truth": {"votes": [["walk.01", "run.01", "run.01"]] * 5, "references": [told, said]},
+    }
+
+
+def test_rows_hold_truth_and_every_model() -> None:
+    shown = situation("v_a_seg_0_10", [line("run.01", "a cat"), line("eat.01", "the dog")], None)
+    verb, role = shown.events[2]
+    assert verb.truth == ["run.01", "walk.01"] and role.truth == ["the dog", HOSTILE]
+    assert [cell.right for cell in verb.models] == [True, False]
+    assert [cell.right for cell in role.models] == [False, True]
+
+
+def test_pages_escape_and_carry_their_images() -> None:
+    frames = np.random.default_rng(0).integers(0, 255, (20, 16, 16, 3), dtype=np.uint8)
+    shown = [situation("v_a_seg_0_10", [line(HOSTILE, HOSTILE)], frames)]
+    page = as_html([HOSTILE], shown, HOSTILE)
+    assert "<script" not in page and page.count("data:image/jpeg;base64,") == 5
+    assert "http" not in page and page.count("&lt;script&gt;") > 10
+    kept: dict[str, bytes] = {}
+
+    def keep(name: str, image: bytes) -> str:
+        kept[name] = image
+        return name
+
+    text = as_markdown([HOSTILE], shown, HOSTILE, keep)
+    assert "<script" not in text and "\\|" in text and "`b`" not in text.replace("\\`", "")
+    assert len(kept) == 5 and all(image[:2] == b"\xff\xd8" for image in kept.values())
+    assert "![Frames of event 1](v_a_seg_0_10-1.jpg)" in text

@@ -1,0 +1,124 @@
+"""The situation head: its shapes, its independence of the batch, its decoding."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+import torch
+
+from tasks.vidsitu.head import Queries, SituationHead, VideoFeatures
+from tasks.vidsitu.settings import HeadSettings
+from tasks.vidsitu.vocabulary import END, PAD, Vocabulary, split
+
+TOKENS, DIM = 12, 16
+
+
+def features(videos: int, context: int | None = None) -> VideoFeatures:
+    random = torch.Generator().manual_seed(1)
+    frames = torch.randn(videos, 5, 4, DIM, generator=random)
+    if context is None:
+        return VideoFeatures(frames)
+    events = torch.randn(videos, 5, context, generator=random)
+    return VideoFeatures(frames, events, torch.randn(videos, context, generator=random))
+
+
+def head_of(settings: HeadSettings, context: int | None = None) -> SituationHead:
+    torch.manual_seed(0)
+    head = SituationHead(settings, DIM, context, verbs=7, tokens=TOKENS).eval()
+    with torch.no_grad():  # untrained logits are all but equal; these are not
+        head.captioner.lm_head.weight.mul_(50)
+    return head
+
+
+def asked(*rows: tuple[int, int, int]) -> Queries:
+    return Queries(*torch.tensor(rows).T)
+
+
+def described(head: SituationHead, seen: VideoFeatures, queries: Queries) -> torch.Tensor:
+    events, videos = head.contextualize(seen)
+    return head.describe(seen, events, videos, queries)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("context", [None, 24])
+def test_shapes_with_and_without_a_context_of_the_models_own(
+    settings: HeadSettings, context: int | None
+) -> None:
+    head, seen = head_of(settings, context), features(3, context)
+    assert (head.contextualizer is None) == (context is not None)
+    verbs, roles = head.classify(head.contextualize(seen)[0])
+    assert verbs.shape == (3, 5, 7) and roles.shape == (3, 5, 12)
+    assert described(head, seen, asked((0, 0, 0), (0, 4, 11), (2, 1, 1))).shape == (3, 32)
+
+
+@torch.no_grad()
+def test_a_video_is_described_alike_in_any_company(settings: HeadSettings) -> None:
+    head, seen = head_of(settings), features(3)
+    alone = described(head, seen.take(torch.tensor([2]), "cpu"), asked((0, 0, 0), (0, 4, 11)))
+    together = described(head, seen, asked((0, 0, 0), (0, 1, 1), (0, 2, 2), (2, 0, 0), (2, 4, 11)))
+    torch.testing.assert_close(together[3:], alone)
+    # A role of the same video is company that counts: names are to agree within a video.
+    other = described(head, seen, asked((0, 0, 0), (2, 0, 0), (2, 3, 1), (2, 4, 11)))
+    assert (other[1] - alone[0]).abs().max() > 1e-4
+
+
+@torch.no_grad()
+def test_cached_greedy_decoding_is_the_argmax_of_teacher_forcing(settings: HeadSettings) -> None:
+    head = head_of(settings)
+    starts = torch.randn(6, settings.width, generator=torch.Generator().manual_seed(3))
+    for row, ids in enumerate(head.spell(starts)):
+        said: list[int] = []
+        while len(said) < settings.caption_tokens and END not in said:
+            words = head.captioner.transformer.wte(torch.tensor([said], dtype=torch.int64))
+            inputs = torch.cat([starts[row][None, None], words], dim=1)
+            said.append(int(head.captioner(inputs_embeds=inputs).logits[0, -1].argmax()))
+        assert ids[: len(said)] == said
+        assert set(ids[len(said) :]) <= {PAD}
+
+
+@torch.no_grad()
+def test_a_beam_wide_enough_finds_the_likeliest_caption(settings: HeadSettings) -> None:
+    """Against all captions of two tokens, by brute force."""
+    import dataclasses
+
+    narrow = dataclasses.replace(settings, caption_tokens=2, beam=TOKENS)
+    head = head_of(narrow)
+    starts = torch.randn(4, settings.width, generator=torch.Generator().manual_seed(4))
+    captions = torch.tensor([c for c in itertools.product(range(TOKENS), repeat=2) if c[0] != END])
+    words = head.captioner.transformer.wte(captions[:, :1])
+    for row, ids in enumerate(head.spell(starts)):
+        inputs = torch.cat([starts[row].expand(len(captions), 1, -1), words], dim=1)
+        chances = head.captioner(inputs_embeds=inputs).logits.log_softmax(-1)
+        total = chances[:, 0].gather(1, captions[:, :1]) + chances[:, 1].gather(1, captions[:, 1:])
+        best = captions[total.argmax()].tolist()
+        ended = float(chances[0, 0, END])  # per token, as the beam compares lengths
+        if ended < float(total.max()) / 2:
+            assert ids[:2] == best
+
+
+@torch.no_grad()
+def test_padding_is_not_learnt(settings: HeadSettings) -> None:
+    head = head_of(settings)
+    starts = torch.randn(2, settings.width)
+    short, long = torch.tensor([[3, END]]), torch.tensor([[3, END, PAD, PAD]])
+    one = head.caption_loss(starts[:1], short)
+    torch.testing.assert_close(head.caption_loss(starts[:1], long), one)
+
+
+@pytest.mark.parametrize(
+    "text", ["man in yellow-haired wig", "the woman's  hat", "don't", "a", "red truck (left)"]
+)
+def test_captions_come_back_in_lower_case_with_their_blanks(text: str) -> None:
+    vocabulary = Vocabulary.of([text, "other words"])
+    ids = [*vocabulary.encode(text, 50), END, 5]
+    assert vocabulary.decode(ids) == " ".join(text.split()).lower()
+    again = Vocabulary.from_tokens([list(token) for token in vocabulary.tokens])
+    assert again.decode(ids) == vocabulary.decode(ids)
+
+
+def test_unknown_tokens_are_left_out_and_long_captions_cut() -> None:
+    vocabulary = Vocabulary.of(["red dog"])
+    assert vocabulary.decode(vocabulary.encode("red zebra dog", 50)) == "red dog"
+    assert len(vocabulary.encode("red dog red dog", 3)) == 3
+    assert split("") == () and vocabulary.decode([]) == "" and len(vocabulary) == 4

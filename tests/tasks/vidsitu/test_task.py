@@ -1,0 +1,132 @@
+"""The task: what is asked, what is scored, what lines hold; the floor; hidden splits."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from bench.contracts import Features, Source, Workplace
+from bench.errors import DataError
+from tasks.vidsitu.annotations import load_annotations, load_split
+from tasks.vidsitu.export import write
+from tasks.vidsitu.lines import scored, truth_line, truth_of
+from tasks.vidsitu.score_file import score_file
+from tasks.vidsitu.scoring import permuted
+from tasks.vidsitu.task import VidSitu
+
+from .conftest import SMALL, Seeing
+
+
+def lines_of(task: VidSitu, features: Features, place: Workplace) -> list[dict[str, object]]:
+    learnt = task.learn(features, Seeing(), place)
+    lines = list(task.answer(replace(features, learnt=learnt), Seeing()))
+    return [json.loads(json.dumps(line)) for line in lines]  # as a file gives them back
+
+
+def test_what_is_asked(task: VidSitu, source: Source) -> None:
+    assert task.protocol == "vidsitu/toy" or task.protocol == "vidsitu/5 items"
+    assert task.expected == len(task.clips) == 5 and len(task.support) == 30
+    assert task.texts[0] == f"In this photo, the action is {task.verbs[0].split('.')[0]} ."
+    root = source.root / "vidsitu_annotations"
+    first = load_split(root, "valid")[0]
+    named = {key.split(" ")[0] for one in load_annotations(root, "valid")[first]
+             for key, _ in one.events[0].arguments}  # fmt: skip
+    asked = task.asked[first]
+    assert asked is not None and len(asked[0]) == len(named)
+    assert VidSitu.load(source, limit=2).fingerprint != task.fingerprint
+    short = VidSitu.load(source, limit=2)
+    assert (short.expected, len(short.clips), len(short.support)) == (5, 2, 2)
+
+
+def test_references_are_permuted_over_the_whole_split_whatever_is_asked(source: Source) -> None:
+    root = source.root / "vidsitu_annotations"
+    segments, found = load_split(root, "valid"), load_annotations(root, "valid")
+    expected = permuted([found[name] for name in segments])
+    task = VidSitu.load(source, limit=2)
+    assert [task.truth[name].references for name in segments[:2]] == expected[:2]
+
+
+def test_lines_score_as_the_exported_predictions_do(
+    task: VidSitu, source: Source, features: Features, place: Workplace, tmp_path: Path
+) -> None:
+    lines = lines_of(task, features, place)
+    scores = task.score(lines, resamples=30, seed=0)
+    for kind in ("verbs", "roles"):
+        for suffix in (".json", ".pkl"):
+            path = tmp_path / f"{kind}{suffix}"
+            assert write(task, lines, kind, path) == []
+            document = score_file(source, path, None, 30, 0)
+            assert document["kind"] == kind
+            for name, entry in document["metrics"].items():
+                assert scores.metrics[name] == pytest.approx(entry["value"], abs=1e-9), name
+                low, high = scores.intervals[name]
+                assert (low, high) == pytest.approx((entry["low"], entry["high"])), name
+
+
+def test_order_of_lines_counts_for_nothing_and_truth_survives_json(
+    task: VidSitu, features: Features, place: Workplace
+) -> None:
+    lines = lines_of(task, features, place)
+    for line in lines:
+        truth = task.truth[str(line["item"])]
+        back = truth_of(line)
+        assert truth_line(back) == truth_line(truth)
+    one, two = (
+        VidSitu.draws(lines, resamples=9, seed=1),
+        VidSitu.draws(lines[::-1], resamples=9, seed=1),
+    )
+    for name, values in one.items():
+        np.testing.assert_array_equal(values, two[name])
+    assert one.keys() == task.score(lines, resamples=9, seed=1).metrics.keys()
+
+
+def test_the_floor_answers_the_most_frequent(task: VidSitu) -> None:
+    counts = Counter(event.verb_id for a in task.taught.values() for event in a.events)
+    top = min(counts, key=lambda verb: (-counts[verb], verb))
+    hits = [top in votes for truth in task.truth.values() for votes in truth.votes]
+    assert task.chance["Vb@1"] == pytest.approx(100 * np.mean(hits))
+    assert 0 < task.chance["CIDEr"] < 150 and task.floor == "(most frequent)"
+
+
+def test_zero_shot_verbs_are_those_of_the_nearest_prompt(
+    task: VidSitu, features: Features, place: Workplace
+) -> None:
+    line = lines_of(task, features, place)[0]
+    frames = features.clips[str(line["item"])].reshape(5, 4, -1)
+    event = Seeing().pool(frames[2])
+    similarity = features.texts @ event / np.linalg.norm(features.texts, axis=1)
+    expected = [task.verbs[place] for place in np.argsort(-similarity)[:5]]
+    assert line["zero_shot"][2] == expected  # type: ignore[index]
+
+
+def test_a_hidden_split_is_answered_and_not_scored(
+    source: Source, features: Features, place: Workplace
+) -> None:
+    task = VidSitu.load_split(source, "testsrl")
+    assert not task.truth and not task.chance
+    assert all(roles and "Arg0" in roles[0] for roles in task.asked.values())
+    assert all(roles is None for roles in VidSitu.load_split(source, "testvb").asked.values())
+    seen = {clip.id: next(iter(features.clips.values())) for clip in task.clips}
+    clips = Features({**features.clips, **seen}, features.texts)
+    for line in lines_of(task, clips, place):
+        assert "truth" not in line and line["roles"]["Ev1"]["Arg0"]  # type: ignore[index]
+
+
+def test_verbs_without_labels_are_named(source: Source, tmp_path: Path) -> None:
+    import shutil
+
+    root = Path(shutil.copytree(source.root, tmp_path / "tree"))
+    path = root / "vidsitu_annotations" / "vinfo_files" / "vinfo_valid_lb.json"
+    path.write_text(json.dumps(json.loads(path.read_text())[1:]))
+    with pytest.raises(DataError, match="1 segments of valid lack verb labels"):
+        VidSitu.load(Source("lab", root, settings=dict(SMALL)))
+
+
+def test_scoring_ignores_what_is_no_line() -> None:
+    with pytest.raises(DataError, match="no scored role"):
+        scored([{"warning": "nothing"}])

@@ -38,9 +38,10 @@ class SRLCLIPAdapter(OpenCLIPAdapter):
         settings: dict[str, Any] | None = None,
         training: dict[str, Any] | None = None,
     ) -> None:
-        super().__init__(name, run, arch=arch, pretrained=pretrained)
+        # Asked first: without a checkpoint, that the base is missing too is only half the answer.
         self.folder = checkpoint_folder(name, run, checkpoint)
         self.card = _trained(name, self.folder)
+        super().__init__(name, run, arch=arch, pretrained=pretrained)
         self.settings = _settings(self.card["settings"], str(self.folder / CARD))
         if self.card["base"]["weights_sha256"] != self._weights_hash:
             raise BenchError(
@@ -51,13 +52,13 @@ class SRLCLIPAdapter(OpenCLIPAdapter):
     @classmethod
     def problem(cls, run: RunConfig, name: str, **settings: Any) -> str | None:
         """Why the model cannot run now, with the remedy; None if it can."""
-        if found := super().problem(run, name, **settings):
-            return found
+        if not settings.get("arch"):
+            return super().problem(run, name, **settings)
         try:
             _trained(name, checkpoint_folder(name, run, settings.get("checkpoint")))
         except BenchError as error:
             return str(error)
-        return None
+        return super().problem(run, name, **settings)
 
     @staticmethod
     def untrained(

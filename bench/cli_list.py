@@ -47,16 +47,22 @@ def _model_rows(config: Config) -> list[dict[str, str]]:
     rows = []
     for name in registry.model_names(config):
         family = registry.model_config(name, config).adapter
+        status = registry.model_problem(name, config) or "ready"
         if name not in config.models:
-            try:
-                registry.load_adapter(name, config)
-                status = "ready"
-            except BenchError as error:
-                status = f"family: {error}"
-        else:
-            status = registry.model_problem(name, config) or "ready"
+            status = f"family: {status}" if status != "ready" else _family_status(name, config)
         rows.append({"model": name, "adapter": family, "status": status})
     return rows
+
+
+def _family_status(name: str, config: Config) -> str:
+    """`ready`, or what the family's class asks for that no name in bench.yaml has given."""
+    from bench import registry
+
+    try:
+        registry.load_adapter(name, config)
+    except BenchError as error:
+        return f"family: {error}"
+    return "ready"
 
 
 def _source_rows(config: Config) -> list[dict[str, str]]:

@@ -211,7 +211,11 @@ def _merge(config: Config, path: Path) -> Config:
         }
         for task, section in _mapping(sections.get("tasks", empty), "tasks").items()
     }
-    merged = {task: {**config.tasks.get(task, {}), **own} for task, own in tasks.items()}
+    merged = {
+        task: config.tasks.get(task, {})
+        | {name: {**config.tasks.get(task, {}).get(name, {}), **own} for name, own in given.items()}
+        for task, given in tasks.items()
+    }
     return Config(
         run, {**config.sources, **sources}, {**config.models, **models},
         {**config.tasks, **merged}, config.file,

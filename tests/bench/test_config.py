@@ -33,6 +33,21 @@ def test_a_users_file_overrides_and_is_found_upwards(tmp_path: Path) -> None:
     assert "clip-b32" in config.models
 
 
+def test_settings_of_tasks(tmp_path: Path) -> None:
+    from bench.registry import source_for
+
+    text = "tasks: {vidsitu: {default: {beam: 2, epochs: 4}, toy: {epochs: 3}}}"
+    config = load_config(written(tmp_path, text))
+    toy, _ = source_for("vidsitu", "toy", config, {"beam": 5})
+    assert toy.settings["beam"] == 5 and toy.settings["epochs"] == 3
+    assert toy.settings["width"] == 128  # bench.yaml's own, key by key
+    other, _ = source_for("vidsitu", str(tmp_path), config)
+    assert other.settings == {"beam": 2, "epochs": 4}
+    assert source_for("msrvtt", "toy", config)[0].settings == {}
+    with pytest.raises(UsageError, match=r"bench\.yaml:1: tasks\.vidsitu must be a mapping"):
+        load_config(written(tmp_path, "tasks: {vidsitu: 3}"))
+
+
 def test_sources(tmp_path: Path) -> None:
     path = written(tmp_path, "sources:\n  lab:\n    msrvtt: {root: data, frames_fps: 25}\n")
     source = load_config(path).sources["lab"]["msrvtt"]

@@ -12,7 +12,7 @@ import pytest
 
 import bench
 from bench.config import RunConfig
-from bench.contracts import Adapter, Task
+from bench.contracts import Adapter, Features, Task, Workplace
 from bench.engine import evaluate
 from bench.errors import BenchError
 from bench.results import load_all, save
@@ -99,6 +99,29 @@ def test_failures_are_named_and_counted(task: Task, run: RunConfig) -> None:
     assert coverage["answered"] == coverage["expected"] - 2
 
 
+def test_clips_to_learn_from_are_encoded_and_not_counted(task: Task, run: RunConfig) -> None:
+    """`support` has features when the task learns; what fails there is told, not scored."""
+    support, asked = task.clips[:4], task.clips[4:]
+    assert support[0].path
+    support[0].path.write_bytes(b"")
+    seen: list[set[str]] = []
+
+    def learn(features: Features, adapter: Adapter, place: Workplace) -> str:
+        seen.append(set(features.clips))
+        assert place.folder.is_relative_to(run.cache_folder) and place.seed == run.seed
+        return "learnt"
+
+    task.support, task.clips = support, asked
+    kept = {clip.id for clip in asked}
+    pairs = [pair for pair in zip(task.texts, task.owners, strict=True) if pair[1] in kept]
+    task.texts, task.owners = map(list, zip(*pairs, strict=True))
+    task.learn = learn  # type: ignore[method-assign]
+    result = evaluate(Mean(), task, run)
+    assert seen == [{clip.id for clip in [*support[1:], *asked]}]
+    assert result.complete and result.data["coverage"]["support_failed"] == 1
+    assert "1 of 4 clips to learn from could not be read" in result.data["warnings"][-1]
+
+
 def test_no_readable_video_is_an_error(task: Task, run: RunConfig) -> None:
     for clip in task.clips:
         assert clip.path
@@ -136,6 +159,8 @@ def test_a_collapsed_model_scores_as_nothing_and_is_told(task: Task, run: RunCon
 def test_save_and_load(task: Task, run: RunConfig, tmp_path: Path) -> None:
     result = evaluate(Mean(), task, run)
     path = save(result, tmp_path / "results")
+    variant = save(result, tmp_path / "other", {"roles": "predicted", "beam": 3})
+    assert variant.name == "mean.beam-3.roles-predicted.json"
     (document,) = load_all(tmp_path / "results")
     assert document["metrics"] == result.data["metrics"]
     lines = path.with_name(document["predictions"]["file"]).read_text().splitlines()

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 
 def bench(*arguments: str, code: int = 0) -> subprocess.CompletedProcess[str]:
     """Run `bench` as a user would; the exit code is checked, no traceback may show."""
@@ -65,8 +67,8 @@ def test_broken_and_missing_videos_are_named_and_the_run_goes_on(source: Path) -
         assert f"{video.stem}: {kind}: " in done.stderr
     assert "partial" in done.stdout
     bench(*run, "--allow-missing", "--quiet")
-    assert "missing videos  1" in bench("data", "check", "msrvtt", "--source", str(source),
-                                        code=3).stdout  # fmt: skip
+    check = bench("data", "check", "msrvtt", "--source", str(source), code=3).stdout
+    assert f"missing videos  1        {videos[2].stem}" in check
 
 
 def test_a_limited_run_has_its_own_file(source: Path, tmp_path: Path) -> None:
@@ -89,6 +91,37 @@ def test_a_limited_run_has_its_own_file(source: Path, tmp_path: Path) -> None:
         (["run", "--task", "msrvtt", "--model", "clip-tiny", "--device", "gpu"], 2, "cuda"),
         (["run", "--task", ",", "--model", "clip-tiny"], 2, "at least one name"),
         (["run", "--task", "msrvtt"], 2, "--model"),
+        (
+            ["run", "--task", "msrvtt", "--model", "clip-tiny", "--set", "msrvtt.x=1"],
+            2,
+            "task 'msrvtt' has no settings",
+        ),
+        (
+            ["run", "--task", "vidsitu", "--model", "clip-tiny", "--set", "vidsitu.epoch=1"],
+            2,
+            "did you mean 'epochs'",
+        ),
+        (
+            ["run", "--task", "msrvtt", "--model", "clip-tiny", "--select", "best"],
+            2,
+            "TASK.KEY=VALUE is expected",
+        ),
+        (
+            ["run", "--task", "vidsitu", "--model", "srlclip-l14"],
+            1,
+            "bench train --model srlclip-l14",
+        ),
+        (["export", "vidsitu", "--model", "clip-tiny", "--output", "x.json"], 2, "needs --split"),
+        (
+            ["export", "msrvtt", "--split", "x", "--model", "clip-tiny", "--output", "x.json"],
+            2,
+            "unknown task to export",
+        ),
+        (
+            ["export", "--model", "clip-tiny", "--output", "x.safetensors", "--split", "testvb"],
+            2,
+            "need a TASK",
+        ),
         (["report"], 1, "run `bench run` first"),
         (["--config", "none.yaml", "list", "tasks"], 2, "none.yaml"),
         (["frobnicate"], 2, "No such command"),
@@ -104,10 +137,10 @@ def test_lists(tmp_path: Path) -> None:
     models = {row["model"]: row["status"] for row in
               json.loads(bench("list", "models", "--json").stdout)}  # fmt: skip
     assert models["clip-tiny"] == models["srlclip-tiny"] == "ready"
-    assert "fetch" in models["srlclip-b32"]
+    assert "bench train --model srlclip-b32" in models["srlclip-b32"]
     assert "fetch" in models["clip-b32"]
     tasks = {row["task"] for row in json.loads(bench("list", "tasks", "--json").stdout)}
-    assert {"msrvtt", "lsmdc"} <= tasks
+    assert {"msrvtt", "lsmdc", "vidsitu"} <= tasks
     (tmp_path / "bench.yaml").write_text("sources: {lab: {msrvtt: {root: absent}}}")
     assert "absent" in bench("list", "sources").stdout
 
@@ -272,3 +305,45 @@ def test_training_exporting_and_evaluating(toy_vidsitu: Path, source: Path, tmp_
 )
 def test_mistakes_in_training_get_one_line(arguments: list[str], code: int, says: str) -> None:
     assert says in bench(*arguments, code=code).stderr
+
+
+def test_vidsitu_from_videos_to_pages(toy_vidsitu: Path, tmp_path: Path) -> None:
+    """A run, its board, the same numbers from exported predictions, and a look at it."""
+    small = ("width=32", "layers=1", "heads=2", "feed_forward=64", "vc_layers=1", "epochs=2")
+    (tmp_path / "bench.yaml").write_text(
+        f"tasks: {{vidsitu: {{default: {{{', '.join(small).replace('=', ': ')}}}}}}}"
+    )
+    run = ("run", "--task", "vidsitu", "--source", str(toy_vidsitu), "--device", "cpu")
+    models = "clip-tiny,srlclip-tiny"
+    first = json.loads(bench(*run, "--model", models, "--json").stdout)
+    assert [document["coverage"]["support"] for document in first] == [6, 6]
+    assert all(document["settings"]["task"]["width"] == 32 for document in first)
+    again = json.loads(bench(*run, "--model", models, "--json").stdout)
+    assert [d["metrics"] for d in again] == [d["metrics"] for d in first]
+
+    bench(*run, "--model", "clip-tiny", "--set", "vidsitu.roles=predicted", "--select", "best",
+          "--quiet")  # fmt: skip
+    folder = next((tmp_path / "results" / "vidsitu").iterdir())
+    assert (folder / "clip-tiny.roles-predicted.select-best.json").is_file()
+    board = bench("report", "--task", "vidsitu").stdout
+    assert "epoch selected on the reported split" in board and "(most frequent)" in board
+
+    export = ("export", "vidsitu", "--model", "clip-tiny", "--source", str(toy_vidsitu))
+    bench(*export, "--split", "valid", "--kind", "roles", "--output", "roles.pkl")
+    scores = bench("score", "--task", "vidsitu", "--source", str(toy_vidsitu), "--json",
+                   "--predictions", "roles.pkl").stdout  # fmt: skip
+    for name, entry in json.loads(scores)["metrics"].items():
+        assert entry["value"] == pytest.approx(first[0]["metrics"][name]["value"], abs=1e-9)
+    bench(*export, "--split", "testvb", "--output", "verbs.json")
+    assert json.loads((tmp_path / "verbs.json").read_text())[0]["ann_idx"] == 0
+
+    results = [str(folder / f"{name}.json") for name in models.split(",")]
+    assert "Vb@1" in bench("compare", *results).stdout
+    shown = ("show", *results, "--source", str(toy_vidsitu), "--output")
+    bench(*shown, "page.html")
+    assert (tmp_path / "page.html").read_text().count("data:image/jpeg") == 5
+    bench(*shown, "page.md")
+    assert len(list((tmp_path / "page").glob("*.jpg"))) == 5
+    assert "not answered" in bench(*shown, "x.md", "--clip", "nowhere", code=1).stderr
+    check = bench("data", "check", "vidsitu", "--source", str(toy_vidsitu)).stdout
+    assert "6 segments, 6 videos" in check

@@ -57,6 +57,25 @@ def test_published_rows_only_beside_their_own_protocol() -> None:
     assert "not comparable" in render([toy], "md")
 
 
+def test_other_task_settings_are_another_board_and_named() -> None:
+    usual = [{**result(name, 20, 9), "settings": {"task": {"beam": 1, "select": "last"}}}
+             for name in ("a", "b")]  # fmt: skip
+    wide = {**result("a", 30, 9), "settings": {"task": {"beam": 3, "select": "best"}}}
+    found = {board.title: [row.model for row in board.rows if row.kind == "measured"]
+             for board in boards([wide, *usual])}  # fmt: skip
+    assert found == {
+        "msrvtt/1k-A, 1000 items, beam 3, epoch selected on the reported split": ["a"],
+        "msrvtt/1k-A, 1000 items": ["a", "b"],
+    }
+
+
+def test_a_floor_by_another_name_and_a_mode_of_the_toy_world() -> None:
+    document = {**result("a", 20, 9, "msrvtt/toy, roles predicted"), "floor": "(most frequent)"}
+    (board,) = boards([document])
+    assert board.title.startswith("msrvtt/toy, 1000 items, roles predicted (toy world: ")
+    assert board.rows[-1].model == "(most frequent)" and board.rows[-1].kind == "chance"
+
+
 def test_dual_softmax_and_charts_are_marked() -> None:
     table = render(boards([], task="msrvtt", published=True), "md")
     assert "TVTSv2 ViT-H/14 †" in table and "~41 " in table and "secondary" not in table

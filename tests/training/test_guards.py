@@ -150,6 +150,7 @@ def test_a_batch_that_processes_cannot_share_is_refused(
         trained(tmp_path)
 
 
+@pytest.mark.slow
 def test_processes_whose_clocks_differ_save_at_the_same_step(tmp_path: Path) -> None:
     """The main process always finds a checkpoint due, the other never."""
     launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]

@@ -129,6 +129,7 @@ COMMAND = [
 ]  # fmt: skip
 
 
+@pytest.mark.slow
 def test_killed_and_terminated_runs_go_on_to_the_same_bits(
     toy_vidsitu: Path, tmp_path: Path
 ) -> None:
@@ -151,6 +152,7 @@ def test_killed_and_terminated_runs_go_on_to_the_same_bits(
     assert all(torch.equal(one[name], other[name]) for name in one)
 
 
+@pytest.mark.slow
 def test_two_processes_give_the_gradient_of_one(toy_vidsitu: Path, tmp_path: Path) -> None:
     """One step of four videos on one process, and under torchrun of two each on two of them."""
     one, two = tmp_path / "one", tmp_path / "two"

@@ -17,9 +17,12 @@ BIN := .venv/bin
 	@touch $@
 
 demo: .venv/.installed
-	@echo "==> MSRVTT and LSMDC on the toy world: clip-tiny, and srlclip-tiny trained from it"
-	$(BIN)/bench run --task msrvtt,lsmdc --model clip-tiny,srlclip-tiny --source toy --output results/demo
+	@echo "==> VidSitu, MSRVTT and LSMDC on the toy world: clip-tiny, and srlclip-tiny trained from it"
+	$(BIN)/bench run --task vidsitu,msrvtt,lsmdc --model clip-tiny,srlclip-tiny --source toy --output results/demo
+	$(BIN)/bench show results/demo/vidsitu/toy/clip-tiny.json results/demo/vidsitu/toy/srlclip-tiny.json \
+		--output results/demo/situations.html
 	@echo "==> the same boards again at any time: .venv/bin/bench report --results results/demo"
+	@echo "==> situations side by side, in any browser: results/demo/situations.html"
 
 test: .venv/.installed-test
 	@echo "==> running the tests"

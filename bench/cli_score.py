@@ -12,6 +12,14 @@ import click
 from bench.options import INCOMPLETE, Options
 
 
+def _also(context: click.Context, parameter: click.Parameter, value: str) -> list[str]:
+    chosen = [name.strip().upper() for name in value.split(",") if name.strip()]
+    for name in chosen:
+        if name not in ("METEOR", "SPICE"):
+            raise click.BadParameter(f"METEOR or SPICE are expected, not {name}")
+    return chosen
+
+
 @click.command()
 @click.option("--task", required=True, help="The task whose official rules count: vidsitu.")
 @click.option("--source", help="A source in bench.yaml, 'toy', or a folder with the data.")
@@ -19,6 +27,8 @@ from bench.options import INCOMPLETE, Options
               help="The official format, as JSON or plain pickle.")  # fmt: skip
 @click.option("--kind", type=click.Choice(["verbs", "roles", "evrel"]),
               help="What is predicted; by default seen from the file.")  # fmt: skip
+@click.option("--also", default="", callback=_also, metavar="METEOR,SPICE",
+              help="Metrics of roles that need Java, which no official number does.")  # fmt: skip
 @click.option("--output", type=click.Path(path_type=Path, dir_okay=False),
               help="Write the result document here as well.")  # fmt: skip
 @click.option("--seed", type=click.IntRange(0), help="Seed of the bootstrap.")
@@ -31,6 +41,7 @@ def score(
     source: str | None,
     predictions: Path,
     kind: str | None,
+    also: list[str],
     output: Path | None,
     seed: int | None,
     allow_missing: bool,
@@ -50,7 +61,7 @@ def score(
     run = config.run
     document = {
         "schema": SCHEMA,
-        **scorer(found, predictions, kind, run.resamples, run.seed),
+        **scorer(found, predictions, kind, run.resamples, run.seed, also),
         "settings": {"resamples": run.resamples, "seed": run.seed},
         "environment": environment(),
     }

@@ -164,11 +164,16 @@ def _feature_key(work: Work, frames: FrameStore, clip: Clip) -> str | None:
 
 
 def _groups(work: Work) -> Iterator[list[Clip]]:
-    """Whole clips in task order, about `batch_frames` frames a group whatever is in the store."""
+    """Whole clips in task order, about `batch_frames` frames a group whatever is in the store.
+
+    Clips to learn from are grouped by themselves: their features, and so what is learnt, must not
+    depend on which clips are asked about.
+    """
     longest = max(1, len(work.task.plan.times(10.0)))
     size = max(1, work.run.batch_frames // longest)
-    for at in range(0, len(work.clips), size):
-        yield work.clips[at : at + size]
+    for clips in (work.task.support, work.task.clips):
+        for at in range(0, len(clips), size):
+            yield clips[at : at + size]
 
 
 def text_features(work: Work) -> np.ndarray:

@@ -54,7 +54,7 @@ def task_class(name: str) -> type[Task]:
 
 
 def scorer(name: str) -> Callable[..., dict[str, Any]]:
-    """What scores a task's prediction files: `(source, path, kind, resamples, seed) -> document`.
+    """What scores a task's prediction files; see `tasks.vidsitu.score_file.score_file`.
 
     From entry points `bench.scorers`. UsageError names the nearest known task.
     """

@@ -73,16 +73,16 @@ def verb_metrics(scores: VerbScores) -> dict[str, float]:
     return metrics
 
 
-def relation_metrics(
+def relation_scores(
     predicted: Sequence[Sequence[Sequence[str]]], labels: Sequence[Sequence[Sequence[str]]]
-) -> dict[str, float]:
-    """`Top_1`, `Macro_Top_1`, `Len` and `Macro/<relation>` of event relations.
+) -> dict[str, list[tuple[int, bool]]]:
+    """Each relation's (video, hit) of the annotations that count.
 
     Both are [videos][events][annotators], each annotator answered by a prediction of its own. An
     annotation counts where its label is the event's most frequent one (equals: the first seen) and
-    at least two chose it. ValueError where a prediction is missing; 0 where nothing counts.
+    at least two chose it. ValueError where a prediction is missing.
     """
-    correct: dict[str, list[bool]] = defaultdict(list)
+    correct: dict[str, list[tuple[int, bool]]] = defaultdict(list)
     for video, (answers, truths) in enumerate(zip(predicted, labels, strict=True)):
         for event, truth in enumerate(truths):
             if len(answers) <= event or len(answers[event]) != len(truth):
@@ -90,9 +90,16 @@ def relation_metrics(
             top, count = Counter(truth).most_common(1)[0]
             if count >= 2:
                 pairs = zip(answers[event], truth, strict=True)
-                correct[top] += [answer == label for answer, label in pairs if label == top]
-    everything = [hit for hits in correct.values() for hit in hits]
-    macro = {label: sum(hits) / len(hits) for label, hits in correct.items()}
+                correct[top] += [
+                    (video, answer == label) for answer, label in pairs if label == top
+                ]
+    return dict(correct)
+
+
+def relation_metrics(scores: dict[str, list[tuple[int, bool]]]) -> dict[str, float]:
+    """`Top_1`, `Macro_Top_1`, `Len` and `Macro/<relation>`; 0 where nothing counts."""
+    everything = [hit for hits in scores.values() for _, hit in hits]
+    macro = {label: sum(hit for _, hit in hits) / len(hits) for label, hits in scores.items()}
     return {
         "Top_1": sum(everything) / len(everything) if everything else 0.0,
         "Macro_Top_1": sum(macro.values()) / len(macro) if macro else 0.0,

@@ -7,7 +7,7 @@ frequencies taken anew in each resample would count a video drawn twice as two d
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
@@ -30,12 +30,7 @@ def verb_draws(scores: VerbScores, resamples: int, seed: int) -> Draws:
     for k in range(TOP):
         statistics[f"Per_Ev_Top_{k + 1}"] = _mean(scores.hits[:, :, k].mean(axis=1))
         statistics[f"Per_Vid_Top_{k + 1}"] = _mean(scores.hits[:, :, k].all(axis=1).astype(float))
-    seen = np.zeros((videos, len(scores.recalls)))
-    hits = np.zeros_like(seen)
-    for column, occurrences in enumerate(scores.recalls.values()):
-        for video, hit in occurrences:
-            seen[video, column] += 1
-            hits[video, column] += hit
+    hits, seen = _by_label(scores.recalls, videos)
     statistics[f"recall_macro_1_th_{REC5_THRESHOLD}"] = _macro(hits, seen, REC5_THRESHOLD)
     return _draws(statistics, videos, resamples, seed)
 
@@ -64,6 +59,29 @@ def role_draws(scores: RoleScores, resamples: int, seed: int) -> Draws:
     for place, name in enumerate(METRICS):
         statistics[name] = _f1(scores.coreference[:, :, place])
     return _draws(statistics, videos, resamples, seed)
+
+
+def relation_draws(
+    scores: dict[str, list[tuple[int, bool]]], videos: int, resamples: int, seed: int
+) -> Draws:
+    """Draws of `Top_1` and `Macro_Top_1`, as fractions."""
+    hits, seen = _by_label(scores, videos)
+    total = hits.sum(axis=1, keepdims=True), seen.sum(axis=1, keepdims=True)
+    statistics = {"Top_1": _macro(*total), "Macro_Top_1": _macro(hits, seen)}
+    return _draws(statistics, videos, resamples, seed)
+
+
+def _by_label(
+    occurrences: Mapping[str, Sequence[tuple[int, bool]]], videos: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Hits and occurrences of every label by video, both [videos, labels]."""
+    seen = np.zeros((videos, max(1, len(occurrences))))
+    hits = np.zeros_like(seen)
+    for column, of_label in enumerate(occurrences.values()):
+        for video, hit in of_label:
+            seen[video, column] += 1
+            hits[video, column] += hit
+    return hits, seen
 
 
 def _draws(statistics: dict[str, Statistic], videos: int, resamples: int, seed: int) -> Draws:

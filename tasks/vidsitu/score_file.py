@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from bench.contracts import Source
-from bench.errors import DataError
+from bench.errors import DataError, UsageError
 from bench.metrics.bootstrap import interval
-from bench.metrics.verbs import relation_metrics, verb_metrics, verb_scores
+from bench.metrics.verbs import relation_metrics, relation_scores, verb_metrics, verb_scores
 from tasks.sources import protocol_of
 from tasks.vidsitu.annotations import (
     EVENTS,
@@ -21,10 +21,11 @@ from tasks.vidsitu.annotations import (
     load_split,
     load_votes,
 )
-from tasks.vidsitu.intervals import Draws, role_draws, verb_draws
+from tasks.vidsitu.intervals import Draws, relation_draws, role_draws, verb_draws
+from tasks.vidsitu.java_metrics import java_metrics
 from tasks.vidsitu.names import RELATIONS, ROLES, VERBS, renamed
 from tasks.vidsitu.predictions import RELATION_EVENTS, Predictions, read_predictions
-from tasks.vidsitu.scoring import REFERENCES, role_metrics
+from tasks.vidsitu.scoring import REFERENCES, permuted, role_items, role_metrics
 
 VERSION = 1
 SPLIT = "valid"  # the split whose answers are public
@@ -43,16 +44,27 @@ class _Truth:
 
 
 def score_file(
-    source: Source, path: Path, kind: str | None, resamples: int, seed: int
+    source: Source,
+    path: Path,
+    kind: str | None,
+    resamples: int,
+    seed: int,
+    also: Sequence[str] = (),
 ) -> dict[str, Any]:
     """A result document without a model: metrics with intervals, coverage, remarks.
 
-    A video without a prediction counts as wrong, with empty captions; the coverage says how many.
-    DataError for files that do not fit.
+    `also` names metrics of `tasks.vidsitu.java_metrics` to add to roles. A video without a
+    prediction counts as wrong, with empty captions; the coverage says how many. DataError for files
+    that do not fit, UsageError for `also` without roles.
     """
     truth = _truth(source)
     predictions = read_predictions(path, len(truth.segments), kind)
+    if also and predictions.kind != "roles":
+        raise UsageError(f"{', '.join(also)} are of roles, and {path} holds {predictions.kind}")
     values, bounds = _SCORERS[predictions.kind](truth, predictions, resamples, seed)
+    if also:
+        items = role_items(permuted(truth.annotations), _roles_of(predictions))
+        values |= java_metrics(also, items)
     answered = len(truth.segments) - predictions.missing
     return {
         "task": "vidsitu",
@@ -101,8 +113,12 @@ def _score_verbs(truth: _Truth, found: Predictions, resamples: int, seed: int) -
 
 
 def _score_roles(truth: _Truth, found: Predictions, resamples: int, seed: int) -> _Scored:
-    scores = role_metrics(truth.annotations, [answer or {} for answer in found.answers])
+    scores = role_metrics(truth.annotations, _roles_of(found))
     return _named(ROLES, scores.metrics, role_draws(scores, resamples, seed))
+
+
+def _roles_of(found: Predictions) -> list[dict[str, dict[str, str]]]:
+    return [answer or {} for answer in found.answers]
 
 
 def _score_relations(truth: _Truth, found: Predictions, resamples: int, seed: int) -> _Scored:
@@ -110,9 +126,11 @@ def _score_relations(truth: _Truth, found: Predictions, resamples: int, seed: in
     wrong = [[[""] * len(event) for event in video] for video in labels]
     predicted = [answer or none for answer, none in zip(found.answers, wrong, strict=True)]
     try:
-        return _named(RELATIONS, relation_metrics(predicted, labels), {})
+        scores = relation_scores(predicted, labels)
     except ValueError as error:
         raise DataError(f"event relations: {error}; one label an annotation is needed") from error
+    draws = relation_draws(scores, len(labels), resamples, seed)
+    return _named(RELATIONS, relation_metrics(scores), draws)
 
 
 def _relations(group: Sequence[Annotation]) -> list[list[str]]:

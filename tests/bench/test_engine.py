@@ -13,6 +13,7 @@ import pytest
 import bench
 from bench.config import RunConfig
 from bench.contracts import Adapter, Features, Task, Workplace
+from bench.encoding import Silent, Work, clip_features
 from bench.engine import evaluate
 from bench.errors import BenchError
 from bench.results import load_all, save
@@ -120,6 +121,22 @@ def test_clips_to_learn_from_are_encoded_and_not_counted(task: Task, run: RunCon
     assert seen == [{clip.id for clip in [*support[1:], *asked]}]
     assert result.complete and result.data["coverage"]["support_failed"] == 1
     assert "1 of 4 clips to learn from could not be read" in result.data["warnings"][-1]
+
+
+def test_what_is_learnt_from_has_the_same_bits_whatever_is_asked(
+    task: Task, run: RunConfig
+) -> None:
+    batches: list[tuple[int, ...]] = []
+
+    class Watched(Mean):
+        def encode_frames(self, frames: np.ndarray) -> np.ndarray:
+            batches.append(frames.shape[:1])
+            return super().encode_frames(frames)
+
+    run = dataclasses.replace(run, batch_frames=36)  # three clips a group
+    task.support, task.clips = task.clips[:4], task.clips[4:8]
+    clip_features(Work(Watched(), task, run, Silent()))
+    assert [count // 12 for (count,) in batches] == [3, 1, 3, 1]
 
 
 def test_no_readable_video_is_an_error(task: Task, run: RunConfig) -> None:

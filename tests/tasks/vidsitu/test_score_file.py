@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pickle
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,8 @@ import numpy as np
 import pytest
 
 from bench.contracts import Source
-from bench.errors import DataError
+from bench.errors import BenchError, DataError, UsageError
+from tasks.vidsitu.java_metrics import _clean
 from tasks.vidsitu.predictions import read_predictions
 from tasks.vidsitu.score_file import score_file
 
@@ -49,7 +51,9 @@ def test_both_formats_give_the_official_numbers(source: Source, suffix: str) -> 
     assert relations["EvRel@1"]["value"] == pytest.approx(100 * EXPECTED["evrel_near"]["Top_1"])
 
 
-@pytest.mark.parametrize("prediction", ["srl_mid", "srl_rand", "srl_norole", "verb_mid"])
+@pytest.mark.parametrize(
+    "prediction", ["srl_mid", "srl_rand", "srl_norole", "verb_mid", "evrel_near"]
+)
 def test_a_resample_that_draws_each_video_once_gives_the_metric(
     source: Source, prediction: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -127,3 +131,24 @@ def test_the_fast_intervals_repeat_for_a_seed(source: Source) -> None:
     path = CASE / "pred_verb_rand.json"
     first, again, other = (score_file(source, path, None, 100, seed) for seed in (0, 0, 1))
     assert first["metrics"] == again["metrics"] != other["metrics"]
+
+
+@pytest.mark.skipif(shutil.which("java") is None, reason="METEOR is a Java program")
+def test_meteor_on_request(source: Source) -> None:
+    document = score_file(source, CASE / "pred_srl_mid.json", None, 5, 0, ["METEOR"])
+    same = score_file(source, CASE / "pred_srl_perfect.json", None, 5, 0, ["METEOR"])
+    assert 0 < document["metrics"]["METEOR"]["value"] < same["metrics"]["METEOR"]["value"] <= 100
+    assert document["metrics"]["METEOR"]["low"] is None
+    assert document["metric_info"]["METEOR"]["higher_is_better"]
+    with pytest.raises(UsageError, match="METEOR are of roles"):
+        score_file(source, CASE / "pred_verb_mid.json", None, 5, 0, ["METEOR"])
+
+
+def test_without_java_the_remedy_is_named(source: Source, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "")
+    with pytest.raises(BenchError, match="no `java` found; install a Java runtime"):
+        score_file(source, CASE / "pred_srl_mid.json", None, 5, 0, ["SPICE"])
+
+
+def test_no_caption_breaks_out_of_meteors_protocol() -> None:
+    assert _clean("a ||| b\nEVAL ||| 1") == "a b EVAL 1"

@@ -12,7 +12,7 @@ import pytest
 from bench.errors import DataError
 from bench.metrics.captions import Captions
 from bench.metrics.coreference import METRICS, clusters_of, coreference_counts, f1
-from bench.metrics.verbs import relation_metrics, verb_metrics, verb_scores
+from bench.metrics.verbs import relation_metrics, relation_scores, verb_metrics, verb_scores
 from tasks.vidsitu.annotations import EVENTS, Annotation, load_annotations, load_split
 from tasks.vidsitu.scoring import role_metrics, short_role
 
@@ -87,7 +87,7 @@ def test_relations_equal_the_official_evaluator(case: str, prediction: str) -> N
     predicted = [line["pred_evrels_ev"] for line in answers(case, prediction)]
     official = expected(case, prediction)
     macro = official.pop("Macro_Top_Dct")
-    ours = relation_metrics(predicted, labels)
+    ours = relation_metrics(relation_scores(predicted, labels))
     compare(ours, official)
     compare(ours, {f"Macro/{label}": value for label, value in macro.items()})
 
@@ -141,7 +141,7 @@ def test_wrong_shapes_are_named() -> None:
     with pytest.raises(ValueError, match="video 0: 1 events for 2"):
         verb_scores([[["a"]]], [[["a"], ["a"]]])
     with pytest.raises(ValueError, match="video 0, event 0: 3 answers"):
-        relation_metrics([[["x"]]], [[["x", "x", "x"]]])
+        relation_scores([[["x"]]], [[["x", "x", "x"]]])
 
 
 @pytest.mark.parametrize("key", ["Arg6 (x)", "ArgM (time)", "Scene", ""])

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -113,6 +114,33 @@ def train_head(
     which values the head as it is, the epoch of the highest value is kept. BenchError for a loss
     that is not finite.
     """
+    with _deterministic(place.device):
+        return _train(head, data, settings, folder, place, judge)
+
+
+@contextmanager
+def _deterministic(device: str) -> Iterator[None]:
+    """The same bits every time: threads otherwise add up an index's gradients in any order.
+
+    Some of CUDA's operations have no such form; there PyTorch only warns.
+    """
+    before = torch.are_deterministic_algorithms_enabled()
+    warns = torch.is_deterministic_algorithms_warn_only_enabled()
+    torch.use_deterministic_algorithms(True, warn_only=device.startswith("cuda"))
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(before, warn_only=warns)
+
+
+def _train(
+    head: SituationHead,
+    data: Lesson,
+    settings: HeadSettings,
+    folder: Path,
+    place: Workplace,
+    judge: Callable[[], float] | None,
+) -> dict[str, Any]:
     optimizer = torch.optim.AdamW(
         head.parameters(), settings.learning_rate, weight_decay=settings.weight_decay
     )

@@ -8,14 +8,11 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from bench.contracts import Source
-from bench.errors import UsageError, nearest
+from bench.errors import UsageError
+from bench.located import Item, known_only, mapping, read
 
 DEFAULTS = Path(__file__).with_name("bench.yaml")
-_LARGEST = 1_000_000  # bytes; a configuration is a page, not a data set
-_DEEPEST = 20  # levels of nesting
 
 
 @dataclass(frozen=True)
@@ -106,110 +103,25 @@ def find_config(folder: Path) -> Path | None:
     return None
 
 
-# --- reading -------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class _Item:
-    """A YAML value with the place it came from."""
-
-    value: Any  # scalar, list of _Item, or dict of str to _Item
-    where: str
-
-    def plain(self) -> Any:
-        if isinstance(self.value, dict):
-            return {key: item.plain() for key, item in self.value.items()}
-        if isinstance(self.value, list):
-            return [item.plain() for item in self.value]
-        return self.value
-
-
-def _read(path: Path) -> _Item:
-    try:
-        if path.stat().st_size > _LARGEST:
-            raise UsageError(f"{path}: larger than {_LARGEST} bytes; this is no configuration")
-        text = path.read_text(encoding="utf-8-sig")
-        _refuse_bombs(text, path)
-        node = yaml.compose(text, yaml.SafeLoader)
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"{path}: cannot be read ({error}); check the file") from error
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        line = f":{mark.line + 1}" if mark else ""
-        problem = getattr(error, "problem", None) or "not YAML"
-        raise UsageError(f"{path}{line}: {problem}; correct the YAML") from error
-    return _Item({}, str(path)) if node is None else _item(node, path)
-
-
-def _refuse_bombs(text: str, path: Path) -> None:
-    """Refuse what grows without bound when read: aliases of aliases, and endless nesting."""
-    depth = 0
-    for event in yaml.parse(text, yaml.SafeLoader):  # lazily, so that nothing has grown yet
-        depth += isinstance(event, yaml.CollectionStartEvent)
-        depth -= isinstance(event, yaml.CollectionEndEvent)
-        if isinstance(event, yaml.AliasEvent):
-            raise UsageError(f"{path}: YAML aliases (*name) are not read; write the value out")
-        if depth > _DEEPEST:
-            raise UsageError(f"{path}: nested too deeply; this is no configuration")
-
-
-def _item(node: yaml.Node, path: Path) -> _Item:
-    where = f"{path}:{node.start_mark.line + 1}"
-    if isinstance(node, yaml.MappingNode):
-        values: dict[str, _Item] = {}
-        for key_node, value_node in node.value:
-            key, line = str(key_node.value), key_node.start_mark.line + 1
-            if key in values:
-                raise UsageError(f"{path}:{line}: '{key}' is given twice; keep one")
-            values[key] = replace(_item(value_node, path), where=f"{path}:{line}")
-        return _Item(values, where)
-    if isinstance(node, yaml.SequenceNode):
-        return _Item([_item(child, path) for child in node.value], where)
-    try:
-        return _Item(yaml.SafeLoader("").construct_object(node), where)
-    except (yaml.YAMLError, ValueError) as error:
-        raise UsageError(f"{where}: unreadable value '{node.value}'; correct it") from error
-
-
-def _mapping(item: _Item, what: str) -> dict[str, _Item]:
-    if item.value is None:
-        return {}
-    if not isinstance(item.value, dict):
-        raise UsageError(f"{item.where}: {what} must be a mapping of names to values")
-    return item.value
-
-
-def _known(items: dict[str, _Item], known: list[str], what: str) -> None:
-    for key, item in items.items():
-        if key not in known:
-            raise UsageError(
-                f"{item.where}: unknown {what} '{key}'{nearest(key, known)}; "
-                f"known: {', '.join(known)}"
-            )
-
-
-# --- meaning -------------------------------------------------------------------------------------
-
-
 def _merge(config: Config, path: Path) -> Config:
-    sections = _mapping(_read(path), "the configuration")
-    _known(sections, ["run", "sources", "models", "tasks"], "section")
-    empty = _Item({}, str(path))
+    sections = mapping(read(path), "the configuration")
+    known_only(sections, ["run", "sources", "models", "tasks"], "section")
+    empty = Item({}, str(path))
     run = _run(config.run, sections.get("run", empty), path.parent)
     sources = {
         name: _source(name, item, path.parent)
-        for name, item in _mapping(sections.get("sources", empty), "sources").items()
+        for name, item in mapping(sections.get("sources", empty), "sources").items()
     }
     models = {
         name: _model(name, item)
-        for name, item in _mapping(sections.get("models", empty), "models").items()
+        for name, item in mapping(sections.get("models", empty), "models").items()
     }
     tasks = {
         task: {
             source: _plain_mapping(item, f"tasks.{task}.{source}")
-            for source, item in _mapping(section, f"tasks.{task}").items()
+            for source, item in mapping(section, f"tasks.{task}").items()
         }
-        for task, section in _mapping(sections.get("tasks", empty), "tasks").items()
+        for task, section in mapping(sections.get("tasks", empty), "tasks").items()
     }
     merged = {
         task: config.tasks.get(task, {})
@@ -222,8 +134,8 @@ def _merge(config: Config, path: Path) -> Config:
     )  # fmt: skip
 
 
-def _plain_mapping(item: _Item, what: str) -> dict[str, Any]:
-    return {key: value.plain() for key, value in _mapping(item, what).items()}
+def _plain_mapping(item: Item, what: str) -> dict[str, Any]:
+    return {key: value.plain() for key, value in mapping(item, what).items()}
 
 
 def _path(value: Any, base: Path) -> Path | None:
@@ -279,9 +191,9 @@ CHECKS: dict[str, Callable[[Any], Any]] = {
 }
 
 
-def _run(run: RunConfig, section: _Item, base: Path) -> RunConfig:
-    items = _mapping(section, "run")
-    _known(items, [entry.name for entry in fields(RunConfig)], "key in run")
+def _run(run: RunConfig, section: Item, base: Path) -> RunConfig:
+    items = mapping(section, "run")
+    known_only(items, [entry.name for entry in fields(RunConfig)], "key in run")
     values: dict[str, Any] = {}
     for key, item in items.items():
         try:
@@ -297,11 +209,11 @@ def _run(run: RunConfig, section: _Item, base: Path) -> RunConfig:
     return replace(run, **values)
 
 
-def _source(name: str, section: _Item, base: Path) -> dict[str, Source]:
+def _source(name: str, section: Item, base: Path) -> dict[str, Source]:
     tasks: dict[str, Source] = {}
-    for task, item in _mapping(section, f"source '{name}'").items():
-        items = _mapping(item, f"sources.{name}.{task}")
-        _known(items, ["root", "annotations", "videos", "frames_fps"], "key in a source")
+    for task, item in mapping(section, f"source '{name}'").items():
+        items = mapping(item, f"sources.{name}.{task}")
+        known_only(items, ["root", "annotations", "videos", "frames_fps"], "key in a source")
         try:
             paths = {
                 key: _path(items[key].value, base)
@@ -322,8 +234,8 @@ def _source(name: str, section: _Item, base: Path) -> dict[str, Source]:
     return tasks
 
 
-def _model(name: str, item: _Item) -> ModelConfig:
-    items = _mapping(item, f"model '{name}'")
+def _model(name: str, item: Item) -> ModelConfig:
+    items = mapping(item, f"model '{name}'")
     if "adapter" not in items or not isinstance(items["adapter"].value, str):
         raise UsageError(f"{item.where}: model '{name}' needs 'adapter', the name of its family")
     settings = {key: value.plain() for key, value in items.items() if key != "adapter"}

@@ -19,6 +19,7 @@ from bench.errors import DataError
 from tasks.sources import VideoIndex
 
 EVENTS = ("Ev1", "Ev2", "Ev3", "Ev4", "Ev5")
+FRAMES = 4  # looked at in an event, as in the paper
 ANNOTATED = ("train", "valid")
 SPLITS = (*ANNOTATED, "testvb", "testsrl", "testevrel")
 SEGMENT = re.compile(r"v_[\w-]{1,64}_seg_\d{1,7}_\d{1,7}")

@@ -12,8 +12,7 @@ from typing import Any
 import numpy as np
 
 from bench.metrics.verbs import LABELS
-from tasks.vidsitu.annotations import EVENTS
-from tasks.vidsitu.head import FRAMES
+from tasks.vidsitu.annotations import EVENTS, FRAMES
 from tasks.vidsitu.lines import truth_of
 from tasks.vidsitu.scoring import short_role
 

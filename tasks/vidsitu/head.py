@@ -19,10 +19,10 @@ from torch import nn
 from torch.nn import functional
 
 from bench.contextualizer import VideoContextualizer
+from tasks.vidsitu.annotations import EVENTS, FRAMES
 from tasks.vidsitu.settings import HeadSettings
 from tasks.vidsitu.vocabulary import END, PAD
 
-EVENTS, FRAMES = 5, 4
 ROLES = ("Arg0", "Arg1", "Arg2", "Arg3", "Arg4", "Arg5", "ADir", "APrp", "AMnr", "ALoc", "AGol",
          "AScn")  # fmt: skip
 
@@ -69,7 +69,8 @@ class SituationHead(nn.Module):
         self.contextualizer = None
         if context_dim is None:
             self.contextualizer = VideoContextualizer(
-                dim, settings.vc_layers, math.gcd(settings.vc_heads, dim), EVENTS, FRAMES,
+                dim, settings.vc_layers, math.gcd(settings.vc_heads, dim), len(EVENTS),
+                FRAMES,
                 settings.dropout,
             )  # fmt: skip
         context = context_dim or dim
@@ -78,7 +79,7 @@ class SituationHead(nn.Module):
         self.frame, self.event, self.video = (
             nn.Linear(size, width) for size in (dim, event, context)
         )
-        self.event_places = nn.Parameter(torch.randn(EVENTS, width) * 0.02)
+        self.event_places = nn.Parameter(torch.randn(len(EVENTS), width) * 0.02)
         self.frame_places = nn.Parameter(torch.randn(FRAMES, width) * 0.02)
         self.types = nn.Parameter(torch.randn(3, width) * 0.02)  # video, event, frame
         self.verbs = _classifier(event, width, verbs, settings.dropout)

@@ -15,8 +15,8 @@ from bench.cache import digest, write_text
 from bench.contracts import Adapter, Features, Workplace
 from bench.errors import BenchError
 from bench.training import checkpoints
-from tasks.vidsitu.annotations import EVENTS, Annotation
-from tasks.vidsitu.head import FRAMES, ROLES, Queries, SituationHead, VideoFeatures
+from tasks.vidsitu.annotations import EVENTS, FRAMES, Annotation
+from tasks.vidsitu.head import ROLES, Queries, SituationHead, VideoFeatures
 from tasks.vidsitu.learning import HEAD, keep_head, kept_head, lesson, train_head
 from tasks.vidsitu.settings import HeadSettings
 from tasks.vidsitu.vocabulary import Vocabulary

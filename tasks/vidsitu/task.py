@@ -30,6 +30,7 @@ from bench.video.sampling import PerEvent
 from tasks.sources import protocol_of
 from tasks.vidsitu.annotations import (
     EVENTS,
+    FRAMES,
     Annotation,
     Event,
     annotation_path,
@@ -48,7 +49,6 @@ from tasks.vidsitu.prompts import dense_prompt
 from tasks.vidsitu.roles import given_roles
 from tasks.vidsitu.scoring import permuted
 from tasks.vidsitu.settings import HeadSettings
-from tasks.vidsitu.training import FRAMES
 
 VALID, VIDEOS = "valid", 1326  # the split whose answers are public, and its published size
 TOP = 5

@@ -10,14 +10,13 @@ from bench.training.contracts import TrainingSet
 from bench.video.sampling import PerEvent
 from tasks.vidsitu.annotations import (
     EVENTS,
+    FRAMES,
     annotation_root,
     find_clips,
     load_annotations,
     load_split,
 )
 from tasks.vidsitu.prompts import RoleNames, dense_prompt, negative_prompts
-
-FRAMES = 4  # an event (METHOD 3)
 
 
 def training_sets(

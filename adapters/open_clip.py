@@ -7,7 +7,6 @@ when their SHA-256 is the published one, and kept as safetensors from then on.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
 import os
@@ -21,7 +20,7 @@ from urllib.parse import urlsplit
 
 import numpy as np
 
-from bench.cache import atomic_path, digest, write_text
+from bench.cache import atomic_path, checksum, digest, write_text
 from bench.config import RunConfig
 from bench.contracts import Adapter
 from bench.errors import BenchError, MissingWeights, UsageError, nearest, plain
@@ -351,10 +350,6 @@ def file_hash(path: Path, cache: Path) -> str:
     memo = cache / "hashes" / f"{digest(str(path), status.st_size, status.st_mtime_ns)}.txt"
     if memo.is_file() and len(text := memo.read_text()) == 64:
         return text
-    checksum = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(1 << 20):
-            checksum.update(block)
-    value = checksum.hexdigest()
+    value = checksum(path)
     write_text(memo, value)
     return value

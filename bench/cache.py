@@ -70,6 +70,15 @@ def digest(*parts: object) -> str:
     return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 
 
+def checksum(path: Path) -> str:
+    """SHA-256 of a file, read in blocks: it may be larger than memory."""
+    found = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            found.update(block)
+    return found.hexdigest()
+
+
 class TensorStore:
     """Arrays and a small JSON record a key, in `root/<first two digits>/<key>.safetensors`."""
 

@@ -31,6 +31,13 @@ def settings_from(cls: type[Settings], values: Mapping[str, Any], where: str) ->
     return cls(**values)
 
 
+def require(settings: object, rules: Mapping[str, bool], where: str) -> None:
+    """UsageError for the first field of `settings` whose rule does not hold."""
+    for name, holds in rules.items():
+        if not holds:
+            raise UsageError(f"{where}: {name} cannot be {getattr(settings, name)!r}")
+
+
 def _fits(value: Any, default: Any) -> bool:
     if isinstance(default, bool) or isinstance(value, bool):
         return isinstance(default, bool) and isinstance(value, bool)

@@ -21,7 +21,8 @@ import numpy as np
 
 from bench.contracts import Features, Source, Workplace
 from bench.encoding import Silent
-from tasks.vidsitu.task import VIDEOS, VidSitu
+from tasks.vidsitu.annotations import VIDEOS
+from tasks.vidsitu.task import VidSitu
 
 DIM, VERBS, WORDS = 512, 1500, 8000
 ROLES = ("Arg0 (agent)", "Arg1 (thing)", "Arg2 (end)", "ArgM (location)", "ArgM (manner)")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from bench.errors import UsageError
+from bench.settings import require
 
 
 @dataclass(frozen=True)
@@ -47,9 +47,7 @@ class TrainSettings:
             "hold_out": 0 <= self.hold_out < 1,
             "clip_event": self.clip_event or self.vc_event or self.clip_video or self.vc_video,
         }
-        for name, holds in rules.items():
-            if not holds:
-                raise UsageError(f"{where}: {name} cannot be {getattr(self, name)!r}")
+        require(self, rules, where)
 
     def rate(self, step: int, steps: int) -> float:
         """The learning rate of step `step` (from 0) of `steps`."""

@@ -9,18 +9,22 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from bench.contracts import Clip, Source
 from bench.errors import DataError
 from tasks.sources import VideoIndex
 
+Value = TypeVar("Value")
+
 EVENTS = ("Ev1", "Ev2", "Ev3", "Ev4", "Ev5")
 FRAMES = 4  # looked at in an event, as in the paper
 ANNOTATED = ("train", "valid")
+VALID, VIDEOS = "valid", 1326  # the split whose answers are public, and its published size
 SPLITS = (*ANNOTATED, "testvb", "testsrl", "testevrel")
 SEGMENT = re.compile(r"v_[\w-]{1,64}_seg_\d{1,7}_\d{1,7}")
 
@@ -132,6 +136,22 @@ def load_votes(root: Path, split: str) -> dict[str, list[list[str]]]:
             raise DataError(f"{where}: {len(lists[0])} verbs for Ev1, 9 or 10 are expected")
         votes.setdefault(str(entry.get("vid_seg_int")), lists)
     return votes
+
+
+def of_every_segment(
+    root: Path, found: Mapping[str, Value], segments: Iterable[str], what: str
+) -> list[Value]:
+    """What was `found` for each segment of the validation split; DataError where one lacks it."""
+    segments = list(segments)
+    if absent := [name for name in segments if name not in found]:
+        raise DataError(f"{root}: {len(absent)} segments of {VALID} lack {what}: {absent[0]}")
+    return [found[name] for name in segments]
+
+
+def verbs_by_frequency(annotations: Iterable[Annotation]) -> list[str]:
+    """Every verb id, the most frequent first, equals in alphabetical order."""
+    counts = Counter(event.verb_id for one in annotations for event in one.events)
+    return sorted(counts, key=lambda verb: (-counts[verb], verb))
 
 
 def find_clips(source: Source, ids: Iterable[str]) -> list[Clip]:

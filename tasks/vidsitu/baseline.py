@@ -5,23 +5,21 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 
-from tasks.vidsitu.annotations import EVENTS, Annotation
+from bench.metrics.verbs import TOP
+from tasks.vidsitu.annotations import EVENTS, Annotation, verbs_by_frequency
 from tasks.vidsitu.lines import Truth, scored, truth_line
 from tasks.vidsitu.scoring import short_role
-
-TOP = 5
 
 
 def most_frequent(taught: Iterable[Annotation], truth: Mapping[str, Truth]) -> dict[str, float]:
     """Metrics of answering the five most frequent verbs, and for a role its most frequent value."""
-    verbs: Counter[str] = Counter()
+    taught = list(taught)
     values: dict[str, Counter[str]] = defaultdict(Counter)
     for annotation in taught:
         for event in annotation.events:
-            verbs[event.verb_id] += 1
             for key, value in event.arguments:
                 values[short_role(key)][value] += 1
-    top = sorted(verbs, key=lambda verb: (-verbs[verb], verb))[:TOP]
+    top = verbs_by_frequency(taught)[:TOP]
     common = {
         role: min(counts, key=lambda value: (-counts[value], value))
         for role, counts in values.items()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 import pickle
-from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -13,9 +12,16 @@ from typing import Any
 from bench.cache import atomic_path
 from bench.contracts import Source
 from bench.errors import UsageError
-from tasks.vidsitu.annotations import EVENTS, annotation_path, load_annotations
+from bench.metrics.verbs import TOP
+from tasks.vidsitu.annotations import (
+    EVENTS,
+    VALID,
+    annotation_path,
+    load_annotations,
+    verbs_by_frequency,
+)
 from tasks.vidsitu.roles import NAMED
-from tasks.vidsitu.task import TOP, VALID, VidSitu
+from tasks.vidsitu.task import VidSitu
 
 KINDS = {"testvb": "verbs", "testsrl": "roles"}  # what each hidden split asks for
 SUFFIXES = (".json", ".pkl")
@@ -50,7 +56,7 @@ def write(
     kind = check(task, kind, path)
     answers = {line["item"]: line for line in lines}
     named = _given_verbs(task)
-    common = _most_frequent(task)
+    common = verbs_by_frequency(task.taught.values())[:TOP]
     entries = []
     for place, clip in enumerate(task.clips):
         line = answers.get(clip.id)
@@ -91,8 +97,3 @@ def _given_verbs(task: VidSitu) -> dict[str, list[str]]:
         return {}
     found = load_annotations(root, NAMED)
     return {name: [event.verb_id for event in group[0].events] for name, group in found.items()}
-
-
-def _most_frequent(task: VidSitu) -> list[str]:
-    counts = Counter(event.verb_id for a in task.taught.values() for event in a.events)
-    return sorted(counts, key=lambda verb: (-counts[verb], verb))[:TOP]

@@ -114,8 +114,30 @@ def train_head(
     which values the head as it is, the epoch of the highest value is kept. BenchError for a loss
     that is not finite.
     """
-    with _deterministic(place.device):
-        return _train(head, data, settings, folder, place, judge)
+    optimizer = torch.optim.AdamW(
+        head.parameters(), settings.learning_rate, weight_decay=settings.weight_decay
+    )
+    record: dict[str, Any] = {"epochs": 0, "losses": [], "judged": [], "seconds": 0.0}
+    path = folder / checkpoints.LAST
+    if found := checkpoints.read(path):
+        checkpoints.unpack(found[0], head, optimizer)
+        record = found[1]
+    while record["epochs"] < settings.epochs:
+        began = time.monotonic()
+        place.progress.start(f"head, epoch {record['epochs'] + 1}/{settings.epochs}", len(data))
+        with _deterministic(place.device):
+            loss = _epoch(head, optimizer, data, settings, record["epochs"], place)
+        record["losses"].append(loss)
+        record["epochs"] += 1
+        if judge is not None:
+            record["judged"].append(judge())
+            if record["judged"][-1] == max(record["judged"]):
+                checkpoints.write(folder / checkpoints.BEST, head.trainable_state(), {})
+        record["seconds"] += time.monotonic() - began
+        checkpoints.write(path, checkpoints.pack(head, optimizer), record)
+    if judge is not None and (best := checkpoints.read(folder / checkpoints.BEST)):
+        head.load_trainable_state(best[0])
+    return record
 
 
 @contextmanager
@@ -131,38 +153,6 @@ def _deterministic(device: str) -> Iterator[None]:
         yield
     finally:
         torch.use_deterministic_algorithms(before, warn_only=warns)
-
-
-def _train(
-    head: SituationHead,
-    data: Lesson,
-    settings: HeadSettings,
-    folder: Path,
-    place: Workplace,
-    judge: Callable[[], float] | None,
-) -> dict[str, Any]:
-    optimizer = torch.optim.AdamW(
-        head.parameters(), settings.learning_rate, weight_decay=settings.weight_decay
-    )
-    record: dict[str, Any] = {"epochs": 0, "losses": [], "judged": [], "seconds": 0.0}
-    path = folder / checkpoints.LAST
-    if found := checkpoints.read(path):
-        checkpoints.unpack(found[0], head, optimizer)
-        record = found[1]
-    while record["epochs"] < settings.epochs:
-        began = time.monotonic()
-        place.progress.start(f"head, epoch {record['epochs'] + 1}/{settings.epochs}", len(data))
-        record["losses"].append(_epoch(head, optimizer, data, settings, record["epochs"], place))
-        record["epochs"] += 1
-        if judge is not None:
-            record["judged"].append(judge())
-            if record["judged"][-1] == max(record["judged"]):
-                checkpoints.write(folder / checkpoints.BEST, head.trainable_state(), {})
-        record["seconds"] += time.monotonic() - began
-        checkpoints.write(path, checkpoints.pack(head, optimizer), record)
-    if judge is not None and (best := checkpoints.read(folder / checkpoints.BEST)):
-        head.load_trainable_state(best[0])
-    return record
 
 
 def _epoch(
@@ -195,10 +185,14 @@ def _epoch(
 
 
 def keep_head(
-    head: SituationHead, path: Path, vocabulary: Vocabulary, verbs: Sequence[str],
-    context_dim: int | None, record: dict[str, Any],
-) -> None:  # fmt: skip
+    head: SituationHead,
+    path: Path,
+    vocabulary: Vocabulary,
+    verbs: Sequence[str],
+    record: dict[str, Any],
+) -> None:
     """Write the trained head with all that rebuilding it takes."""
+    context_dim = None if head.contextualizer else head.video.in_features
     facts = {
         "settings": asdict(head.settings), "dim": head.frame.in_features,
         "context_dim": context_dim, "verbs": list(verbs), "tokens": vocabulary.tokens, **record,

@@ -11,7 +11,7 @@ import numpy as np
 from bench.metrics.verbs import VerbScores, verb_metrics, verb_scores
 from tasks.vidsitu.annotations import Annotation, Event
 from tasks.vidsitu.intervals import role_draws, verb_draws
-from tasks.vidsitu.names import ROLES, VERBS, renamed
+from tasks.vidsitu.names import ROLES, VERBS, ZERO_SHOT, renamed
 from tasks.vidsitu.scoring import RoleScores, reference_metrics
 
 
@@ -72,7 +72,7 @@ class Scored:
 
 
 def _zero_shot(values: dict[str, Any]) -> dict[str, Any]:
-    return {f"zero-shot/{name}": value for name, value in values.items()}
+    return {ZERO_SHOT + name: value for name, value in values.items()}
 
 
 def scored(lines: Iterable[dict[str, Any]]) -> Scored:

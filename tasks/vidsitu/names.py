@@ -9,6 +9,8 @@ import numpy as np
 
 from tasks.vidsitu.scoring import SCORED
 
+ZERO_SHOT = "zero-shot/"  # stands before the verbs' numbers without training
+
 # Official name -> ours; all are fractions there but for CIDEr's 0..10, and percent here.
 VERBS = {
     **{f"Per_Ev_Top_{k}": f"Vb@{k}" for k in range(1, 6)},

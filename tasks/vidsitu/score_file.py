@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from bench.cache import checksum
 from bench.contracts import Source
 from bench.errors import DataError, UsageError
 from bench.metrics.bootstrap import interval
@@ -15,11 +15,14 @@ from bench.metrics.verbs import relation_metrics, relation_scores, verb_metrics,
 from tasks.sources import protocol_of
 from tasks.vidsitu.annotations import (
     EVENTS,
+    VALID,
+    VIDEOS,
     Annotation,
     annotation_root,
     load_annotations,
     load_split,
     load_votes,
+    of_every_segment,
 )
 from tasks.vidsitu.intervals import Draws, relation_draws, role_draws, verb_draws
 from tasks.vidsitu.java_metrics import java_metrics
@@ -28,9 +31,6 @@ from tasks.vidsitu.predictions import RELATION_EVENTS, Predictions, read_predict
 from tasks.vidsitu.scoring import REFERENCES, permuted, role_items, role_metrics
 
 VERSION = 1
-SPLIT = "valid"  # the split whose answers are public
-VIDEOS = 1326  # of the published validation split
-
 PRIMARY = {"verbs": "Vb@1", "roles": "CIDEr", "evrel": "EvRel@1"}
 
 
@@ -69,10 +69,10 @@ def score_file(
     return {
         "task": "vidsitu",
         "task_version": VERSION,
-        "protocol": protocol_of(source, "vidsitu", SPLIT, len(truth.segments), VIDEOS),
+        "protocol": protocol_of(source, "vidsitu", VALID, len(truth.segments), VIDEOS),
         "kind": predictions.kind,
         "source": {"name": source.name},
-        "model": {"name": path.stem, "fingerprint": _checksum(path)},
+        "model": {"name": path.stem, "fingerprint": checksum(path)},
         "metrics": {
             name: {"value": value, "low": low, "high": high}
             for name, value in values.items()
@@ -93,22 +93,19 @@ def score_file(
 
 def _truth(source: Source) -> _Truth:
     root = annotation_root(source)
-    segments = load_split(root, SPLIT)
-    found = load_annotations(root, SPLIT)
-    if absent := [segment for segment in segments if segment not in found]:
-        raise DataError(f"{root}: {len(absent)} segments of {SPLIT} lack annotations: {absent[0]}")
-    return _Truth(root, segments, [found[segment] for segment in segments])
+    segments = load_split(root, VALID)
+    found = load_annotations(root, VALID)
+    return _Truth(root, segments, of_every_segment(root, found, segments, "annotations"))
 
 
 _Scored = tuple[dict[str, float], dict[str, tuple[float, float]]]
 
 
 def _score_verbs(truth: _Truth, found: Predictions, resamples: int, seed: int) -> _Scored:
-    votes = load_votes(truth.root, SPLIT)
-    if absent := [segment for segment in truth.segments if segment not in votes]:
-        raise DataError(f"{truth.root}: {len(absent)} segments lack verb labels: {absent[0]}")
+    votes = load_votes(truth.root, VALID)
+    labels = of_every_segment(truth.root, votes, truth.segments, "verb labels")
     predicted = [answer or [[]] * len(EVENTS) for answer in found.answers]
-    scores = verb_scores(predicted, [votes[segment] for segment in truth.segments])
+    scores = verb_scores(predicted, labels)
     return _named(VERBS, verb_metrics(scores), verb_draws(scores, resamples, seed))
 
 
@@ -156,7 +153,7 @@ def _unknown_verbs(truth: _Truth, found: Predictions) -> list[str]:
     if found.kind != "verbs":
         return []
     known = {
-        verb for video in load_votes(truth.root, SPLIT).values() for ev in video for verb in ev
+        verb for video in load_votes(truth.root, VALID).values() for ev in video for verb in ev
     }
     try:
         for group in load_annotations(truth.root, "train").values():
@@ -165,11 +162,3 @@ def _unknown_verbs(truth: _Truth, found: Predictions) -> list[str]:
         return []  # without the training split there is no full list of verbs to hold against
     unknown = {v for answer in found.answers if answer for event in answer for v in event} - known
     return [f"{len(unknown)} verbs unknown to VidSitu, such as {min(unknown)}"] if unknown else []
-
-
-def _checksum(path: Path) -> str:
-    with path.open("rb") as file:
-        checksum = hashlib.sha256()
-        while block := file.read(1 << 20):
-            checksum.update(block)
-    return checksum.hexdigest()

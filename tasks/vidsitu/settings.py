@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from bench.errors import UsageError
+from bench.settings import require
 
 
 @dataclass(frozen=True)
@@ -42,9 +43,7 @@ class HeadSettings:
             "select": self.select in ("last", "best"),
             "dropout": self.dropout < 1,
         }
-        for name, holds in rules.items():
-            if not holds:
-                raise UsageError(f"{where}: {name} cannot be {getattr(self, name)!r}")
+        require(self, rules, where)
         if self.width % self.heads:
             raise UsageError(f"{where}: heads {self.heads} does not divide width {self.width}")
         return self

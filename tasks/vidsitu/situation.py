@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -14,8 +13,9 @@ import torch
 from bench.cache import digest, write_text
 from bench.contracts import Adapter, Features, Workplace
 from bench.errors import BenchError
+from bench.metrics.verbs import TOP
 from bench.training import checkpoints
-from tasks.vidsitu.annotations import EVENTS, FRAMES, Annotation
+from tasks.vidsitu.annotations import EVENTS, FRAMES, Annotation, verbs_by_frequency
 from tasks.vidsitu.head import ROLES, Queries, SituationHead, VideoFeatures
 from tasks.vidsitu.learning import HEAD, keep_head, kept_head, lesson, train_head
 from tasks.vidsitu.settings import HeadSettings
@@ -23,7 +23,6 @@ from tasks.vidsitu.vocabulary import Vocabulary
 
 VERSION = 1  # raise it when a head could come out otherwise
 AT_ONCE = 64  # videos that are answered, or contextualised, together
-TOP = 5
 
 
 @dataclass(frozen=True)
@@ -118,8 +117,7 @@ def _trained(
         vocabulary = Vocabulary.from_tokens(facts["tokens"])
         return Trained(head.to(place.device), facts["verbs"], vocabulary)
     annotations = [questions.taught[name] for name in taught]
-    counts = Counter(event.verb_id for a in annotations for event in a.events)
-    verbs = sorted(counts, key=lambda verb: (-counts[verb], verb))
+    verbs = verbs_by_frequency(annotations)
     vocabulary = Vocabulary.of(v for a in annotations for e in a.events for _, v in e.arguments)
     seen = video_features(taught, features, adapter)
     context_dim = None if seen.events is None else seen.events.shape[-1]
@@ -132,7 +130,7 @@ def _trained(
     judge = questions.judge
     value = (lambda: judge(answers(trained))) if judge else None
     record = train_head(head, data, settings, folder, place, value)
-    keep_head(head, folder / HEAD, vocabulary, verbs, context_dim, record)
+    keep_head(head, folder / HEAD, vocabulary, verbs, record)
     for name in (checkpoints.LAST, checkpoints.BEST):
         (folder / name).unlink(missing_ok=True)
     return trained

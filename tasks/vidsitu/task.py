@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from bench.cache import digest
+from bench.cache import checksum, digest
 from bench.contracts import (
     Adapter,
     Check,
@@ -23,14 +22,16 @@ from bench.contracts import (
     Workplace,
     normalise,
 )
-from bench.errors import DataError
 from bench.metrics.bootstrap import interval
+from bench.metrics.verbs import TOP
 from bench.settings import settings_from
 from bench.video.sampling import PerEvent
 from tasks.sources import protocol_of
 from tasks.vidsitu.annotations import (
     EVENTS,
     FRAMES,
+    VALID,
+    VIDEOS,
     Annotation,
     Event,
     annotation_path,
@@ -40,19 +41,16 @@ from tasks.vidsitu.annotations import (
     load_annotations,
     load_split,
     load_votes,
+    of_every_segment,
 )
 from tasks.vidsitu.baseline import most_frequent
 from tasks.vidsitu.check import check_tree
 from tasks.vidsitu.lines import Truth, scored, truth_line
-from tasks.vidsitu.names import ROLES, VERBS
+from tasks.vidsitu.names import ROLES, VERBS, ZERO_SHOT
 from tasks.vidsitu.prompts import dense_prompt
 from tasks.vidsitu.roles import given_roles
 from tasks.vidsitu.scoring import permuted
 from tasks.vidsitu.settings import HeadSettings
-
-VALID, VIDEOS = "valid", 1326  # the split whose answers are public, and its published size
-TOP = 5
-ZERO_SHOT = "zero-shot/"
 
 
 @dataclass
@@ -102,7 +100,8 @@ class VidSitu(Task):
         segments = everything[:limit]
         truth = _truth(root, everything) if split == VALID else {}
         verbs = sorted({event.verb_id for a in taught.values() for event in a.events})
-        clips, support = find_clips(source, segments), find_clips(source, learnt)
+        found = find_clips(source, [*learnt, *segments])  # one walk through the videos
+        support, clips = found[: len(learnt)], found[len(learnt) :]
         lesson = _fingerprint([annotation_path(root, "train")], support)
         protocol = protocol_of(source, cls.name, split, len(everything), VIDEOS)
         shown = {name: truth[name] for name in segments} if truth else {}
@@ -189,21 +188,13 @@ class VidSitu(Task):
 
 def _truth(root: Path, segments: list[str]) -> dict[str, Truth]:
     """Labels and permuted references; the permutation runs over the whole split in its order."""
-    annotations, votes = load_annotations(root, VALID), load_votes(root, VALID)
-    for what, found in (("annotations", annotations), ("verb labels", votes)):
-        if absent := [name for name in segments if name not in found]:
-            raise DataError(f"{root}: {len(absent)} segments of {VALID} lack {what}: {absent[0]}")
-    references = permuted([annotations[name] for name in segments])
-    pairs = zip(segments, references, strict=True)
-    return {name: Truth(votes[name], group) for name, group in pairs}
+    groups = of_every_segment(root, load_annotations(root, VALID), segments, "annotations")
+    votes = of_every_segment(root, load_votes(root, VALID), segments, "verb labels")
+    return dict(zip(segments, map(Truth, votes, permuted(groups)), strict=True))
 
 
 def _fingerprint(files: list[Path], clips: list[Clip]) -> str:
     """Hash of annotation files and of the videos found."""
-    hashes = [
-        (path.name, hashlib.sha256(path.read_bytes()).hexdigest())
-        for path in files
-        if path.is_file()
-    ]
+    hashes = [(path.name, checksum(path)) for path in files if path.is_file()]
     sizes = [(clip.id, clip.path.stat().st_size if clip.path else None) for clip in clips]
     return digest("vidsitu", VidSitu.version, hashes, sizes)

@@ -41,11 +41,14 @@ def training_sets(
     names = RoleNames.of(annotation for group in annotations.values() for annotation in group)
     name = f"vidsitu/train of {source.name}, {len(segments)} segments"
 
+    clips = {clip.id: clip for clip in find_clips(source, [*chosen, *held_out])}
+
     def built(part: list[str], what: str) -> TrainingSet:
         first = [annotations[segment][0] for segment in part]
         return TrainingSet(
-            f"{name}{what}", find_clips(source, part), PerEvent(FRAMES, len(EVENTS)), len(EVENTS),
-            FRAMES, [[dense_prompt(event) for event in a.events] for a in first],
+            f"{name}{what}", [clips[segment] for segment in part],
+            PerEvent(FRAMES, len(EVENTS)), len(EVENTS), FRAMES,
+            [[dense_prompt(event) for event in a.events] for a in first],
             [negative_prompts(a, names, negatives, seed) for a in first],
         )  # fmt: skip
 

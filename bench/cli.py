@@ -18,11 +18,14 @@ from bench.cli_compare import compare
 from bench.cli_data import data
 from bench.cli_export import export
 from bench.cli_list import list_
+from bench.cli_report import report
 from bench.cli_score import score
 from bench.cli_show import show
+from bench.cli_sweep import sweep
 from bench.cli_train import train
-from bench.errors import BenchError, DataError, UsageError
-from bench.options import INCOMPLETE, Options, complete, names, task_settings
+from bench.cli_verify import verify
+from bench.errors import BenchError, UsageError
+from bench.options import INCOMPLETE, Options, complete, names, screen_format, task_settings
 
 if TYPE_CHECKING:
     from bench.config import Config
@@ -112,7 +115,7 @@ def run(
     from bench import distributed
     from bench.config import CHECKS
     from bench.progress import Bar
-    from bench.results import save
+    from bench.results import load, save
 
     if device is not None:
         try:
@@ -123,13 +126,14 @@ def run(
     if select is not None:
         overrides = (*overrides, f"vidsitu.select={select}")
     settings = task_settings(overrides, tasks)
-    results = []
+    results, saved = [], []
     quiet = quiet or options.quiet
     with distributed.process_group("cpu"), Bar(quiet or not distributed.is_main()) as bar:
         for result in _evaluate_all(config, settings, models, source, limit, bar):
             results.append(result)
             if distributed.is_main():
                 path = save(result, config.run.output, settings[result.data["task"]])
+                saved.append((path, load(path)))
                 if not quiet:
                     bar.warn(f"wrote {path}")
     if not distributed.is_main():
@@ -137,7 +141,7 @@ def run(
     if as_json:
         click.echo(json.dumps([result.data for result in results], indent=2, ensure_ascii=False))
     else:
-        _print_boards([result.data for result in results])
+        _print_boards(saved, config)
     _end(results, allow_missing)
 
 
@@ -180,46 +184,25 @@ def _end(results: list[Result], allow_missing: bool) -> None:
         sys.exit(INCOMPLETE)
 
 
-def _print_boards(documents: list[dict[str, Any]]) -> None:
-    from leaderboards.boards import boards, render
+def _print_boards(found: list[tuple[Path, dict[str, Any]]], config: Config) -> None:
+    from bench.evidence import Evidence
+    from leaderboards.boards import boards
+    from leaderboards.render import render
 
-    click.echo(render(boards(documents), "md"))
-
-
-@cli.command()
-@click.option("--results", type=click.Path(path_type=Path, file_okay=False),
-              help="Results folder; by default run.output of bench.yaml.")  # fmt: skip
-@click.option("--task", help="One task's boards only.", shell_complete=complete("task"))
-@click.option("--format", "format_", type=click.Choice(["md", "latex", "csv", "json"]),
-              default="md", show_default=True)  # fmt: skip
-@click.option("--published", is_flag=True, help="Also boards that hold published rows only.")
-@click.pass_obj
-def report(
-    options: Options, results: Path | None, task: str | None, format_: str, published: bool
-) -> None:
-    """Print a leaderboard for each task and protocol, beside the published rows of the same."""
-    from bench.registry import task_class
-    from bench.results import load_all
-    from leaderboards.boards import boards, render
-    from leaderboards.reference import PROTOCOLS
-
-    if task is not None and task not in PROTOCOLS:
-        task_class(task)  # names the nearest known one
-    folder = results or options.load().run.output
-    if not folder.is_dir() and not published:
-        raise DataError(f"{folder}: no such folder; run `bench run` first or give --results")
-    documents = list(load_all(folder)) if folder.is_dir() else []
-    if not documents and not published:
-        raise DataError(f"{folder}: no results yet; run `bench run` first, or give --published")
-    click.echo(render(boards(documents, task=task, published=published), format_))
+    evidence = Evidence(found, config)
+    documents = [document for _, document in found]
+    click.echo(render(boards(documents, backing=evidence), screen_format()))
 
 
 cli.add_command(compare)
 cli.add_command(data)
 cli.add_command(list_)
+cli.add_command(report)
 cli.add_command(score)
 cli.add_command(show)
+cli.add_command(sweep)
 cli.add_command(train)
+cli.add_command(verify)
 cli.add_command(export)
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import click
 
@@ -60,12 +59,14 @@ def differences(
     first: Path, second: Path, resamples: int, seed: int
 ) -> tuple[list[str], list[Difference]]:
     """The models' names and every metric's difference. DataError where the runs do not compare."""
-    from bench.metrics.bootstrap import interval, p_value
+    from bench.evidence import apart, comparable
+    from bench.metrics.bootstrap import p_value
     from bench.registry import task_class
     from bench.results import load, load_predictions
 
     documents = [load(path) for path in (first, second)]
-    _check_same(documents, (first, second))
+    if problem := comparable(*documents):
+        raise DataError(f"{second}: {problem} in {first}; not comparable")
     lines = [
         load_predictions(path, document)
         for path, document in zip((first, second), documents, strict=True)
@@ -77,27 +78,11 @@ def differences(
     rows = []
     for name, draws in one.items():
         values = [document["metrics"][name]["value"] for document in documents]
-        gain = two[name] - draws
-        low, high = interval(gain)
-        better = _better(values[1] - values[0], documents[0]["metric_info"][name], low, high)
+        differ, low, high = apart(draws, two[name])
+        gain = (values[1] > values[0]) == documents[0]["metric_info"][name]["higher_is_better"]
+        better = ("second" if gain else "first") if differ else "-"
         rows.append(
             Difference(name, values[0], values[1], values[1] - values[0], low, high,
-                       p_value(gain), better)
+                       p_value(two[name] - draws), better)
         )  # fmt: skip
     return [document["model"]["name"] for document in documents], rows
-
-
-def _check_same(documents: list[dict[str, Any]], paths: tuple[Path, Path]) -> None:
-    for key in ("task", "task_version", "protocol"):
-        one, two = (document[key] for document in documents)
-        if one != two:
-            raise DataError(f"{paths[1]}: {key} {two}, but {paths[0]} has {one}; not comparable")
-    if documents[0]["source"]["fingerprint"] != documents[1]["source"]["fingerprint"]:
-        raise DataError(f"{paths[1]}: run on other data than {paths[0]}; run both again")
-
-
-def _better(gain: float, info: dict[str, Any], low: float, high: float) -> str:
-    """`second` or `first` where the interval leaves zero out, else a dash."""
-    if low <= 0 <= high:
-        return "-"
-    return "second" if (gain > 0) == info["higher_is_better"] else "first"

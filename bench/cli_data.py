@@ -92,17 +92,11 @@ def data_prompts(
     """Print dense prompts beside their natural and verb-role hard negatives."""
     from bench import registry
     from bench.progress import Bar
-    from tasks.vidsitu.annotations import annotation_root, load_annotations, load_split
-    from tasks.vidsitu.show import show_prompts
 
     found, fallback = registry.source_for("vidsitu", source, options.load())
     with Bar(options.quiet) as bar:
         if fallback:
             bar.warn(registry.FALLBACK.format(task="vidsitu"))
         registry.prepare_source("vidsitu", found, bar.to)
-    root = annotation_root(found)
-    annotations = load_annotations(root, split)
-    chosen = [annotations[name][0] for name in load_split(root, split) if name in annotations]
-    # Role names are the training split's, whichever split is looked at.
-    naming = annotations if split == "train" else load_annotations(root, "train")
-    click.echo(show_prompts(chosen[:limit], naming, negatives, seed, format_))
+    show = registry.prompts_of("vidsitu")
+    click.echo(show(found, split, limit, negatives, seed, format_))

@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from bench.options import Options, complete, setting
+
+if TYPE_CHECKING:
+    from bench.config import Config
+    from bench.contracts import Source
+    from bench.progress import Bar
+    from bench.training.loop import Trained
+    from bench.training.settings import TrainSettings
 
 
 @click.command()
@@ -41,49 +49,78 @@ def train(
     Interrupted? Run the same command again: it goes on at the last checkpoint, to the same bits.
     Under torchrun the batch is shared among the processes.
     """
-    from bench import distributed, registry
+    from bench import distributed
     from bench.progress import Bar
-    from bench.results import slug
-    from bench.settings import settings_from
-    from bench.training.loop import train as run_training
-    from bench.training.settings import TrainSettings
+    from bench.results import TRAININGS, slug
 
     config = options.load(seed=seed, device=device)
-    chosen = registry.model_config(model, config)
-    recipe, built = _overridden(chosen.settings, overrides)
-    settings = settings_from(TrainSettings, recipe, f"training of '{model}'")
-    settings.check(f"training of '{model}'")
-    found, fallback = registry.source_for("vidsitu", source, config)
-    folder = output or config.run.output / "train" / slug(model)
+    folder = output or config.run.output / TRAININGS / slug(model)
+    plan = plan_training(model, source, dict(map(setting, overrides)), config)
     with Bar(options.quiet or not distributed.is_main()) as bar:
-        if fallback:
-            bar.warn(registry.FALLBACK.format(task="vidsitu"))
-        trainable = registry.load_trainable(model, config, built)
-        with distributed.process_group(trainable.device):
-            if distributed.is_main():
-                registry.prepare_source("vidsitu", found, bar.to)
-            distributed.barrier()
-            data, held_out = registry.training_sets("vidsitu", found, settings, config.run.seed)
-            trained = run_training(
-                trainable.model, data, held_out, settings, config.run, folder, bar,
-                trainable.device, max_minutes, project,
-            )  # fmt: skip
+        trained = plan.run(folder, bar, max_minutes, project)
     if distributed.is_main():
         _tell(model, trained)
     if trained.stopped.startswith("SIG"):
         sys.exit(130)
 
 
-def _overridden(
-    settings: dict[str, Any], overrides: tuple[str, ...]
-) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The recipe and the model's settings, with `--set` values in place of bench.yaml's."""
-    recipe, built = dict(settings.get("training") or {}), dict(settings.get("settings") or {})
-    for text in overrides:
-        key, value = setting(text)
+@dataclass(frozen=True)
+class TrainingPlan:
+    """One training, checked before anything is loaded: recipe, model settings, data."""
+
+    model: str
+    settings: TrainSettings
+    built: dict[str, Any]
+    source: Source
+    fallback: bool
+    config: Config
+
+    def run(
+        self,
+        folder: Path,
+        bar: Bar,
+        max_minutes: float | None = None,
+        project: str | None = None,
+    ) -> Trained:
+        """Train into `folder`, going on from what it holds; raises as `bench.training.loop`."""
+        from bench import distributed, registry
+        from bench.training.loop import train as run_training
+
+        if self.fallback:
+            bar.warn(registry.FALLBACK.format(task="vidsitu"))
+        trainable = registry.load_trainable(self.model, self.config, self.built)
+        run = self.config.run
+        with distributed.process_group(trainable.device):
+            if distributed.is_main():
+                registry.prepare_source("vidsitu", self.source, bar.to)
+            distributed.barrier()
+            data, held_out = registry.training_sets("vidsitu", self.source, self.settings, run.seed)
+            return run_training(
+                trainable.model, data, held_out, self.settings, run, folder, bar,
+                trainable.device, max_minutes, project,
+            )  # fmt: skip
+
+
+def plan_training(
+    model: str, source: str | None, overrides: dict[str, Any], config: Config
+) -> TrainingPlan:
+    """The recipe and the model's settings with `overrides` in place of bench.yaml's.
+
+    UsageError for an unknown model, source or setting.
+    """
+    from bench import registry
+    from bench.settings import settings_from
+    from bench.training.settings import TrainSettings
+
+    known = registry.model_config(model, config).settings
+    recipe, built = dict(known.get("training") or {}), dict(known.get("settings") or {})
+    for key, value in overrides.items():
         target = built if key.startswith("model.") else recipe
         target[key.removeprefix("model.").strip()] = value
-    return recipe, built
+    settings = settings_from(TrainSettings, recipe, f"training of '{model}'")
+    settings.check(f"training of '{model}'")
+    found, fallback = registry.source_for("vidsitu", source, config)
+    return TrainingPlan(model, settings, built, found, fallback, config)
 
 
 def _tell(model: str, trained: Any) -> None:

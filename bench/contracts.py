@@ -252,6 +252,7 @@ class Task(ABC):
         Lines of the same items draw the same items for a seed: two models' draws are paired.
         """
 
+    @classmethod
     @abstractmethod
-    def score(self, predictions: Iterable[dict[str, Any]], *, resamples: int, seed: int) -> Scores:
+    def score(cls, predictions: Iterable[dict[str, Any]], *, resamples: int, seed: int) -> Scores:
         """Metrics and intervals from the lines that `answer` gave; no model is needed."""

@@ -62,6 +62,13 @@ def names(context: click.Context, parameter: click.Parameter, value: str) -> lis
     return found
 
 
+def screen_format() -> str:
+    """How boards are printed: for eyes on a terminal, as markdown into a file or a pipe."""
+    import sys
+
+    return "rich" if sys.stdout.isatty() else "md"
+
+
 def setting(text: str) -> tuple[str, Any]:
     """Key and value of a `--set KEY=VALUE`; the value is read as YAML. UsageError if it is none."""
     import yaml

@@ -78,6 +78,15 @@ def gallery(name: str) -> Any:
     return _resolve("bench.galleries", name, "task to show")
 
 
+def prompts_of(name: str) -> Callable[..., str]:
+    """What shows a task's training prompts; see `tasks.vidsitu.show.prompts_of`.
+
+    From entry points `bench.prompts`. UsageError names the nearest known task.
+    """
+    found: Callable[..., str] = _resolve("bench.prompts", name, "task with prompts")
+    return found
+
+
 def model_names(config: Config) -> list[str]:
     """Models in bench.yaml and adapter families that need no settings of their own."""
     return sorted(set(config.models) | set(_points("bench.adapters")))
@@ -158,6 +167,19 @@ def load_trainable(name: str, config: Config, settings: dict[str, Any]) -> Train
         raise UsageError(f"model '{name}': adapter '{model.adapter}' cannot be trained")
     others = {k: v for k, v in model.settings.items() if k in ("arch", "pretrained")}
     return TrainableModel(*build(name, config.run, settings, **others))
+
+
+def base_model(name: str, config: Config) -> str:
+    """The name of the plain model that `name` is trained from. UsageError where none is known."""
+    of = model_config(name, config).settings
+    wanted = {key: of.get(key) for key in ("arch", "pretrained")}
+    for known in config.models.values():
+        if known.name != name and known.settings == wanted:
+            return known.name
+    raise UsageError(
+        f"model '{name}': no model in bench.yaml has just its arch and pretrained; "
+        "name one, to stand for the model before training"
+    )
 
 
 def training_sets(task: str, source: Source, settings: Any, seed: int) -> tuple[Any, Any]:
@@ -242,11 +264,16 @@ def prepare_source(
     task: str, source: Source, progress: Callable[[int, int], None] | None = None
 ) -> None:
     """Make a generated source's files for `task` where they are not there yet."""
-    if source.name not in generated_names() or source.annotations or source.videos:
-        return
-    if not (source.root / task / "source.json").is_file():
+    if is_undrawn(task, source):
         write = _resolve("bench.sources", source.name, "source")
         write(source.root, tasks=(task,), progress=progress)
+
+
+def is_undrawn(task: str, source: Source) -> bool:
+    """Whether `source` is a generated one whose files for `task` are not made yet."""
+    if source.name not in generated_names() or source.annotations or source.videos:
+        return False
+    return not (source.root / task / "source.json").is_file()
 
 
 def load_task(name: str, source: Source, limit: int | None = None) -> Task:
@@ -268,7 +295,7 @@ def check_settings(task: str, source: Source) -> None:
 
 def source_problem(task: str, source: Source) -> str | None:
     """Why `task` cannot read `source`, with the remedy; None when it can."""
-    if source.name in generated_names() and not (source.root / task / "source.json").is_file():
+    if is_undrawn(task, source):
         return None  # made on first use
     try:
         load_task(task, source, limit=1)

@@ -21,6 +21,7 @@ from bench.contracts import Failure
 from bench.errors import DataError, plain
 
 SCHEMA = 1
+TRAININGS, SWEEPS = "train", "sweep"  # folders below the results that hold other things
 PACKAGES = ("srl-bench", "torch", "open_clip_torch", "decord", "av", "numpy", "pillow")
 
 
@@ -76,9 +77,20 @@ def save(result: Result, folder: Path, variant: Mapping[str, Any] | None = None)
 
 
 def load_all(folder: Path) -> Iterator[dict[str, Any]]:
-    """Every result document below `folder`, in a fixed order. DataError names a damaged one."""
-    for path in sorted(folder.rglob("*.json")):
+    """Every result document below `folder`, in a fixed order. DataError names a damaged one.
+
+    What `bench train` and `bench sweep` keep there are no results of runs.
+    """
+    for path in find_all(folder):
         yield load(path)
+
+
+def find_all(folder: Path) -> list[Path]:
+    """The files that `load_all` reads."""
+    return [
+        path for path in sorted(folder.rglob("*.json"))
+        if path.relative_to(folder).parts[0] not in (TRAININGS, SWEEPS)
+    ]  # fmt: skip
 
 
 def load(path: Path) -> dict[str, Any]:
@@ -104,7 +116,7 @@ def load_predictions(path: Path, document: dict[str, Any]) -> list[dict[str, Any
     kept = document.get("predictions")
     if not kept:
         raise DataError(f"{path}: no prediction lines were kept with it; use a `bench run` result")
-    lines = path.with_name(Path(kept["file"]).name)
+    lines = predictions_path(path, document)
     try:
         content = lines.read_bytes()
     except OSError as error:
@@ -112,6 +124,11 @@ def load_predictions(path: Path, document: dict[str, Any]) -> list[dict[str, Any
     if hashlib.sha256(content).hexdigest() != kept["sha256"]:
         raise DataError(f"{lines}: changed since {path.name} was written; run it again")
     return [json.loads(line) for line in content.decode().splitlines()]
+
+
+def predictions_path(path: Path, document: Mapping[str, Any]) -> Path:
+    """Where the lines of the document at `path` lie: beside it, whatever the document says."""
+    return path.with_name(Path(document["predictions"]["file"]).name)
 
 
 def slug(name: str) -> str:

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import csv
-import html
-import io
 import json
 from collections import defaultdict
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import replace
+from typing import Any, Protocol
+
+import numpy as np
 
 from leaderboards.reference import PROTOCOLS, ReferenceRow, reference_rows
+from leaderboards.table import Board, Row
 
 COLUMNS = {
     "msrvtt": ["R@1", "R@5", "R@10", "MdR", "MnR", "v2t/R@1", "v2t/R@10"],
@@ -28,48 +28,38 @@ COLUMNS = {
         "LEA-soft",
     ],
 }
+HIGHER = {name: name not in ("MdR", "MnR") for names in COLUMNS.values() for name in names}
 REMARKS = {
     "paper": "",
     "repository": "authors' repository",
     "secondary": "read in a note about the paper",
     "chart": "about, read off a chart",
 }
+Document = dict[str, Any]
+Draws = dict[str, np.ndarray]
 
 
-@dataclass(frozen=True)
-class Row:
-    """One line of a board. `kind` is measured, partial, published or chance."""
+class Backing(Protocol):
+    """What stands behind results; see `bench.evidence.Evidence`."""
 
-    model: str
-    kind: str
-    values: dict[str, float]
-    bounds: dict[str, tuple[float, float]]
-    remark: str
-    best: tuple[str, ...] = ()
-    about: bool = False  # read off a chart: no exact number
-
-
-@dataclass(frozen=True)
-class Board:
-    """All rows of one protocol, measured ones first and in order of the primary metric."""
-
-    title: str
-    task: str
-    protocol: str
-    columns: list[str]
-    rows: list[Row]
+    def draws(self, document: Document) -> Draws | None: ...
+    def stale(self, document: Document) -> list[str]: ...
 
 
 def boards(
-    results: list[dict[str, Any]], task: str | None = None, published: bool = False
+    results: list[Document],
+    task: str | None = None,
+    published: bool = False,
+    backing: Backing | None = None,
 ) -> list[Board]:
     """A board for each task and protocol of `results` (documents as in docs/result-format.md).
 
     Sets of different size never share a board: ranks among more videos are harder. Nor do runs of
     different task settings, such as another situation head. `published` adds the boards that so far
-    hold published rows only.
+    hold published rows only. With `backing`, stale results are marked, and so are values that a
+    paired bootstrap cannot tell from the best.
     """
-    grouped: dict[tuple[str, str, int, str], list[dict[str, Any]]] = defaultdict(list)
+    grouped: dict[tuple[str, str, int, str], list[Document]] = defaultdict(list)
     for document in results:
         if task in (None, document["task"]):
             settings = json.dumps(_task_settings(document), sort_keys=True)
@@ -81,46 +71,65 @@ def boards(
             if task in (None, name) and protocol not in {key[1] for key in grouped}:
                 grouped[name, protocol, 0, "{}"] = []
     return [
-        _board(name, protocol, found, usual) for (name, protocol, _, _), found in grouped.items()
+        _board(name, protocol, found, usual, backing)
+        for (name, protocol, _, _), found in grouped.items()
     ]
 
 
-def _task_settings(document: dict[str, Any]) -> dict[str, Any]:
+def provenance_id(document: Document) -> str:
+    """What a row calls the result it came from."""
+    kept = document.get("predictions", {}).get("sha256", "")
+    return f"{document['task']}-{kept[:12]}" if kept else ""
+
+
+def _task_settings(document: Document) -> dict[str, Any]:
     """The task's settings; none of a scored file, which no run made."""
     settings: dict[str, Any] = document.get("settings", {}).get("task", {})
     return settings
 
 
-def _usual(groups: Iterable[list[dict[str, Any]]]) -> dict[str, Any]:
+def _usual(groups: Iterable[list[Document]]) -> dict[str, Any]:
     """The settings of most runs: a title names only what differs from them."""
     sizes = [(len(found), _task_settings(found[0])) for found in groups if found]
     return max(sizes, key=lambda pair: pair[0])[1] if sizes else {}
 
 
 def _board(
-    task: str, protocol: str, documents: list[dict[str, Any]], usual: dict[str, Any]
+    task: str,
+    protocol: str,
+    documents: list[Document],
+    usual: dict[str, Any],
+    backing: Backing | None,
 ) -> Board:
-    measured = [_measured(document) for document in documents]
-    whole = [row for row in measured if row.kind == "measured"]
+    references = _references(task, protocol)
+    pairs = [(_measured(document, references, backing), document) for document in documents]
+    higher = dict(HIGHER)
+    rows = []
     if documents:
         primary, info = documents[0]["primary"], documents[0]["metric_info"]
-        sign = -1 if info[primary]["higher_is_better"] else 1
-        measured.sort(key=lambda row: (row.kind, sign * row.values[primary], row.model))
-        if len(whole) > 1:
-            measured = [_with_best(row, whole, info) for row in measured]
-    rows = measured
-    if documents:
+        higher |= {name: told["higher_is_better"] for name, told in info.items()}
+        sign = -1 if higher[primary] else 1
+        pairs.sort(key=lambda pair: (pair[0].kind, sign * pair[0].values[primary], pair[0].model))
+        rows = _ranked(pairs, higher, backing)
         # A limited run guesses among fewer videos: its chance is not that of the board.
         fullest = max(documents, key=lambda document: document["coverage"]["answered"])
         rows += [_chance(fullest)] if fullest["chance"] else []
-    if protocol == PROTOCOLS.get(task):
-        rows += [_published(reference) for reference in reference_rows(task)]
+    rows += [_published(reference) for reference in references]
     used = dict.fromkeys(name for row in rows for name in row.values)
     columns = [name for name in COLUMNS.get(task, used) if name in used]
-    return Board(_title(protocol, documents, usual), task, protocol, columns, rows)
+    title = _title(protocol, documents, usual)
+    return Board(title, task, protocol, columns, rows, {n: higher[n] for n in columns})
 
 
-def _title(protocol: str, documents: list[dict[str, Any]], usual: dict[str, Any]) -> str:
+def _references(task: str, protocol: str) -> list[ReferenceRow]:
+    """The published rows of just this protocol, mode included."""
+    plain, _, mode = protocol.partition(", ")
+    if plain != PROTOCOLS.get(task):
+        return []
+    return [row for row in reference_rows(task) if row.mode == mode]
+
+
+def _title(protocol: str, documents: list[Document], usual: dict[str, Any]) -> str:
     protocol = " ".join(protocol.split())  # a line break would end LaTeX's comment
     protocol, _, mode = protocol.partition(", ")
     size = f", {documents[0]['coverage']['expected']} items" if documents else ""
@@ -137,129 +146,93 @@ def _title(protocol: str, documents: list[dict[str, Any]], usual: dict[str, Any]
     return f"{protocol}{size}"
 
 
-def _measured(document: dict[str, Any]) -> Row:
-    coverage = document["coverage"]
+def _measured(document: Document, references: list[ReferenceRow], backing: Backing | None) -> Row:
+    coverage, name = document["coverage"], document["model"]["name"]
     whole = coverage["answered"] == coverage["expected"]
+    reasons = backing.stale(document) if backing else []
     remark = f"{coverage['answered']}/{coverage['expected']}" + ("" if whole else " partial")
     metrics = document["metrics"]
+    values = {name: entry["value"] for name, entry in metrics.items()}
     bounds = {
         name: (entry["low"], entry["high"])
         for name, entry in metrics.items()
         if entry["low"] is not None
     }
-    values = {name: entry["value"] for name, entry in metrics.items()}
-    kind = "measured" if whole else "partial"
-    return Row(document["model"]["name"], kind, values, bounds, remark)
-
-
-def _with_best(row: Row, whole: list[Row], info: dict[str, Any]) -> Row:
-    """Mark the values no other complete row beats; partial rows are never ranked."""
-    if row.kind != "measured":
-        return row
-    best = tuple(
-        name
-        for name, value in row.values.items()
-        if value == (max if info[name]["higher_is_better"] else min)(
-            other.values[name] for other in whole if name in other.values
-        )
+    same = [row for row in references if row.ours == name.partition("@")[0]]
+    differences = {
+        metric: values[metric] - value
+        for row in reversed(same) for metric, value in row.metrics.items() if metric in values
+    } if whole else {}  # fmt: skip
+    kind = "stale" if reasons else "measured" if whole else "partial"
+    return Row(
+        name, kind, values, bounds, "; ".join([remark, *(f"stale: {why}" for why in reasons)]),
+        differences=differences, provenance=provenance_id(document),
     )  # fmt: skip
-    return Row(row.model, row.kind, row.values, row.bounds, row.remark, best)
 
 
-def _chance(document: dict[str, Any]) -> Row:
+def _ranked(
+    pairs: list[tuple[Row, Document]], higher: dict[str, bool], backing: Backing | None
+) -> list[Row]:
+    """Mark best, second, and what cannot be told from the best; partial rows are never ranked."""
+    whole = [(row, document) for row, document in pairs if row.kind == "measured"]
+    if len(whole) < 2:
+        return [row for row, _ in pairs]
+    marks: dict[str, dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
+    for name in dict.fromkeys(name for row, _ in whole for name in row.values):
+        entries = [(row, document) for row, document in whole if name in row.values]
+        order = sorted({row.values[name] for row, _ in entries}, reverse=higher[name])
+        best = [document for row, document in entries if row.values[name] == order[0]]
+        for row, document in entries:
+            place = order.index(row.values[name])
+            if place < 2:
+                marks[_key(row)][("best", "second")[place]].append(name)
+            if place and backing and _tied(name, best[0], document, backing):
+                marks[_key(row)]["tied"].append(name)
+    return [
+        replace(row, **{mark: tuple(names) for mark, names in marks[_key(row)].items()})  # type: ignore[arg-type]
+        if row.kind == "measured" else row
+        for row, _ in pairs
+    ]  # fmt: skip
+
+
+def _key(row: Row) -> str:
+    return f"{row.model} {row.provenance}"
+
+
+def _tied(name: str, best: Document, other: Document, backing: Backing) -> bool:
+    """Whether a paired bootstrap over the same items leaves the two apart, as `bench compare`."""
+    from bench.evidence import apart, comparable
+
+    if comparable(best, other):
+        return False
+    one, two = backing.draws(best), backing.draws(other)
+    if one is None or two is None or name not in one or name not in two:
+        return False
+    return not apart(one[name], two[name])[0]
+
+
+def _chance(document: Document) -> Row:
     name = document.get("floor", "(chance)")
     remark = "guessing" if name == "(chance)" else "without looking"
-    return Row(name, "chance", document["chance"], {}, remark)
+    return Row(name, "chance", document["chance"], remark=remark)
 
 
 def _published(reference: ReferenceRow) -> Row:
+    facts = {
+        "training data": reference.training_data, "parameters": reference.params,
+        "compute": reference.compute, "frames": reference.frames or "",
+        "pixels": reference.resolution or "",
+    }  # fmt: skip
     remarks = [
+        ", ".join(filter(None, [reference.source, reference.table])),
         REMARKS[reference.level],
         "dual softmax over the whole test set" if reference.dual_softmax else "",
+        reference.extra,
+        *(f"{name} {value}" for name, value in facts.items() if value),
         reference.notes,
-        reference.source,
     ]
     model = reference.model + (" †" if reference.dual_softmax else "")
-    remark = "; ".join(filter(None, remarks))
     about = reference.level == "chart"
-    return Row(model, "published", reference.metrics, {}, remark, about=about)
-
-
-# --- rendering -----------------------------------------------------------------------------------
-
-
-def render(found: list[Board], format_: str) -> str:
-    """Boards as `md`, `latex`, `csv` or `json`. Foreign text is escaped for the format."""
-    if format_ == "json":
-        return json.dumps([asdict(board) for board in found], indent=2, ensure_ascii=False)
-    if format_ == "csv":
-        return _csv(found)
-    return "\n\n".join(_table(board, format_) for board in found)
-
-
-def _table(board: Board, format_: str) -> str:
-    from tabulate import tabulate
-
-    latex = format_ == "latex"
-    head = ["model", "kind", *board.columns, "coverage or source"]
-    lines = [
-        [
-            _escape(row.model, latex),
-            row.kind,
-            *(_cell(row, name, latex) for name in board.columns),
-            _escape(row.remark, latex),
-        ]
-        for row in board.rows
-    ]
-    if latex:
-        head = [_escape(name, latex) for name in head]
-        body = tabulate(lines, headers=head, tablefmt="latex_raw", disable_numparse=True)
-        for rule in ("\\toprule", "\\midrule", "\\bottomrule"):
-            body = body.replace("\\hline", rule, 1)
-        return f"% {board.title}\n{body}"
-    align = ["left", "left", *["right"] * len(board.columns), "left"]
-    table = tabulate(lines, headers=head, tablefmt="github", colalign=align, disable_numparse=True)
-    return f"### {_escape(board.title, False)}\n\n{table}"
-
-
-def _cell(row: Row, name: str, latex: bool) -> str:
-    if name not in row.values:
-        return ""
-    value = row.values[name]
-    text = f"{value:.1f}"
-    if row.about:
-        text = (r"$\sim$" if latex else "~") + f"{value:g}"
-    elif row.kind == "published" and round(value, 1) != value:
-        text = f"{value:.2f}"  # as printed there
-    if name in row.best:
-        text = f"\\textbf{{{text}}}" if latex else f"**{text}**"
-    if name in row.bounds:
-        low, high = row.bounds[name]
-        text += f" [{low:.1f}, {high:.1f}]"
-    return text
-
-
-def _escape(text: str, latex: bool) -> str:
-    text = " ".join(text.split())
-    if latex:
-        special = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
-        special |= {character: "\\" + character for character in "&%$#_{}"}
-        return "".join(special.get(character, character) for character in text)
-    text = html.escape(text, quote=False).replace("\\", "\\\\")
-    return "".join("\\" + c if c in "|*_`[]" else c for c in text)
-
-
-def _csv(found: list[Board]) -> str:
-    out = io.StringIO()
-    columns = list(dict.fromkeys(name for board in found for name in board.columns))
-    writer = csv.writer(out, lineterminator="\n")
-    limits = [f"{name} {side}" for name in columns for side in ("low", "high")]
-    writer.writerow(["task", "protocol", "model", "kind", *columns, *limits, "remark"])
-    for board in found:
-        for row in board.rows:
-            values = [row.values.get(name, "") for name in columns]
-            bounds = [side for name in columns for side in row.bounds.get(name, ("", ""))]
-            writer.writerow(
-                [board.task, board.protocol, row.model, row.kind, *values, *bounds, row.remark]
-            )
-    return out.getvalue().rstrip("\n")
+    notes = (reference.footnote,) if reference.footnote else ()
+    remark = "; ".join(filter(None, remarks))
+    return Row(model, "published", reference.metrics, remark=remark, about=about, notes=notes)

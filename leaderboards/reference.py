@@ -17,15 +17,34 @@ LEVELS = ("paper", "repository", "secondary", "chart")
 
 @dataclass(frozen=True)
 class ReferenceRow:
-    """One published row. `level` tells how it was read: a chart gives no exact number."""
+    """One published row; what is not published stays empty.
+
+    `level` tells how it was read: a chart gives no exact number. `mode` is what follows the
+    protocol's name, such as `roles predicted`. `extra` is supervision or input beyond video and
+    captions. `ours` names our model of the same weights. `footnote` is a remark on the source.
+    """
 
     model: str
     metrics: dict[str, float]
     source: str
+    split: str
     level: str
+    table: str = ""
+    mode: str = ""
+    ours: str = ""
     training_data: str = ""
+    frames: int | None = None
+    resolution: int | None = None
+    extra: str = ""
     dual_softmax: bool = False
+    params: str = ""
+    compute: str = ""
     notes: str = ""
+    footnote: str = ""
+
+
+_NEEDED = ("model", "metrics", "source", "split", "level")
+_KINDS = {"str": (str, "text"), "bool": (bool, "true or false"), "int | None": (int, "a number")}
 
 
 def reference_rows(task: str, folder: Path = FOLDER) -> list[ReferenceRow]:
@@ -43,25 +62,22 @@ def reference_rows(task: str, folder: Path = FOLDER) -> list[ReferenceRow]:
 
 
 def _row(entry: Any, where: str) -> ReferenceRow:
-    types = {field.name: field.type for field in fields(ReferenceRow)}
+    types = {field.name: str(field.type) for field in fields(ReferenceRow)}
     if not isinstance(entry, dict):
         raise DataError(f"{where}: a mapping is expected")
-    for key in entry:
+    for key, value in entry.items():
         if key not in types:
             raise DataError(f"{where}: unknown key '{key}'{nearest(str(key), list(types))}")
-    for key in ("model", "metrics", "source", "level"):
+        kind, words = _KINDS.get(types[key], (dict, "a mapping"))
+        if type(value) is not kind:
+            raise DataError(f"{where}: {key} must be {words}")
+    for key in _NEEDED:
         if not entry.get(key):
             raise DataError(f"{where}: '{key}' is missing; a row needs it")
     if entry["level"] not in LEVELS:
         raise DataError(f"{where}: level must be one of {', '.join(LEVELS)}")
-    metrics = entry["metrics"]
-    if not isinstance(metrics, dict) or not all(_number(value) for value in metrics.values()):
+    if not all(_number(value) for value in entry["metrics"].values()):
         raise DataError(f"{where}: metrics must map names to numbers")
-    texts = ("model", "source", "training_data", "notes")
-    if not all(isinstance(entry.get(key, ""), str) for key in texts):
-        raise DataError(f"{where}: {', '.join(texts)} must be text")
-    if not isinstance(entry.get("dual_softmax", False), bool):
-        raise DataError(f"{where}: dual_softmax must be true or false")
     return ReferenceRow(**entry)
 
 

@@ -131,7 +131,8 @@ class RetrievalTask(Task):
             for name, values in rank_draws(ranks, targets, resamples, seed).items()
         }
 
-    def score(self, predictions: Iterable[dict[str, Any]], *, resamples: int, seed: int) -> Scores:
+    @classmethod
+    def score(cls, predictions: Iterable[dict[str, Any]], *, resamples: int, seed: int) -> Scores:
         """Recall and ranks in both directions; intervals resampled by video."""
         lines = [line for line in predictions if "warning" not in line]
         ranks = {prefix: ranks for prefix, (ranks, _) in _by_direction(lines).items()}
@@ -140,7 +141,7 @@ class RetrievalTask(Task):
             for prefix, found in ranks.items()
             for name, value in metrics_of_ranks(found).items()
         }
-        draws = self.draws(lines, resamples=resamples, seed=seed)
+        draws = cls.draws(lines, resamples=resamples, seed=seed)
         intervals = {name: interval(values) for name, values in draws.items()}
         return Scores(metrics, intervals, len(ranks[""]))
 

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-import base64
 import html
-import io
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from bench.looking import markdown_cell, picture, strip
 from bench.metrics.verbs import LABELS
 from tasks.vidsitu.annotations import EVENTS, FRAMES
 from tasks.vidsitu.lines import truth_of
 from tasks.vidsitu.scoring import short_role
 
 TITLE = "VidSitu: verbs and semantic roles side by side"
+NOTE = "The first clips of the split. A tick: an annotator said the same."
 
 
 @dataclass(frozen=True)
@@ -67,26 +67,41 @@ def situation(
     return Situation(clip, events, frames)
 
 
-def as_html(models: Sequence[str], shown: Sequence[Situation], note: str) -> str:
-    """One page without outside parts; everything from the data is escaped."""
-    parts = [f"<h1>{TITLE}</h1>", f"<p>{html.escape(note)}</p>"]
+def choose(answers: Sequence[Mapping[str, Any]], limit: int) -> list[str]:
+    """The first clips that every model answered: nobody picked them."""
+    return [item for item in answers[0] if all(item in lines for lines in answers)][:limit]
+
+
+def clips_of(answers: Sequence[Mapping[str, Any]], items: Sequence[str]) -> set[str]:
+    """The clips whose frames are shown with `items`."""
+    return set(items)
+
+
+def as_html(
+    models: Sequence[str],
+    answers: Sequence[Mapping[str, Any]],
+    items: Sequence[str],
+    frames: Mapping[str, np.ndarray],
+) -> str:
+    """The items' situations as a piece of a page; everything from the data is escaped."""
+    parts = []
     head = "".join(f'<th scope="col">{html.escape(name)}</th>' for name in models)
-    for one in shown:
+    for item in items:
+        one = situation(item, [lines[item] for lines in answers], frames.get(item))
         clip = html.escape(one.clip)
-        parts.append(f"<h2>{clip}</h2>")
+        parts.append(f"<h3>{clip}</h3>")
         for number, rows in enumerate(one.events, 1):
-            parts.append(f"<section><h3>Event {number}</h3>")
+            parts.append(f'<section class="situation"><h4>Event {number}</h4>')
             if one.frames is not None:
-                data = base64.b64encode(_strip(one.frames, number - 1)).decode()
-                label = f"Frames of event {number} of {clip}"
-                parts.append(f'<img alt="{label}" src="data:image/jpeg;base64,{data}">')
+                words = f"Frames of event {number} of {one.clip}"
+                parts.append(picture(_event(one.frames, number - 1), words))
             parts.append(
                 '<div class="wide"><table><thead><tr><th scope="col">role</th>'
                 f'<th scope="col">annotators</th>{head}</tr></thead><tbody>'
             )
             parts += [_html_row(row) for row in rows]
             parts.append("</tbody></table></div></section>")
-    return _PAGE.replace("TITLE", TITLE).replace("BODY", "\n".join(parts))
+    return "\n".join(parts)
 
 
 def _html_row(row: Row) -> str:
@@ -101,25 +116,27 @@ def _html_row(row: Row) -> str:
 
 def as_markdown(
     models: Sequence[str],
-    shown: Sequence[Situation],
-    note: str,
+    answers: Sequence[Mapping[str, Any]],
+    items: Sequence[str],
+    frames: Mapping[str, np.ndarray],
     keep: Callable[[str, bytes], str],
 ) -> str:
     """Tables for any renderer. `keep(name, jpeg)` stores an image and returns its address."""
-    parts = [f"# {TITLE}", _cell(note)]
-    head = " | ".join(["role", "annotators", *map(_cell, models)])
+    parts = []
+    head = " | ".join(["role", "annotators", *map(markdown_cell, models)])
     rule = "|".join(["---"] * (len(models) + 2))
-    for one in shown:
-        parts.append(f"## {_cell(one.clip)}")
+    for item in items:
+        one = situation(item, [lines[item] for lines in answers], frames.get(item))
+        parts.append(f"## {markdown_cell(one.clip)}")
         for number, rows in enumerate(one.events, 1):
             if one.frames is not None:
-                address = keep(f"{one.clip}-{number}.jpg", _strip(one.frames, number - 1))
+                address = keep(f"{one.clip}-{number}.jpg", strip(_event(one.frames, number - 1)))
                 parts.append(f"![Frames of event {number}]({address})")
             lines = [f"| {head} |", f"|{rule}|"]
             for row in rows:
-                said = [f"{_mark(cell)} {_cell(cell.text)}" for cell in row.models]
-                truth = _cell(" / ".join(row.truth)) or "-"
-                lines.append(f"| {' | '.join([_cell(row.name), truth, *said])} |")
+                said = [f"{_mark(cell)} {markdown_cell(cell.text)}" for cell in row.models]
+                truth = markdown_cell(" / ".join(row.truth)) or "-"
+                lines.append(f"| {' | '.join([markdown_cell(row.name), truth, *said])} |")
             parts.append("\n".join(lines))
     return "\n\n".join(parts)
 
@@ -128,38 +145,5 @@ def _mark(cell: Cell) -> str:
     return "✓" if cell.right else "✗"
 
 
-def _cell(text: str) -> str:
-    escaped = html.escape(" ".join(text.split()), quote=False).replace("\\", "\\\\")
-    return "".join("\\" + c if c in "|*_`[]" else c for c in escaped)
-
-
-def _strip(frames: np.ndarray, event: int) -> bytes:
-    """The frames of an event side by side, as JPEG."""
-    from PIL import Image
-
-    chosen = frames[event * FRAMES : (event + 1) * FRAMES]
-    out = io.BytesIO()
-    Image.fromarray(np.concatenate(list(chosen), axis=1)).save(out, "JPEG", quality=85)
-    return out.getvalue()
-
-
-_PAGE = """<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><title>TITLE</title>
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<style>
-:root { color-scheme: light dark; --line: #8884; --right: #0a7d33; --wrong: #b3261e; }
-@media (prefers-color-scheme: dark) { :root { --right: #6fdc8c; --wrong: #ff9c94; } }
-body { font: 16px/1.45 system-ui, sans-serif; max-width: 70rem; margin: 2rem auto;
-  padding: 0 1rem; }
-section { margin: 0 0 1.5rem; }
-h3 { margin: 0 0 .4rem; }
-img { display: block; max-width: 100%; margin: 0 0 .4rem; border-radius: 4px; }
-.wide { overflow-x: auto; }
-table { border-collapse: collapse; table-layout: fixed; width: 100%; min-width: 36rem; }
-th, td { text-align: left; vertical-align: top; padding: .25rem .6rem;
-  border-bottom: 1px solid var(--line); }
-.right { color: var(--right); } .wrong { color: var(--wrong); }
-</style></head><body><main>
-BODY
-</main></body></html>
-"""
+def _event(frames: np.ndarray, event: int) -> np.ndarray:
+    return frames[event * FRAMES : (event + 1) * FRAMES]

@@ -5,7 +5,14 @@ from __future__ import annotations
 import html
 from collections.abc import Mapping, Sequence
 
-from tasks.vidsitu.annotations import Annotation
+from bench.contracts import Source
+from bench.looking import markdown_cell
+from tasks.vidsitu.annotations import (
+    Annotation,
+    annotation_root,
+    load_annotations,
+    load_split,
+)
 from tasks.vidsitu.prompts import RoleNames, dense_prompt, negative_prompts
 
 
@@ -16,13 +23,25 @@ def show_prompts(
     seed: int,
     format_: str,
 ) -> str:
-    """The `chosen` annotations' prompts as `text` or `md`. Role names come from `naming`."""
+    """The prompts as `text`, `md` or a piece of `html`. Role names come from `naming`."""
     names = RoleNames.of(annotation for group in naming.values() for annotation in group)
-    show = _markdown if format_ == "md" else _text
+    show = {"md": _markdown, "html": _html, "text": _text}[format_]
     return "\n\n".join(
         show(annotation.segment, *_prompts(annotation, names, negatives, seed))
         for annotation in chosen
     )
+
+
+def prompts_of(
+    source: Source, split: str, limit: int, negatives: int, seed: int, format_: str
+) -> str:
+    """The first segments' prompts of a split; see `show_prompts`. DataError names the file."""
+    root = annotation_root(source)
+    annotations = load_annotations(root, split)
+    chosen = [annotations[name][0] for name in load_split(root, split) if name in annotations]
+    # Role names are the training split's, whichever split is looked at.
+    naming = annotations if split == "train" else load_annotations(root, "train")
+    return show_prompts(chosen[:limit], naming, negatives, seed, format_)
 
 
 def _prompts(
@@ -41,15 +60,33 @@ def _text(segment: str, positives: list[str], hard: list[list[str]]) -> str:
     return "\n".join(lines)
 
 
+def _html(segment: str, positives: list[str], hard: list[list[str]]) -> str:
+    def several(texts: list[str]) -> str:
+        return "<br>".join(map(html.escape, texts)) or "-"
+
+    rows = [
+        f'<tr><th scope="row">Ev{place + 1}</th><td>{html.escape(positive)}</td>'
+        f"<td>{several(_others(positives, place))}</td><td>{several(hard[place])}</td></tr>"
+        for place, positive in enumerate(positives)
+    ]
+    head = "".join(f'<th scope="col">{name}</th>' for name in
+                   ("event", "positive", "natural negatives", "verb-role negatives"))  # fmt: skip
+    return (
+        f"<h3>{html.escape(segment)}</h3>"
+        f'<div class="wide"><table class="prompts"><thead><tr>{head}</tr></thead>'
+        f"<tbody>{''.join(rows)}</tbody></table></div>"
+    )
+
+
 def _markdown(segment: str, positives: list[str], hard: list[list[str]]) -> str:
     lines = [
-        f"### {_cell(segment)}", "",
+        f"### {markdown_cell(segment)}", "",
         "| event | positive | natural negatives | verb-role negatives |", "|---|---|---|---|",
     ]  # fmt: skip
     for place, positive in enumerate(positives):
-        natural = "<br>".join(map(_cell, _others(positives, place)))
-        verb_role = "<br>".join(map(_cell, hard[place]))
-        lines.append(f"| Ev{place + 1} | {_cell(positive)} | {natural} | {verb_role} |")
+        natural = "<br>".join(map(markdown_cell, _others(positives, place)))
+        verb_role = "<br>".join(map(markdown_cell, hard[place]))
+        lines.append(f"| Ev{place + 1} | {markdown_cell(positive)} | {natural} | {verb_role} |")
     return "\n".join(lines)
 
 
@@ -57,8 +94,3 @@ def _others(positives: list[str], place: int) -> list[str]:
     """The other events of the same video: negatives as long as they say something else."""
     rest = positives[:place] + positives[place + 1 :]
     return [prompt for prompt in dict.fromkeys(rest) if prompt != positives[place]]
-
-
-def _cell(text: str) -> str:
-    escaped = html.escape(text, quote=False).replace("\\", "\\\\")
-    return "".join("\\" + c if c in "|*_`[]" else c for c in escaped)

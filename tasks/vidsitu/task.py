@@ -178,7 +178,8 @@ class VidSitu(Task):
         """Every metric in each resample of the videos."""
         return scored(predictions).draws(resamples, seed)
 
-    def score(self, predictions: Iterable[dict[str, Any]], *, resamples: int, seed: int) -> Scores:
+    @classmethod
+    def score(cls, predictions: Iterable[dict[str, Any]], *, resamples: int, seed: int) -> Scores:
         """The official numbers of the answered videos; intervals resampled by video."""
         found = scored(predictions)
         draws = found.draws(resamples, seed)

@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 
 from bench.errors import DataError
-from leaderboards.boards import boards, render
+from leaderboards.boards import boards
 from leaderboards.reference import PROTOCOLS, reference_rows
+from leaderboards.render import render
 
 INFO = {
     "R@1": {"unit": "%", "higher_is_better": True},
@@ -139,13 +140,22 @@ def test_every_reference_file_is_valid_and_holds_the_papers_numbers() -> None:
     ("entry", "says"),
     [
         ("- {model: x}", "'metrics' is missing"),
-        ("- {model: x, metrics: {R@1: high}, source: s, level: paper}", "names to numbers"),
-        ("- {model: x, metrics: {R@1: 1}, source: s, level: memory}", "level must be one of"),
-        ("- {modle: x}", "did you mean 'model'"),
+        (
+            "- {model: x, metrics: {R@1: high}, source: s, split: s, level: paper}",
+            "names to numbers",
+        ),
+        (
+            "- {model: x, metrics: {R@1: 1}, source: s, split: s, level: memory}",
+            "level must be one of",
+        ),
+        ("- {modell: x}", "did you mean 'model'"),
         ("model: x", "a list of rows"),
         ("- x", "a mapping is expected"),
         ("- [", "not YAML"),
-        ("- {model: x, metrics: {R@1: 1}, source: s, level: paper, notes: 3}", "must be text"),
+        (
+            "- {model: x, metrics: {R@1: 1}, source: s, level: paper, notes: 3}",
+            "notes must be text",
+        ),
     ],
 )
 def test_a_faulty_row_is_named(tmp_path: Path, entry: str, says: str) -> None:

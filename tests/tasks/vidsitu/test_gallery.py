@@ -6,8 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from tasks.vidsitu.gallery import as_html, as_markdown, situation
+from tasks.vidsitu.gallery import as_html, as_markdown, choose, clips_of, situation
 
+CLIP = "v_a_seg_0_10"
 HOSTILE = '<script>alert("x")</script> | `b` *c*'
 
 
@@ -32,17 +33,19 @@ def test_rows_hold_truth_and_every_model() -> None:
 
 def test_pages_escape_and_carry_their_images() -> None:
     frames = np.random.default_rng(0).integers(0, 255, (20, 16, 16, 3), dtype=np.uint8)
-    shown = [situation("v_a_seg_0_10", [line(HOSTILE, HOSTILE)], frames)]
-    page = as_html([HOSTILE], shown, HOSTILE)
+    answers = [{CLIP: line(HOSTILE, HOSTILE)}]
+    assert choose(answers, 3) == [CLIP] and clips_of(answers, [CLIP]) == {CLIP}
+    page = as_html([HOSTILE], answers, [CLIP], {CLIP: frames})
     assert "<script" not in page and page.count("data:image/jpeg;base64,") == 5
     assert "http" not in page and page.count("&lt;script&gt;") > 10
+    assert "data:image" not in as_html([HOSTILE], answers, [CLIP], {})  # videos not at hand
     kept: dict[str, bytes] = {}
 
     def keep(name: str, image: bytes) -> str:
         kept[name] = image
         return name
 
-    text = as_markdown([HOSTILE], shown, HOSTILE, keep)
+    text = as_markdown([HOSTILE], answers, [CLIP], {CLIP: frames}, keep)
     assert "<script" not in text and "\\|" in text and "`b`" not in text.replace("\\`", "")
     assert len(kept) == 5 and all(image[:2] == b"\xff\xd8" for image in kept.values())
     assert "![Frames of event 1](v_a_seg_0_10-1.jpg)" in text

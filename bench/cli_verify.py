@@ -1,0 +1,53 @@
+"""`bench verify`: do the kept predictions give the numbers, and do these still hold?"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+
+from bench.errors import BenchError, DataError
+from bench.options import INCOMPLETE, Options
+
+
+@click.command()
+@click.argument("results", nargs=-1, required=True,
+                type=click.Path(path_type=Path, exists=True))  # fmt: skip
+@click.pass_obj
+def verify(options: Options, results: tuple[Path, ...]) -> None:
+    """Compute the metrics of RESULTS again from their kept predictions and compare.
+
+    RESULTS are files of `bench run`, or folders of such. No model and no video is needed. Exit
+    codes: 0 all equal; 1 a number differs; 3 equal, but stale: predictions, task version or data
+    changed since.
+    """
+    from bench.evidence import Evidence, verified
+    from bench.results import find_all, load
+
+    files = [file for path in results for file in (find_all(path) if path.is_dir() else [path])]
+    if not files:
+        raise DataError(f"{results[0]}: no results in it; give a file or a folder of `bench run`")
+    found = [(path, load(path)) for path in files]
+    evidence = Evidence(found, options.load())
+    differ = stale = False
+    for path, document in found:
+        reasons = evidence.stale(document)
+        stale |= bool(reasons)
+        remark = f"; stale: {', '.join(reasons)}" if reasons else ""
+        if evidence.source_now(document) is None:
+            remark += f"; source '{document['source']['name']}' is not at hand, not checked"
+        try:
+            count, wrong = verified(path, document)
+        except (BenchError, KeyError, TypeError, ValueError) as error:
+            if not reasons:
+                why = str(error) if isinstance(error, BenchError) else f"lines lack {error}"
+                raise DataError(f"{path}: cannot be verified: {why}; run it again") from error
+            click.echo(f"{path}: not computed again{remark}")
+            continue
+        differ |= bool(wrong)
+        click.echo(f"{path}: {len(wrong)} of {count} metrics differ{remark}" if wrong
+                   else f"{path}: {count} metrics equal{remark}")  # fmt: skip
+        for line in wrong[:5]:
+            click.echo(f"  {line}")
+    sys.exit(1 if differ else INCOMPLETE if stale else 0)

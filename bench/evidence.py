@@ -1,0 +1,157 @@
+"""What stands behind kept results: their bootstrap draws, and whether they still hold."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bench import registry
+from bench.cache import TensorStore, checksum, digest
+from bench.config import Config
+from bench.errors import BenchError, DataError
+from bench.results import load_predictions, predictions_path
+
+
+class Evidence:
+    """Draws and staleness of results that lie in files, each worked out once.
+
+    Draws are kept in the cache under the hash of the prediction lines.
+    """
+
+    def __init__(self, found: Iterable[tuple[Path, dict[str, Any]]], config: Config) -> None:
+        self._paths = {_sha(document): path for path, document in found if _sha(document)}
+        self._config = config
+        self._store = TensorStore(config.run.cache_folder / "draws")
+        self._sources: dict[tuple[str, str, str], str | None] = {}
+
+    def path(self, document: dict[str, Any]) -> Path | None:
+        """The file of a result, None where it keeps no predictions."""
+        return self._paths.get(_sha(document))
+
+    def draws(self, document: dict[str, Any]) -> dict[str, np.ndarray] | None:
+        """Each metric in every bootstrap resample, float64 [resamples]; None without predictions.
+
+        Of the same items and seed draws are paired, as `bench compare` needs them.
+        """
+        path, run = self.path(document), self._config.run
+        if path is None or self.stale(document):
+            return None
+        task = registry.task_class(document["task"])
+        key = digest("draws", task.name, task.version, _sha(document), run.resamples, run.seed)
+        if kept := self._store.get(key):
+            return {name: values.copy() for name, values in kept[0].items()}
+        lines = load_predictions(path, document)
+        found = task.draws(lines, resamples=run.resamples, seed=run.seed)
+        self._store.put(key, {n: np.ascontiguousarray(v) for n, v in found.items()}, {})
+        return found
+
+    def stale(self, document: dict[str, Any]) -> list[str]:
+        """Why a result no longer holds: its predictions, task version or data changed."""
+        reasons = []
+        path = self.path(document)
+        if path is not None and (problem := _predictions_problem(path, document)):
+            reasons.append(problem)
+        try:
+            version = registry.task_class(document["task"]).version
+            if version != document["task_version"]:
+                reasons.append(f"task version {document['task_version']}, now {version}")
+        except BenchError:
+            pass  # a task of a package that is not installed here: nothing to hold it to
+        now = self.source_now(document)
+        if now not in (None, document["source"]["fingerprint"]):
+            reasons.append("the data changed")
+        return reasons
+
+    def source_now(self, document: dict[str, Any]) -> str | None:
+        """The fingerprint that the result's source has now; None where it is not at hand."""
+        task, name = document["task"], document["source"]["name"]
+        known = {**self._config.sources, **dict.fromkeys(registry.generated_names())}
+        if name not in known or "kind" in document:  # a scored file keeps its own source's path
+            return None
+        settings = document.get("settings", {}).get("task", {})
+        key = (task, name, digest(settings, document["coverage"]["limit"]))
+        if key not in self._sources:
+            self._sources[key] = self._fingerprint(task, name, document)
+        return self._sources[key]
+
+    def _fingerprint(self, task: str, name: str, document: dict[str, Any]) -> str | None:
+        try:
+            own = document.get("settings", {}).get("task", {})
+            source, _ = registry.source_for(task, name, self._config, own)
+            if registry.is_undrawn(task, source):
+                return None
+            return registry.load_task(task, source, document["coverage"]["limit"]).fingerprint
+        except BenchError:
+            return None
+
+
+def apart(first: np.ndarray, second: np.ndarray) -> tuple[bool, float, float]:
+    """Whether paired draws differ, and the 95 % interval of second less first.
+
+    They differ where the interval leaves zero out: the one rule of `bench compare` and of the
+    marks on boards.
+    """
+    from bench.metrics.bootstrap import interval
+
+    low, high = interval(second - first)
+    return not low <= 0 <= high, low, high
+
+
+def comparable(first: dict[str, Any], second: dict[str, Any]) -> str:
+    """What keeps two results from being compared, as `key one, but two`; empty if nothing does."""
+    for key in ("task", "task_version", "protocol"):
+        if first[key] != second[key]:
+            return f"{key} {second[key]}, but {first[key]}"
+    if first["source"]["fingerprint"] != second["source"]["fingerprint"]:
+        return "run on other data"
+    return ""
+
+
+def _sha(document: dict[str, Any]) -> str:
+    return str(document.get("predictions", {}).get("sha256", ""))
+
+
+def _predictions_problem(path: Path, document: dict[str, Any]) -> str:
+    try:
+        same = checksum(predictions_path(path, document)) == _sha(document)
+    except OSError:
+        return "predictions are gone"
+    return "" if same else "predictions changed"
+
+
+def verified(path: Path, document: dict[str, Any]) -> tuple[int, list[str]]:
+    """Recompute every number of a result from its kept lines; how many, and those that differ.
+
+    Values and intervals, with the result's own resamples and seed, must be equal to 1e-9. DataError
+    where no lines were kept or they changed.
+    """
+    lines = load_predictions(path, document)
+    settings = document["settings"]
+    task = registry.task_class(document["task"])
+    scores = task.score(lines, resamples=settings["resamples"], seed=settings["seed"])
+    wrong = []
+    names = dict.fromkeys([*document["metrics"], *scores.metrics])
+    for name in names:
+        told = document["metrics"].get(name, {})
+        low, high = scores.intervals.get(name, (None, None))
+        found = {"value": scores.metrics.get(name), "low": low, "high": high}
+        wrong += [
+            f"{name}: {side} {told.get(side)} is kept, {value} computed"
+            for side, value in found.items()
+            if not _same(told.get(side), value)
+        ]
+    answered = document["coverage"]["answered"]
+    if answered != scores.answered:
+        wrong.append(f"coverage: {answered} answered is kept, {scores.answered} computed")
+    return len(names), wrong
+
+
+def _same(one: Any, two: Any) -> bool:
+    if one is None or two is None:
+        return one is two
+    if not isinstance(one, int | float):
+        raise DataError(f"{one!r} is no number; run it again")
+    return abs(one - two) <= 1e-9

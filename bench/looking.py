@@ -1,0 +1,69 @@
+"""Frames to look at: of chosen clips, at the moments that models saw, as small pictures."""
+
+from __future__ import annotations
+
+import base64
+import html
+import io
+from collections.abc import Collection
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from bench.errors import DataError
+
+if TYPE_CHECKING:
+    from bench.config import Config
+
+SIZE = 144  # pixels of a shown frame
+
+
+def frames_of(
+    config: Config, document: dict[str, Any], source: str | None, clips: Collection[str]
+) -> dict[str, np.ndarray]:
+    """Clip -> uint8 [T, SIZE, SIZE, 3] at the moments that the models saw; absent if unreadable.
+
+    `source` is the result's own unless given. DataError where it holds other data than the result.
+    """
+    from bench import registry
+    from bench.contracts import Failure
+    from bench.encoding import decoding_workers
+    from bench.video import FrameStore
+
+    found, _ = registry.source_for(document["task"], source or _known(document, config), config)
+    task = registry.load_task(document["task"], found)
+    if task.fingerprint != document["source"]["fingerprint"]:
+        raise DataError(f"{found.root}: not the data of the results; give theirs with --source")
+    store = FrameStore(config.run.cache_folder / "frames", SIZE, task.plan, config.run.decoder)
+    wanted = [clip for clip in task.clips if clip.id in clips]
+    decoded = store.fill(wanted, decoding_workers(config.run), config.run.decode_timeout)
+    return {clip.id: got.frames for clip, got in decoded if not isinstance(got, Failure)}
+
+
+def _known(document: dict[str, Any], config: Config) -> str | None:
+    """The source that the result names, where it is one by name."""
+    from bench import registry
+
+    name = document["source"]["name"]
+    return name if name in config.sources or name in registry.generated_names() else None
+
+
+def strip(frames: np.ndarray) -> bytes:
+    """Frames [T, H, W, 3] side by side, as JPEG."""
+    from PIL import Image
+
+    out = io.BytesIO()
+    Image.fromarray(np.concatenate(list(frames), axis=1)).save(out, "JPEG", quality=80)
+    return out.getvalue()
+
+
+def picture(frames: np.ndarray, words: str) -> str:
+    """`strip` as an HTML image that carries its own data; `words` say what is seen."""
+    data = base64.b64encode(strip(frames)).decode()
+    return f'<img alt="{html.escape(words)}" src="data:image/jpeg;base64,{data}">'
+
+
+def markdown_cell(text: str) -> str:
+    """Foreign text for a markdown table: nothing in it is markup."""
+    escaped = html.escape(" ".join(text.split()), quote=False).replace("\\", "\\\\")
+    return "".join("\\" + c if c in "|*_`[]" else c for c in escaped)

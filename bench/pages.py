@@ -1,0 +1,227 @@
+"""What the HTML report shows, gathered from results: boards, charts, galleries, provenance."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from bench import registry
+from bench.config import Config
+from bench.contracts import Progress
+from bench.errors import BenchError, UsageError
+from bench.evidence import Evidence
+from bench.looking import frames_of
+from bench.results import SWEEPS, TRAININGS, load_predictions
+from leaderboards.ablations import grid_chart
+from leaderboards.boards import provenance_id
+from leaderboards.table import Board, Chart, Figure, Page, Point, Series
+
+CUTOFFS = (1, 2, 3, 5, 7, 10, 15, 20, 30, 50, 70, 100, 200, 500, 1000)
+STEPS = 60  # points of a training curve; each is a mean of neighbours
+TOY = "Toy world: not comparable with published numbers. "
+Documents = list[tuple[Path, dict[str, Any]]]
+
+
+@dataclass(frozen=True)
+class Material:
+    """What a page is made of. `gallery` is how many items each gallery shows."""
+
+    found: Documents
+    records: list[dict[str, Any]]  # of sweeps
+    folder: Path
+    evidence: Evidence
+    config: Config
+    gallery: int
+    progress: Progress
+
+
+def page_of(boards: list[Board], material: Material) -> Page:
+    """Everything for `leaderboards.page.render_page`.
+
+    A gallery whose videos are not at hand is shown without frames, and a warning says so.
+    """
+    groups = _groups(material)
+    charts = [
+        *_recall_curves(groups),
+        *_cost(groups),
+        *map(grid_chart, material.records),
+        *_training_curves(material),
+    ]
+    figures = []
+    if material.gallery:
+        figures = [one for group in groups if (one := _gallery(group, material)) is not None]
+        figures += _prompts(material)
+    made = datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M UTC")
+    return Page(
+        "srl-bench: who did what to whom", f"srl-bench {version('srl-bench')}, made {made}",
+        boards, charts, figures, _provenance(boards, material.found),
+    )  # fmt: skip
+
+
+def _groups(material: Material) -> list[Documents]:
+    """Complete, current results with predictions, by task, protocol, data and task settings."""
+    grouped: dict[tuple[str, ...], Documents] = defaultdict(list)
+    for path, document in material.found:
+        coverage = document["coverage"]
+        whole = coverage["answered"] == coverage["expected"]
+        if whole and document.get("predictions") and not material.evidence.stale(document):
+            settings = json.dumps(document["settings"].get("task", {}), sort_keys=True)
+            fingerprint = document["source"]["fingerprint"]
+            key = (document["task"], document["protocol"], fingerprint, settings)
+            grouped[key].append((path, document))
+    return list(grouped.values())
+
+
+def _toy(document: dict[str, Any]) -> str:
+    return TOY if document["protocol"].partition(",")[0].endswith("/toy") else ""
+
+
+# --- charts --------------------------------------------------------------------------------------
+
+
+def _recall_curves(groups: list[Documents]) -> list[Chart]:
+    """Share of queries whose right video is among the first k, of every retrieval group."""
+    charts = []
+    for group in groups:
+        series = []
+        for path, document in group:
+            lines = load_predictions(path, document)
+            ranks = [line["rank"] for line in lines if line.get("direction") == "t2v"]
+            if ranks:
+                points = [
+                    Point(k, 100 * sum(rank <= k for rank in ranks) / len(ranks))
+                    for k in CUTOFFS if k <= len(ranks)
+                ]  # fmt: skip
+                series.append(Series(document["model"]["name"], points))
+        if series:
+            document = group[0][1]
+            charts.append(
+                Chart(f"Recall at k, {document['protocol']}", "k", "R@k (%)", "line", series,
+                      _toy(document), log=True)
+            )  # fmt: skip
+    return charts
+
+
+def _cost(groups: list[Documents]) -> list[Chart]:
+    """The primary metric against the time to encode a clip, of runs that did encode."""
+    charts = []
+    for group in groups:
+        series = []
+        for _, document in group:
+            seconds, entry = document["seconds"], document["metrics"][document["primary"]]
+            if "encode" in seconds:
+                clips = document["coverage"]["clips"] + document["coverage"].get("support", 0)
+                point = Point(1000 * seconds["encode"] / clips, entry["value"], entry["low"],
+                              entry["high"])  # fmt: skip
+                series.append(Series(document["model"]["name"], [point]))
+        if series:
+            document = group[0][1]
+            note = "Runs that found their features on disk have no cost to show."
+            charts.append(
+                Chart(f"Cost and quality, {document['protocol']}", "ms to encode a clip",
+                      document["primary"], "scatter", series, _toy(document) + note)
+            )  # fmt: skip
+    return charts
+
+
+def _training_curves(material: Material) -> list[Chart]:
+    """Loss and held-out retrieval of every training below the folder, one line a training."""
+    trainings = {
+        path.parent.name: path for path in (material.folder / TRAININGS).glob("*/log.jsonl")
+    }
+    charts = _curves("Training", trainings, "")
+    for record in material.records:
+        base = material.folder / SWEEPS
+        cells = {
+            row["name"]: log
+            for row in record["rows"] if row["log"]
+            for log in base.glob(f"*/*/{Path(row['log']).parent.name}/log.jsonl")
+        }  # fmt: skip
+        charts += _curves(f"Training: {record['grid']}", cells, TOY if record["toy"] else "")
+    return charts
+
+
+def _curves(title: str, logs: dict[str, Path], note: str) -> list[Chart]:
+    losses, recalls = [], []
+    for name, path in logs.items():
+        lines = list(_log_lines(path))
+        steps = {line["step"]: line["total"] for line in lines if line["kind"] == "step"}
+        epochs = {line["epoch"]: line["R@1"] for line in lines
+                  if line["kind"] == "epoch" and "R@1" in line}  # fmt: skip
+        losses.append(Series(name, _means(list(steps.items()))))
+        recalls.append(Series(name, [Point(x, y) for x, y in epochs.items()]))
+    found = [
+        Chart(f"{title}, loss", "step", "loss", "line", losses, note),
+        Chart(f"{title}, held-out events", "epoch", "R@1 (%)", "line", recalls, note),
+    ]
+    return [chart for chart in found if any(series.points for series in chart.series)]
+
+
+def _log_lines(path: Path) -> Iterable[dict[str, Any]]:
+    """The log's entries; a last line that a kill cut short is left out."""
+    for text in path.read_text(encoding="utf-8").splitlines():
+        try:
+            yield json.loads(text)
+        except ValueError:
+            continue
+
+
+def _means(steps: list[tuple[int, float]]) -> list[Point]:
+    width = max(1, len(steps) // STEPS)
+    parts = [steps[at : at + width] for at in range(0, len(steps), width)]
+    return [Point(part[-1][0], sum(y for _, y in part) / len(part)) for part in parts]
+
+
+# --- galleries and provenance --------------------------------------------------------------------
+
+
+def _gallery(group: Documents, material: Material) -> Figure | None:
+    document = group[0][1]
+    try:
+        gallery = registry.gallery(document["task"])
+    except UsageError:
+        return None  # a task without a gallery
+    answers = [{line["item"]: line for line in load_predictions(path, one)} for path, one in group]
+    items = gallery.choose(answers, material.gallery)
+    try:
+        material.progress.start(f"{document['task']}: frames to show", 1)
+        frames = frames_of(material.config, document, None, gallery.clips_of(answers, items))
+    except BenchError as error:
+        material.progress.warn(f"{document['protocol']}: shown without frames: {error}")
+        frames = {}
+    models = [one["model"]["name"] for _, one in group]
+    note = f"{document['protocol']}. {_toy(document)}{gallery.NOTE}"
+    return Figure(gallery.TITLE, note, gallery.as_html(models, answers, items, frames))
+
+
+def _prompts(material: Material) -> list[Figure]:
+    """Prompts and hard negatives (Supplementary Table 4) of the sources that were run on."""
+    figures = []
+    seen = {(d["task"], d["source"]["name"]): d for _, d in material.found}
+    for (task, name), document in seen.items():
+        try:
+            show = registry.prompts_of(task)
+            source, _ = registry.source_for(task, name, material.config)
+            body = show(source, "train", 2, 4, material.config.run.seed, "html")
+        except BenchError:
+            continue  # a task that trains nothing, or a source that is not at hand
+        note = f"{_toy(document)}The first two clips of the training split of '{name}'."
+        figures.append(Figure("Dense prompts and their hard negatives", note, body))
+    return figures
+
+
+def _provenance(boards: list[Board], found: Documents) -> dict[str, dict[str, Any]]:
+    """Each row's result document; an overview row's are those of its tasks."""
+    known = {provenance_id(document): document for _, document in found}
+    shown: dict[str, dict[str, Any]] = {}
+    for row in (row for board in boards for row in board.rows if row.provenance):
+        parts = [known[part] for part in row.provenance.split("+") if part in known]
+        whole = parts[0] if len(parts) == 1 else {one["task"]: one for one in parts}
+        shown[row.provenance] = whole
+    return shown

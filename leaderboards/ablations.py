@@ -1,0 +1,164 @@
+"""The published ablation grids: what to train, and the table to stand beside."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from bench.errors import DataError, UsageError, nearest
+from bench.results import SWEEPS
+from leaderboards.table import Board, Chart, Point, Row, Series
+
+SCHEMA = 1  # of the record that `bench sweep` writes
+FILE = Path(__file__).with_name("reference") / "ablations.yaml"
+METRICS = ("Vb@1", "CIDEr")
+MEAN = "geometric mean"  # what the paper selects by
+COLUMNS = (*METRICS, MEAN)
+PAPER = "paper "
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One row of a grid: `set` as for `bench train --set`; `base` is the model before training."""
+
+    name: str
+    metrics: dict[str, float]
+    set: dict[str, Any] = field(default_factory=dict)
+    base: bool = False
+
+
+@dataclass(frozen=True)
+class Grid:
+    """A published ablation on VidSitu; `first` heads the column of what is varied."""
+
+    title: str
+    first: str
+    source: str
+    table: str
+    split: str
+    rows: list[Cell]
+    footnote: str = ""
+
+
+def grids(file: Path = FILE) -> dict[str, Grid]:
+    """Every published grid by name. DataError names the file and the faulty grid."""
+    try:
+        found = yaml.safe_load(file.read_text(encoding="utf-8"))
+        return {
+            name: Grid(**{**entry, "rows": [Cell(**row) for row in entry["rows"]]})
+            for name, entry in found.items()
+        }
+    except (yaml.YAMLError, TypeError, KeyError, AttributeError) as error:
+        raise DataError(f"{file}: not a list of grids ({error}); correct it") from error
+
+
+def grid(name: str) -> Grid:
+    """One grid. UsageError names the nearest known one."""
+    known = grids()
+    if name not in known:
+        raise UsageError(f"unknown grid '{name}'{nearest(name, list(known))}; "
+                         f"known: {', '.join(known)}")  # fmt: skip
+    return known[name]
+
+
+def geometric_mean(metrics: dict[str, Any]) -> Any:
+    """Of Vb@1 and CIDEr: numbers, or arrays of bootstrap draws."""
+    product = metrics["Vb@1"] * metrics["CIDEr"]
+    return product**0.5
+
+
+def grid_board(record: dict[str, Any]) -> Board:
+    """The table of a sweep's record: measured columns, then the paper's, in the paper's order."""
+    published = grid(record["grid"])
+    measured = {row["name"]: row for row in record["rows"]}
+    rows = []
+    for cell in published.rows:
+        paper = {**cell.metrics, MEAN: geometric_mean(cell.metrics)}
+        values = {PAPER + name: value for name, value in paper.items()}
+        bounds = {}
+        found = measured.get(cell.name)
+        if found:
+            values |= {name: found["metrics"][name]["value"] for name in COLUMNS}
+            bounds = {name: (found["metrics"][name]["low"], found["metrics"][name]["high"])
+                      for name in COLUMNS}  # fmt: skip
+        rows.append(
+            Row(cell.name, "measured" if found else "published", values, bounds,
+                found["coverage"] if found else "not run yet",
+                notes=(published.footnote,) if published.footnote else ())
+        )  # fmt: skip
+    toy = " (toy world: not comparable with the paper's columns)" if record["toy"] else ""
+    title = f"{published.title}: {record['model']} on {record['source']}{toy}"
+    columns = [*COLUMNS, *(PAPER + name for name in COLUMNS)]
+    return Board(title, "vidsitu", published.table, columns, mark_best(rows, columns),
+                 dict.fromkeys(columns, True), published.first)  # fmt: skip
+
+
+def published_grids(without: set[str]) -> list[Board]:
+    """The paper's tables alone, of the grids that no record shows already."""
+    found = []
+    for name, one in grids().items():
+        if name in without:
+            continue
+        rows = [
+            Row(cell.name, "published", {**cell.metrics, MEAN: geometric_mean(cell.metrics)},
+                remark=f"{one.source}, {one.table}",
+                notes=(one.footnote,) if one.footnote else ())
+            for cell in one.rows
+        ]  # fmt: skip
+        columns = list(COLUMNS)
+        found.append(
+            Board(f"{one.title}: ViT-L/14, published", "vidsitu", one.table, columns,
+                  mark_best(rows, columns), dict.fromkeys(columns, True), one.first)
+        )  # fmt: skip
+    return found
+
+
+def mark_best(rows: list[Row], columns: list[str]) -> list[Row]:
+    """Best and second of each column, among all rows; higher is better throughout a grid."""
+    from dataclasses import replace
+
+    places: list[dict[str, Any]] = [{"best": (), "second": ()} for _ in rows]
+    for name in columns:
+        values = sorted({row.values[name] for row in rows if name in row.values}, reverse=True)
+        for row, place in zip(rows, places, strict=True):
+            for rank, mark in enumerate(("best", "second")):
+                if len(values) > max(1, rank) and row.values.get(name) == values[rank]:
+                    place[mark] = (*place[mark], name)
+    return [replace(row, **place) for row, place in zip(rows, places, strict=True)]
+
+
+def grid_chart(record: dict[str, Any]) -> Chart:
+    """The geometric mean of every cell with its interval, beside the paper's."""
+    published = grid(record["grid"])
+    measured = [
+        Point(row["name"], entry["value"], entry["low"], entry["high"])
+        for row in record["rows"]
+        for entry in [row["metrics"][MEAN]]
+    ]
+    paper = [Point(cell.name, geometric_mean(cell.metrics)) for cell in published.rows]
+    note = "The paper's points are ViT-L/14 on the real VidSitu."
+    if record["toy"]:
+        note = f"Measured on the toy world: only trends can be compared. {note}"
+    series = [Series(f"{record['model']}, measured", measured), Series("paper", paper)]
+    series = [one for one in series if all(math.isfinite(p.y) for p in one.points)]
+    return Chart(published.title, published.first, MEAN, "dots", series, note)
+
+
+def load_records(folder: Path) -> list[dict[str, Any]]:
+    """Every sweep's record below a results folder. DataError names a damaged one."""
+    found = []
+    for path in sorted((folder / SWEEPS).glob("*/*/*.json")):
+        try:
+            record = json.loads(path.read_text(encoding="utf-8"))
+            known = record["schema"] == SCHEMA and record["kind"] == "sweep"
+        except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+            raise DataError(f"{path}: no record of `bench sweep`; run the sweep again") from error
+        if not known:
+            raise DataError(f"{path}: of another version; run the sweep again")
+        found.append(record)
+    return found

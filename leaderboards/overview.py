@@ -1,0 +1,82 @@
+"""All tasks at a glance: one row a model."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import Any
+
+from leaderboards.reference import PROTOCOLS
+from leaderboards.table import Board, Row
+
+OVERVIEW = {
+    "msrvtt": ("R@1", "R@10", "MdR"),
+    "lsmdc": ("R@1", "R@10", "MdR"),
+    "vidsitu": ("Vb@1", "CIDEr"),
+}
+
+
+def overview(found: list[Board]) -> list[Board]:
+    """One row a model over all tasks: a board of the published protocols, and one of the toy world.
+
+    Of several boards of a protocol the one with most measured rows is taken. Rows with dual softmax
+    and rows read off a chart stay on their own boards.
+    """
+    made = []
+    for toy in (False, True):
+        parts = [part for task in OVERVIEW if (part := _part(found, task, toy)) is not None]
+        if parts:
+            made.append(_joined(parts, toy))
+    return made
+
+
+def _part(found: list[Board], task: str, toy: bool) -> Board | None:
+    wanted = f"{task}/toy" if toy else PROTOCOLS[task]
+    chosen = [board for board in found if (board.task, board.protocol) == (task, wanted)]
+    return max(chosen, key=lambda b: sum(row.kind == "measured" for row in b.rows), default=None)
+
+
+def _joined(parts: list[Board], toy: bool) -> Board:
+    rows: dict[tuple[str, str], Row] = {}
+    columns: list[str] = []
+    higher: dict[str, bool] = {}
+    for board in parts:
+        shown = [name for name in OVERVIEW[board.task] if name in board.columns]
+        columns += [f"{board.task} {name}" for name in shown]
+        higher |= {f"{board.task} {name}": board.higher[name] for name in shown}
+        for row in board.rows:
+            if row.about or row.model.endswith("†"):
+                continue
+            key = (row.kind, row.model) if row.kind != "chance" else ("chance", "(floor)")
+            rows[key] = _merged(rows.get(key, Row(key[1], row.kind, {})), row, board.task, shown)
+    order = ("measured", "partial", "stale", "chance", "published")
+    ordered = sorted(rows.values(), key=lambda row: order.index(row.kind))
+    title = "all tasks" + (" (toy world: not comparable with published numbers)" if toy else "")
+    kept = [row for row in ordered if row.values]
+    return Board(title, "overview", "toy" if toy else "published", columns, kept, higher)
+
+
+def _merged(whole: Row, row: Row, task: str, shown: list[str]) -> Row:
+    """`whole` with the task's columns of `row`; the remark tells each task's coverage."""
+
+    def named(names: Iterable[str]) -> tuple[str, ...]:
+        return tuple(f"{task} {name}" for name in shown if name in names)
+
+    def valued(values: dict[str, Any]) -> dict[str, Any]:
+        return {f"{task} {name}": values[name] for name in shown if name in values}
+
+    remark = whole.remark
+    if row.kind in ("measured", "partial", "stale"):
+        remark = "; ".join(filter(None, [remark, f"{task} {row.remark}"]))
+    return replace(
+        whole,
+        values=whole.values | valued(row.values),
+        bounds=whole.bounds | valued(row.bounds),
+        differences=whole.differences | valued(row.differences),
+        best=whole.best + named(row.best),
+        second=whole.second + named(row.second),
+        tied=whole.tied + named(row.tied),
+        notes=tuple(dict.fromkeys(whole.notes + row.notes)),
+        provenance="+".join(filter(None, [whole.provenance, row.provenance])),
+        remark=remark,
+    )

@@ -1,0 +1,98 @@
+"""What a board and a chart are, apart from how they are made and how they are drawn."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of a board.
+
+    `kind` is measured, partial, stale, published or chance; only measured rows are ranked.
+    `tied` names the metrics in which the row cannot be told from the best one (`bench compare`
+    says so too). `differences` are to the published value of the same model. `notes` are
+    footnotes. `provenance` is the id of the result it came from, or empty.
+    """
+
+    model: str
+    kind: str
+    values: dict[str, float]
+    bounds: dict[str, tuple[float, float]] = field(default_factory=dict)
+    remark: str = ""
+    best: tuple[str, ...] = ()
+    second: tuple[str, ...] = ()
+    tied: tuple[str, ...] = ()
+    about: bool = False  # read off a chart: no exact number
+    differences: dict[str, float] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+    provenance: str = ""
+
+
+@dataclass(frozen=True)
+class Board:
+    """All rows of one protocol. `higher` says which way a column is better, where that is known."""
+
+    title: str
+    task: str
+    protocol: str
+    columns: list[str]
+    rows: list[Row]
+    higher: dict[str, bool] = field(default_factory=dict)
+    first: str = "model"  # what the first column is called
+
+
+@dataclass(frozen=True)
+class Point:
+    """A value, with the bounds of its interval where it has one. `x` is a number or a category."""
+
+    x: float | str
+    y: float
+    low: float | None = None
+    high: float | None = None
+
+
+@dataclass(frozen=True)
+class Series:
+    """Points of one model or one setting, in order."""
+
+    name: str
+    points: list[Point]
+
+
+@dataclass(frozen=True)
+class Chart:
+    """`kind` is line (x a number), dots (x a category, with intervals) or scatter (x a number).
+
+    `log` draws x in decades. `note` says what is seen, and that it is toy where it is.
+    """
+
+    title: str
+    x: str
+    y: str
+    kind: str
+    series: list[Series]
+    note: str = ""
+    log: bool = False
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A gallery: `body` is HTML in which everything from the data has been escaped."""
+
+    title: str
+    note: str
+    body: str
+
+
+@dataclass(frozen=True)
+class Page:
+    """All that the HTML report shows. `provenance` maps a row's id to its result document."""
+
+    title: str
+    made: str
+    boards: list[Board]
+    charts: list[Chart]
+    figures: list[Figure]
+    provenance: dict[str, dict[str, Any]]

@@ -1,0 +1,153 @@
+"""Kept results: computed again from their lines, held to what they were made of."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+import bench
+from bench.cli import cli
+from bench.cli_compare import differences
+from bench.config import Config, RunConfig
+from bench.contracts import Adapter
+from bench.engine import evaluate
+from bench.evidence import Evidence, apart, verified
+from bench.results import load, save
+from leaderboards.boards import boards
+from tasks.msrvtt import MSRVTT
+
+
+class Guess(Adapter):
+    """Knows `share` of what a text and a video have in common, by the name of the seed."""
+
+    embed_dim, image_size = 8, 16
+
+    def __init__(self, name: str, seed: int) -> None:
+        self.name, self.seed = name, seed
+
+    @property
+    def fingerprint(self) -> str:
+        return f"guess-{self.seed}"
+
+    def encode_frames(self, frames: np.ndarray) -> np.ndarray:
+        pixels = frames.reshape(len(frames), -1)[:, ::97].astype(np.float32)
+        return pixels @ np.random.default_rng(self.seed).normal(size=(pixels.shape[1], 8)).astype(
+            np.float32
+        )  # fmt: skip
+
+    def encode_texts(self, texts: Any) -> np.ndarray:
+        return np.random.default_rng(self.seed).normal(size=(len(texts), 8)).astype(np.float32)
+
+
+@pytest.fixture(scope="module")
+def kept(toy: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Results of three models on the small toy world, below one folder."""
+    folder = tmp_path_factory.mktemp("kept")
+    run = RunConfig(cache=folder / "cache", resamples=200)
+    task = bench.load_task("msrvtt", str(toy))
+    for seed in range(3):
+        save(evaluate(Guess(f"guess-{seed}", seed), task, run), folder / "results")
+    return folder
+
+
+@pytest.fixture
+def files(kept: Path, tmp_path: Path) -> list[Path]:
+    """A copy of the results that a test may damage."""
+    import shutil
+
+    shutil.copytree(kept / "results", tmp_path / "results")
+    return sorted((tmp_path / "results").rglob("*.json"))
+
+
+def evidence(files: list[Path], toy: Path) -> Evidence:
+    """With the toy world as a source by the name that the results bear."""
+    from bench.contracts import Source
+
+    document = load(files[0])
+    source = Source(document["source"]["name"], toy)
+    config = Config(run=RunConfig(resamples=200), sources={source.name: {"msrvtt": source}})
+    return Evidence([(path, load(path)) for path in files], config)
+
+
+def test_every_number_is_computed_again(files: list[Path]) -> None:
+    count, wrong = verified(files[0], load(files[0]))
+    assert count >= 10 and not wrong
+    document = json.loads(files[0].read_text())
+    document["metrics"]["R@10"]["value"] += 0.1
+    document["metrics"]["MdR"]["low"] -= 1
+    files[0].write_text(json.dumps(document))
+    _, wrong = verified(files[0], load(files[0]))
+    assert [line.split(":")[0] for line in wrong] == ["R@10", "MdR"]
+
+
+def test_what_changed_since_makes_a_result_stale(
+    files: list[Path], toy: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    documents = [load(path) for path in files]
+    assert not any(evidence(files, toy).stale(document) for document in documents)
+    documents[0]["source"]["fingerprint"] = "another"
+    assert evidence(files, toy).stale(documents[0]) == ["the data changed"]
+    lines = files[1].with_name(f"{files[1].stem}.predictions.jsonl")
+    lines.write_text(lines.read_text() + "\n")
+    assert evidence(files, toy).stale(documents[1]) == ["predictions changed"]
+    lines.unlink()
+    assert evidence(files, toy).stale(documents[1]) == ["predictions are gone"]
+    monkeypatch.setattr(MSRVTT, "version", 99)
+    assert "task version 1, now 99" in evidence(files, toy).stale(documents[2])
+
+
+def test_a_stale_row_is_marked_and_not_ranked(files: list[Path], toy: Path) -> None:
+    lines = files[0].with_name(f"{files[0].stem}.predictions.jsonl")
+    lines.write_text("")
+    documents = [load(path) for path in files]
+    (board,) = boards(documents, backing=evidence(files, toy))
+    stale = [row for row in board.rows if row.kind == "stale"]
+    assert [row.model for row in stale] == [documents[0]["model"]["name"]]
+    assert "stale: predictions changed" in stale[0].remark and not stale[0].best
+
+
+def test_boards_and_compare_agree(files: list[Path], toy: Path) -> None:
+    documents = {load(path)["model"]["name"]: (path, load(path)) for path in files}
+    backing = evidence(files, toy)
+    (board,) = boards([document for _, document in documents.values()], backing=backing)
+    checked = 0
+    for name in board.columns:
+        best = next(row for row in board.rows if name in row.best)
+        for row in board.rows:
+            if row.kind == "measured" and name not in row.best:
+                _, found = differences(documents[best.model][0], documents[row.model][0], 200, 0)
+                better = {one.metric: one.better for one in found}
+                assert (better[name] == "-") == (name in row.tied)
+                checked += 1
+    assert checked >= 7
+
+
+def test_draws_are_kept_under_their_predictions(files: list[Path], toy: Path) -> None:
+    document = load(files[0])
+    first = evidence(files, toy).draws(document)
+    again = evidence(files, toy).draws(document)
+    assert first is not None and again is not None
+    assert all(np.array_equal(first[name], again[name]) for name in first)
+    assert not apart(first["R@10"], first["R@10"])[0]
+
+
+def test_the_command_tells_equal_from_changed(files: list[Path]) -> None:
+    done = CliRunner().invoke(cli, ["verify", str(files[0].parent)])
+    assert done.exit_code == 0 and done.output.count("metrics equal") == 3
+    assert "is not at hand, not checked" in done.output
+    document = json.loads(files[0].read_text())
+    document["metrics"]["R@1"]["value"] += 1
+    files[0].write_text(json.dumps(document))
+    done = CliRunner().invoke(cli, ["verify", str(files[0])])
+    assert done.exit_code == 1 and "R@1: value" in done.output
+    files[1].with_name(f"{files[1].stem}.predictions.jsonl").write_text("{}\n")
+    done = CliRunner().invoke(cli, ["verify", str(files[1])])
+    assert done.exit_code == 3 and "stale: predictions changed" in done.output
+    empty = files[0].parent / "empty"
+    empty.mkdir()
+    assert "no results in it" in CliRunner().invoke(cli, ["verify", str(empty)]).output

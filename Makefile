@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test check clean
+.PHONY: demo test check clean boards
 
 .venv/.installed: setup.cfg pyproject.toml
 	@echo "==> making .venv and installing srl-bench (torch is large: a few minutes)"
@@ -33,6 +33,11 @@ check: .venv/.installed-test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+# leaderboards/*.md and the page in docs/, from the kept results; a test checks that the boards are current.
+boards: .venv/.installed
+	$(BIN)/bench report --results leaderboards/results --published --format md --output leaderboards
+	$(BIN)/bench report --results leaderboards/results --published --format html --output docs/report.html
 
 clean:
 	rm -rf .venv build *.egg-info

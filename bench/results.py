@@ -123,7 +123,10 @@ def load_predictions(path: Path, document: dict[str, Any]) -> list[dict[str, Any
         raise DataError(f"{lines}: cannot be read ({plain(error)}); run it again") from error
     if hashlib.sha256(content).hexdigest() != kept["sha256"]:
         raise DataError(f"{lines}: changed since {path.name} was written; run it again")
-    return [json.loads(line) for line in content.decode().splitlines()]
+    found = [json.loads(line) for line in content.decode().splitlines()]
+    if not all(isinstance(line, dict) and "item" in line for line in found):
+        raise DataError(f"{lines}: lines of another version; run it again")
+    return found
 
 
 def predictions_path(path: Path, document: Mapping[str, Any]) -> Path:

@@ -1,0 +1,150 @@
+"""Charts as inline SVG: lines, dots with intervals, scatter. Colours come from the page's CSS."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from html import escape
+
+from leaderboards.table import Chart, Point
+
+WIDTH, HEIGHT = 560, 330
+LEFT, RIGHT, TOP, BOTTOM = 56, 16, 14, 46
+SHAPES = 5  # markers, so that colour is never the only difference
+
+
+def svg(chart: Chart) -> str:
+    """The chart as one SVG element, its text escaped; points that are no numbers are left out."""
+    series = [(one.name, [p for p in one.points if _finite(p)]) for one in chart.series]
+    points = [point for _, found in series for point in found]
+    if not points:
+        return '<p class="empty">Nothing to draw.</p>'
+    names = list(dict.fromkeys(str(p.x) for p in points)) if chart.kind == "dots" else []
+    across = _Names(names) if names else _Scale([float(p.x) for p in points], chart.log)
+    up = _Scale([v for p in points for v in (p.y, p.low, p.high) if v is not None], False)
+    parts = [_axes(chart, across, up)]
+    for place, (name, found) in enumerate(series):
+        shift = (place - (len(series) - 1) / 2) * 9 if names else 0.0
+        parts.append(_series(chart.kind, place, name, found, across, up, shift))
+    words = f"{chart.y} by {chart.x} of {', '.join(name for name, _ in series)}"
+    return (
+        f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(chart.title)}">'
+        f"<title>{escape(chart.title)}</title><desc>{escape(words)}</desc>{''.join(parts)}</svg>"
+    )
+
+
+def marker(place: int, x: float, y: float, words: str = "") -> str:
+    """The marker of series `place`, with `words` as its tooltip."""
+    shapes = (
+        f'<circle cx="{x:.1f}" cy="{y:.1f}" r="4"/>',
+        f'<rect x="{x - 3.6:.1f}" y="{y - 3.6:.1f}" width="7.2" height="7.2"/>',
+        f'<path d="M{x:.1f} {y - 5:.1f}l5 9h-10z"/>',
+        f'<path d="M{x:.1f} {y - 5.2:.1f}l5.2 5.2l-5.2 5.2l-5.2 -5.2z"/>',
+        f'<path d="M{x:.1f} {y + 5:.1f}l5 -9h-10z"/>',
+    )
+    return (
+        f'<g class="mark s{place % 8}">{shapes[place % SHAPES]}<title>{escape(words)}</title></g>'
+    )
+
+
+def _finite(point: Point) -> bool:
+    values = [point.y, point.low, point.high, point.x]
+    return all(math.isfinite(v) for v in values if isinstance(v, int | float))
+
+
+class _Scale:
+    """Numbers to a share of the axis, 0 to 1, with about five round ticks."""
+
+    def __init__(self, values: Sequence[float], log: bool) -> None:
+        self.log = log and min(values) > 0
+        low, high = min(map(self._form, values)), max(map(self._form, values))
+        margin = (high - low) * 0.06 or abs(high) * 0.1 or 1.0
+        self.low, self.high = low - margin, high + margin
+
+    def _form(self, value: float) -> float:
+        return math.log10(value) if self.log else value
+
+    def at(self, value: float | str) -> float:
+        """Where the value lies between the ends."""
+        return (self._form(float(value)) - self.low) / (self.high - self.low)
+
+    def ticks(self) -> list[tuple[float, str]]:
+        """Round values and their labels."""
+        if self.log:
+            decades = range(math.floor(self.low), math.ceil(self.high) + 1)
+            found = [f * 10.0**d for d in decades for f in (1, 2, 5)]
+            return [(v, f"{v:g}") for v in found if self.low <= math.log10(v) <= self.high]
+        rough = (self.high - self.low) / 5
+        size = 10.0 ** math.floor(math.log10(rough))
+        step = next(size * f for f in (1, 2, 5, 10) if size * f >= rough)
+        first = math.ceil(self.low / step)
+        return [(k * step, f"{k * step:g}" if abs(k * step) > 1e-12 else "0")
+                for k in range(first, math.floor(self.high / step) + 1)]  # fmt: skip
+
+
+class _Names:
+    """Categories at even distances."""
+
+    def __init__(self, names: list[str]) -> None:
+        self.names = names
+
+    def at(self, value: float | str) -> float:
+        """The middle of the category's part of the axis."""
+        return (self.names.index(str(value)) + 0.5) / len(self.names)
+
+    def ticks(self) -> list[tuple[str, str]]:
+        """Every category."""
+        return [(name, name) for name in self.names]
+
+
+def _x(share: float) -> float:
+    return LEFT + share * (WIDTH - LEFT - RIGHT)
+
+
+def _y(share: float) -> float:
+    return HEIGHT - BOTTOM - share * (HEIGHT - TOP - BOTTOM)
+
+
+def _axes(chart: Chart, across: _Scale | _Names, up: _Scale) -> str:
+    parts = []
+    base, end = HEIGHT - BOTTOM, WIDTH - RIGHT
+    for value, label in up.ticks():
+        y = _y(up.at(value))
+        parts.append(f'<line class="grid" x1="{LEFT}" x2="{end}" y1="{y:.1f}" y2="{y:.1f}"/>')
+        parts.append(_text(label, f'x="{LEFT - 7}" y="{y + 4:.1f}"', "end"))
+    for at, label in across.ticks():
+        parts.append(_text(label, f'x="{_x(across.at(at)):.1f}" y="{base + 17}"'))
+    parts.append(f'<line class="axis" x1="{LEFT}" x2="{end}" y1="{base}" y2="{base}"/>')
+    parts.append(_text(chart.x, f'class="name" x="{(LEFT + end) / 2}" y="{HEIGHT - 8}"'))
+    turned = f'class="name" transform="translate(14 {(TOP + base) / 2}) rotate(-90)"'
+    return "".join([*parts, _text(chart.y, turned)])
+
+
+def _text(words: str, where: str, anchor: str = "middle") -> str:
+    return f'<text {where} text-anchor="{anchor}">{escape(words)}</text>'
+
+
+def _series(
+    kind: str,
+    place: int,
+    name: str,
+    points: Sequence[Point],
+    across: _Scale | _Names,
+    up: _Scale,
+    shift: float,
+) -> str:
+    parts, path = [], []
+    for point in points:
+        x, y = _x(across.at(point.x)) + shift, _y(up.at(point.y))
+        path.append(f"{x:.1f} {y:.1f}")
+        words = f"{name}, {point.x}: {point.y:.2f}"
+        if point.low is not None and point.high is not None:
+            top, low = _y(up.at(point.high)), _y(up.at(point.low))
+            words += f" [{point.low:.2f}, {point.high:.2f}]"
+            parts.append(f'<path class="whisker s{place % 8}" d="M{x:.1f} {low:.1f}V{top:.1f}'
+                         f'm-4 0h8M{x - 4:.1f} {low:.1f}h8"/>')  # fmt: skip
+        if kind != "line" or len(points) <= 20:
+            parts.append(marker(place, x, y, words))
+    if kind == "line" and len(path) > 1:
+        parts.insert(0, f'<path class="line s{place % 8}" d="M{"L".join(path)}"/>')
+    return "".join(parts)

@@ -1,0 +1,94 @@
+"""The HTML report as text: complete, foreign words escaped, nothing from elsewhere."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+import sys
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
+from pages import HOSTILE, full_page
+
+from leaderboards.charts import svg
+from leaderboards.page import embedded, render_page
+from leaderboards.table import Chart, Page, Point, Series
+
+
+class Reader(HTMLParser):
+    """Collects what a browser would act on, and the words it would show."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.words = ""
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_data(self, data: str) -> None:
+        self.words += data
+
+
+def test_the_page_holds_everything_and_loads_nothing() -> None:
+    read = Reader(render_page(full_page()))
+    for words in ("good", "52.36", "~41", "100.5", "As printed.", "Recall at k", "10/288 partial"):
+        assert words in read.words
+    for tag, attributes in read.tags:
+        for name in ("src", "href", "xlink:href", "action"):
+            value = attributes.get(name) or "#"
+            assert value.startswith(("#", "data:")), (tag, value)
+    policy = next(a["content"] for t, a in read.tags if t == "meta" and "content" in a)
+    assert policy and "default-src 'none'" in policy and "unsafe" not in policy
+
+
+def test_foreign_words_are_words() -> None:
+    text = render_page(full_page())
+    read = Reader(text)
+    assert not [a for _, a in read.tags if any(name.startswith("on") for name in a)]
+    assert [tag for tag, _ in read.tags].count("script") == 2  # provenance, and our own
+    assert "img" not in [tag for tag, _ in read.tags]
+    for words in HOSTILE[:3]:
+        assert words in read.words
+    assert "49" not in read.words.split() and "{{ 7 * 7 }}" in read.words
+
+
+def test_footnotes_are_numbered_once_and_marks_are_words_too() -> None:
+    text = render_page(full_page())
+    assert text.count(">As printed.</li>") == 1 and text.count('aria-label="Footnote 1"') == 3
+    assert "<strong>100.5</strong>" in text and '<span class="hidden"> best</span>' in text
+    assert "R@1 +0.4, MdR -1.0" in text and ">toy</span>" in text
+
+
+@pytest.mark.parametrize("value", [*HOSTILE, {"a": ["<!--", "]]>", "\u2029&"]}])
+def test_embedded_json_cannot_end_its_element(value: object) -> None:
+    text = embedded(value)
+    assert not re.search(r"[<>&\u2028\u2029]", text) and json.loads(text) == value
+
+
+def test_charts_of_any_number_of_points() -> None:
+    for count in (0, 1, 2, 50):
+        points = [Point(k + 1, float(k)) for k in range(count)]
+        for kind in ("line", "scatter", "dots"):
+            for log in (False, True):
+                drawn = svg(Chart("t", "x", "y", kind, [Series("s", points)], log=log))
+                assert ("<svg" in drawn) == (count > 0) and "nan" not in drawn.lower()
+    odd = [Point(1, math.nan), Point(2, math.inf), Point(3, 1.0), Point(0, 2.0, math.nan, 3.0)]
+    drawn = svg(Chart("t", "x", "y", "line", [Series("s", odd)], log=True))
+    assert drawn.count('class="mark') == 1 and "inf" not in drawn
+
+
+def test_ticks_are_round_and_inside() -> None:
+    drawn = svg(Chart("t", "x", "y", "line", [Series("s", [Point(0, 0.0), Point(10, 100.0)])]))
+    labels = re.findall(r'text-anchor="end">([^<]*)<', drawn)
+    assert labels == ["0", "50", "100"] or labels == ["0", "20", "40", "60", "80", "100"]
+
+
+def test_an_empty_page() -> None:
+    read = Reader(render_page(Page("t", "", [], [], [], {})))
+    assert "section" not in [tag for tag, _ in read.tags]

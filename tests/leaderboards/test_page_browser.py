@@ -1,0 +1,158 @@
+"""The HTML report in a headless Chromium: no errors, sorting, filters, provenance, accessibility.
+
+Needs a Chromium: the system's, the one that $CHROMIUM names, or `playwright install chromium`.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
+from pages import HOSTILE, full_page
+
+from leaderboards.page import render_page
+
+pytestmark = pytest.mark.slow
+NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    """One Chromium for all tests here; the tests are skipped, with the reason, where none is."""
+    sync_api = pytest.importorskip("playwright.sync_api")
+    found = os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, NAMES)), None)
+    with sync_api.sync_playwright() as playwright:
+        try:
+            started = playwright.chromium.launch(executable_path=found, args=["--no-sandbox"])
+        except sync_api.Error as error:
+            pytest.skip(f"no Chromium to start ({str(error).splitlines()[0]})")
+        yield started
+        started.close()
+
+
+@pytest.fixture(scope="module")
+def address(tmp_path_factory: pytest.TempPathFactory) -> str:
+    path = tmp_path_factory.mktemp("page") / "page.html"
+    path.write_text(render_page(full_page()), encoding="utf-8")
+    return path.as_uri()
+
+
+@pytest.fixture
+def page(browser: Any, address: str) -> Iterator[Any]:
+    """The page, loaded. Whatever it complains of, asks the network for or pops up, fails a test."""
+    opened = browser.new_page()
+    faults: list[str] = []
+    opened.on("console", lambda said: faults.append(said.text) if said.type == "error" else None)
+    opened.on("pageerror", lambda error: faults.append(str(error)))
+    opened.on("dialog", lambda dialog: (faults.append(dialog.message), dialog.dismiss()))
+    opened.on("request", lambda asked: None if asked.url.startswith(("file:", "data:"))
+              else faults.append(asked.url))  # fmt: skip
+    opened.goto(address)
+    yield opened
+    opened.wait_for_timeout(50)
+    opened.close()
+    assert faults == []
+
+
+def names(page: Any) -> list[str]:
+    found: list[str] = page.locator(".board").first.locator("tbody th").all_inner_texts()
+    return [name.strip() for name in found]
+
+
+def test_a_board_sorts_by_press_and_by_key(page: Any) -> None:
+    before = names(page)
+    head = page.locator(".board").first.locator("thead th", has_text="R@1")
+    head.locator("button").click()
+    assert head.get_attribute("aria-sort") == "descending"
+    assert names(page)[:4] == ["good", "part", "old", "weak"]  # 100.5 stands before 90
+    head.locator("button").press("Enter")
+    assert head.get_attribute("aria-sort") == "ascending" and names(page)[0] == "(chance)"
+    head.locator("button").press("Space")
+    assert head.get_attribute("aria-sort") is None and names(page) == before
+    rank = page.locator(".board").first.locator("thead th", has_text="MdR").locator("button")
+    for _ in range(2):
+        rank.click()
+        assert names(page)[-1] == "old"  # it has no MdR: last, whichever way
+
+
+def test_filters_hide_rows_and_say_how_many(page: Any) -> None:
+    page.fill("#words", "paper")
+    assert page.locator(".board tbody tr:visible").count() == 1
+    assert page.inner_text("#count") == "1 of 11 rows"
+    page.fill("#words", "")
+    page.uncheck("input[value=published]")
+    page.uncheck("input[value=measured]")
+    assert page.locator(".board tbody tr:visible").count() == 3
+
+
+def test_provenance_opens_shows_and_gives_the_focus_back(page: Any) -> None:
+    button = page.locator("button.source", has_text="good")
+    button.press("Enter")
+    assert page.locator("#panel").is_visible() and "good" in page.inner_text("#facts")
+    page.keyboard.press("Escape")
+    assert not page.locator("#panel").is_visible()
+    assert page.evaluate("document.activeElement.textContent") == "good"
+    page.locator("td[data-provenance=two]").first.click()  # a number, not only the name
+    assert "weak" in page.inner_text("#facts")
+    page.click("#close")
+    assert not page.locator("#panel").is_visible()
+
+
+def test_hostile_words_are_shown_and_never_run(page: Any) -> None:
+    shown = page.inner_text("body")
+    for words in HOSTILE[:3]:
+        assert words in shown
+    for place in range(len(HOSTILE)):
+        page.locator(f"button[data-provenance=h{place}]").click()
+        assert HOSTILE[0] in page.inner_text("#facts")
+        page.keyboard.press("Escape")
+    assert page.locator("img").count() == 0
+
+
+@pytest.mark.parametrize("width", [380, 1280])
+def test_only_tables_scroll_sideways(page: Any, width: int) -> None:
+    page.set_viewport_size({"width": width, "height": 800})
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+
+
+def test_colours_follow_the_system_and_the_button(page: Any) -> None:
+    def paper() -> Any:
+        return page.evaluate("getComputedStyle(document.body).backgroundColor")
+
+    page.emulate_media(color_scheme="light")
+    light = paper()
+    page.emulate_media(color_scheme="dark")
+    dark = paper()
+    assert light != dark
+    page.click("#scheme")
+    assert paper() == light
+    page.click("#scheme")
+    page.emulate_media(color_scheme="light")
+    assert paper() == dark
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_nothing_serious_against_accessibility(page: Any, scheme: str) -> None:
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
+    page.emulate_media(color_scheme=scheme)
+    for opened in (False, True):
+        if opened:
+            page.locator("button.source").first.click()
+        found = axe.run(page).response["violations"]
+        grave = [v for v in found if v["impact"] in ("serious", "critical")]
+        assert not grave, [(v["id"], v["nodes"][0]["html"][:200]) for v in grave]
+
+
+def test_without_script_it_is_still_readable(browser: Any, address: str) -> None:
+    context = browser.new_context(java_script_enabled=False)
+    opened = context.new_page()
+    opened.goto(address)
+    assert "52.36" in opened.inner_text("body") and not opened.locator("#filter").is_visible()
+    context.close()

@@ -88,7 +88,9 @@ def _lea_soft(
     clusters: Clusters, other: dict[Mention, int], others: Clusters, soft: Mapping[Mention, float]
 ) -> _Fraction:
     numerator = sum(
-        sum(soft[mention] for mention in cluster) * len(cluster) * _links(cluster, other, others)
+        sum(soft[mention] for mention in sorted(cluster))
+        * len(cluster)
+        * _links(cluster, other, others)
         for cluster in clusters
     )
     return float(numerator), float(sum(len(cluster) ** 2 for cluster in clusters))

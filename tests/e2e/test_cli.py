@@ -344,6 +344,6 @@ def test_vidsitu_from_videos_to_pages(toy_vidsitu: Path, tmp_path: Path) -> None
     assert (tmp_path / "page.html").read_text().count("data:image/jpeg") == 5
     bench(*shown, "page.md")
     assert len(list((tmp_path / "page").glob("*.jpg"))) == 5
-    assert "not answered" in bench(*shown, "x.md", "--clip", "nowhere", code=1).stderr
+    assert "not answered" in bench(*shown, "x.md", "--item", "nowhere", code=1).stderr
     check = bench("data", "check", "vidsitu", "--source", str(toy_vidsitu)).stdout
     assert "6 segments, 6 videos" in check

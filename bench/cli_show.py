@@ -36,7 +36,7 @@ def show(
     from bench import registry
     from bench.cache import atomic_path, write_text
     from bench.looking import frames_of, markdown_cell
-    from bench.results import load, load_predictions
+    from bench.results import is_toy, load, load_predictions
     from leaderboards.page import render_page
     from leaderboards.table import Figure, Page
 
@@ -56,7 +56,7 @@ def show(
     clips = gallery.clips_of(answers, chosen)
     frames = frames_of(options.load(), documents[0], source, clips)
     models = [document["model"]["name"] for document in documents]
-    toy = " (toy world: drawn videos)" if "/toy" in documents[0]["protocol"] else ""
+    toy = " (toy world: drawn videos)" if is_toy(documents[0]["protocol"]) else ""
     note = f"{documents[0]['protocol']}{toy}. {gallery.NOTE}"
     if output.suffix == ".html":
         figure = Figure(gallery.TITLE, note, gallery.as_html(models, answers, chosen, frames))

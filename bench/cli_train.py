@@ -3,20 +3,15 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
 from bench.options import Options, complete, setting
 
 if TYPE_CHECKING:
-    from bench.config import Config
-    from bench.contracts import Source
-    from bench.progress import Bar
     from bench.training.loop import Trained
-    from bench.training.settings import TrainSettings
 
 
 @click.command()
@@ -52,6 +47,7 @@ def train(
     from bench import distributed
     from bench.progress import Bar
     from bench.results import TRAININGS, slug
+    from bench.training.plan import plan_training
 
     config = options.load(seed=seed, device=device)
     folder = output or config.run.output / TRAININGS / slug(model)
@@ -64,66 +60,7 @@ def train(
         sys.exit(130)
 
 
-@dataclass(frozen=True)
-class TrainingPlan:
-    """One training, checked before anything is loaded: recipe, model settings, data."""
-
-    model: str
-    settings: TrainSettings
-    built: dict[str, Any]
-    source: Source
-    fallback: bool
-    config: Config
-
-    def run(
-        self,
-        folder: Path,
-        bar: Bar,
-        max_minutes: float | None = None,
-        project: str | None = None,
-    ) -> Trained:
-        """Train into `folder`, going on from what it holds; raises as `bench.training.loop`."""
-        from bench import distributed, registry
-        from bench.training.loop import train as run_training
-
-        if self.fallback:
-            bar.warn(registry.FALLBACK.format(task="vidsitu"))
-        trainable = registry.load_trainable(self.model, self.config, self.built)
-        run = self.config.run
-        with distributed.process_group(trainable.device):
-            if distributed.is_main():
-                registry.prepare_source("vidsitu", self.source, bar.to)
-            distributed.barrier()
-            data, held_out = registry.training_sets("vidsitu", self.source, self.settings, run.seed)
-            return run_training(
-                trainable.model, data, held_out, self.settings, run, folder, bar,
-                trainable.device, max_minutes, project,
-            )  # fmt: skip
-
-
-def plan_training(
-    model: str, source: str | None, overrides: dict[str, Any], config: Config
-) -> TrainingPlan:
-    """The recipe and the model's settings with `overrides` in place of bench.yaml's.
-
-    UsageError for an unknown model, source or setting.
-    """
-    from bench import registry
-    from bench.settings import settings_from
-    from bench.training.settings import TrainSettings
-
-    known = registry.model_config(model, config).settings
-    recipe, built = dict(known.get("training") or {}), dict(known.get("settings") or {})
-    for key, value in overrides.items():
-        target = built if key.startswith("model.") else recipe
-        target[key.removeprefix("model.").strip()] = value
-    settings = settings_from(TrainSettings, recipe, f"training of '{model}'")
-    settings.check(f"training of '{model}'")
-    found, fallback = registry.source_for("vidsitu", source, config)
-    return TrainingPlan(model, settings, built, found, fallback, config)
-
-
-def _tell(model: str, trained: Any) -> None:
+def _tell(model: str, trained: Trained) -> None:
     for failure in trained.failures[:10]:
         click.echo(f"left out {failure.clip}: {failure.kind}: {failure.reason}", err=True)
     if len(trained.failures) > 10:

@@ -12,7 +12,7 @@ from bench import registry
 from bench.cache import TensorStore, checksum, digest
 from bench.config import Config
 from bench.errors import BenchError, DataError
-from bench.results import load_predictions, predictions_path
+from bench.results import load_predictions, predictions_path, settings_of
 
 
 class Evidence:
@@ -26,6 +26,8 @@ class Evidence:
         self._config = config
         self._store = TensorStore(config.run.cache_folder / "draws")
         self._sources: dict[tuple[str, str, str], str | None] = {}
+        self._draws: dict[str, dict[str, np.ndarray] | None] = {}
+        self._stale: dict[str, list[str]] = {}
 
     def path(self, document: dict[str, Any]) -> Path | None:
         """The file of a result, None where it keeps no predictions."""
@@ -36,6 +38,12 @@ class Evidence:
 
         Of the same items and seed draws are paired, as `bench compare` needs them.
         """
+        key = _identity(document)
+        if key not in self._draws:
+            self._draws[key] = self._drawn(document)
+        return self._draws[key]
+
+    def _drawn(self, document: dict[str, Any]) -> dict[str, np.ndarray] | None:
         path, run = self.path(document), self._config.run
         if path is None or self.stale(document):
             return None
@@ -50,6 +58,12 @@ class Evidence:
 
     def stale(self, document: dict[str, Any]) -> list[str]:
         """Why a result no longer holds: its predictions, task version or data changed."""
+        key = _identity(document)
+        if key not in self._stale:
+            self._stale[key] = self._reasons(document)
+        return self._stale[key]
+
+    def _reasons(self, document: dict[str, Any]) -> list[str]:
         reasons = []
         path = self.path(document)
         if path is not None and (problem := _predictions_problem(path, document)):
@@ -71,16 +85,14 @@ class Evidence:
         known = {**self._config.sources, **dict.fromkeys(registry.generated_names())}
         if name not in known or "kind" in document:  # a scored file keeps its own source's path
             return None
-        settings = document.get("settings", {}).get("task", {})
-        key = (task, name, digest(settings, document["coverage"]["limit"]))
+        key = (task, name, digest(settings_of(document), document["coverage"]["limit"]))
         if key not in self._sources:
             self._sources[key] = self._fingerprint(task, name, document)
         return self._sources[key]
 
     def _fingerprint(self, task: str, name: str, document: dict[str, Any]) -> str | None:
         try:
-            own = document.get("settings", {}).get("task", {})
-            source, _ = registry.source_for(task, name, self._config, own)
+            source, _ = registry.source_for(task, name, self._config, settings_of(document))
             if registry.is_undrawn(task, source):
                 return None
             return registry.load_task(task, source, document["coverage"]["limit"]).fingerprint
@@ -108,6 +120,11 @@ def comparable(first: dict[str, Any], second: dict[str, Any]) -> str:
     if first["source"]["fingerprint"] != second["source"]["fingerprint"]:
         return "run on other data"
     return ""
+
+
+def _identity(document: dict[str, Any]) -> str:
+    """Of the whole document: two may keep the same lines, and one of them be of old data."""
+    return digest("result", document)
 
 
 def _sha(document: dict[str, Any]) -> str:

@@ -17,7 +17,15 @@ from bench.contracts import Progress
 from bench.errors import BenchError, UsageError
 from bench.evidence import Evidence
 from bench.looking import frames_of
-from bench.results import SWEEPS, TRAININGS, load_predictions
+from bench.results import (
+    SWEEPS,
+    TRAININGS,
+    is_toy,
+    is_whole,
+    load_predictions,
+    settings_of,
+    slug,
+)
 from leaderboards.ablations import grid_chart
 from leaderboards.boards import provenance_id
 from leaderboards.table import Board, Chart, Figure, Page, Point, Series
@@ -26,6 +34,7 @@ CUTOFFS = (1, 2, 3, 5, 7, 10, 15, 20, 30, 50, 70, 100, 200, 500, 1000)
 STEPS = 60  # points of a training curve; each is a mean of neighbours
 TOY = "Toy world: not comparable with published numbers. "
 Documents = list[tuple[Path, dict[str, Any]]]
+Lines = list[dict[str, Any]]  # of one result's predictions
 
 
 @dataclass(frozen=True)
@@ -47,16 +56,18 @@ def page_of(boards: list[Board], material: Material) -> Page:
     A gallery whose videos are not at hand is shown without frames, and a warning says so.
     """
     groups = _groups(material)
+    curves, figures = [], []
+    for group in groups:
+        lines = [load_predictions(path, document) for path, document in group]
+        curves += _recall_curves(group, lines)
+        figures += _gallery(group, lines, material) if material.gallery else []
+    figures += _prompts(material) if material.gallery else []
     charts = [
-        *_recall_curves(groups),
+        *curves,
         *_cost(groups),
         *map(grid_chart, material.records),
         *_training_curves(material),
     ]
-    figures = []
-    if material.gallery:
-        figures = [one for group in groups if (one := _gallery(group, material)) is not None]
-        figures += _prompts(material)
     made = datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M UTC")
     return Page(
         "srl-bench: who did what to whom", f"srl-bench {version('srl-bench')}, made {made}",
@@ -68,10 +79,9 @@ def _groups(material: Material) -> list[Documents]:
     """Complete, current results with predictions, by task, protocol, data and task settings."""
     grouped: dict[tuple[str, ...], Documents] = defaultdict(list)
     for path, document in material.found:
-        coverage = document["coverage"]
-        whole = coverage["answered"] == coverage["expected"]
-        if whole and document.get("predictions") and not material.evidence.stale(document):
-            settings = json.dumps(document["settings"].get("task", {}), sort_keys=True)
+        kept = is_whole(document) and document.get("predictions")
+        if kept and not material.evidence.stale(document):
+            settings = json.dumps(settings_of(document), sort_keys=True)
             fingerprint = document["source"]["fingerprint"]
             key = (document["task"], document["protocol"], fingerprint, settings)
             grouped[key].append((path, document))
@@ -79,33 +89,27 @@ def _groups(material: Material) -> list[Documents]:
 
 
 def _toy(document: dict[str, Any]) -> str:
-    return TOY if document["protocol"].partition(",")[0].endswith("/toy") else ""
+    return TOY if is_toy(document["protocol"]) else ""
 
 
 # --- charts --------------------------------------------------------------------------------------
 
 
-def _recall_curves(groups: list[Documents]) -> list[Chart]:
-    """Share of queries whose right video is among the first k, of every retrieval group."""
-    charts = []
-    for group in groups:
-        series = []
-        for path, document in group:
-            lines = load_predictions(path, document)
-            ranks = [line["rank"] for line in lines if line.get("direction") == "t2v"]
-            if ranks:
-                points = [
-                    Point(k, 100 * sum(rank <= k for rank in ranks) / len(ranks))
-                    for k in CUTOFFS if k <= len(ranks)
-                ]  # fmt: skip
-                series.append(Series(document["model"]["name"], points))
-        if series:
-            document = group[0][1]
-            charts.append(
-                Chart(f"Recall at k, {document['protocol']}", "k", "R@k (%)", "line", series,
-                      _toy(document), log=True)
-            )  # fmt: skip
-    return charts
+def _recall_curves(group: Documents, lines: list[Lines]) -> list[Chart]:
+    """Share of queries whose right video is among the first k; none where nothing was ranked."""
+    series = []
+    for (_, document), answered in zip(group, lines, strict=True):
+        ranks = [line["rank"] for line in answered if line.get("direction") == "t2v"]
+        if ranks:
+            points = [
+                Point(k, 100 * sum(rank <= k for rank in ranks) / len(ranks))
+                for k in CUTOFFS if k <= len(ranks)
+            ]  # fmt: skip
+            series.append(Series(document["model"]["name"], points))
+    document = group[0][1]
+    chart = Chart(f"Recall at k, {document['protocol']}", "k", "R@k (%)", "line", series,
+                  _toy(document), log=True)  # fmt: skip
+    return [chart] if series else []
 
 
 def _cost(groups: list[Documents]) -> list[Chart]:
@@ -137,11 +141,11 @@ def _training_curves(material: Material) -> list[Chart]:
     }
     charts = _curves("Training", trainings, "")
     for record in material.records:
-        base = material.folder / SWEEPS
+        base = material.folder / SWEEPS / slug(record["model"]) / slug(record["source"])
         cells = {
             row["name"]: log
             for row in record["rows"] if row["log"]
-            for log in base.glob(f"*/*/{Path(row['log']).parent.name}/log.jsonl")
+            for log in [base / Path(row["log"]).parent.name / "log.jsonl"] if log.is_file()
         }  # fmt: skip
         charts += _curves(f"Training: {record['grid']}", cells, TOY if record["toy"] else "")
     return charts
@@ -181,13 +185,13 @@ def _means(steps: list[tuple[int, float]]) -> list[Point]:
 # --- galleries and provenance --------------------------------------------------------------------
 
 
-def _gallery(group: Documents, material: Material) -> Figure | None:
+def _gallery(group: Documents, lines: list[Lines], material: Material) -> list[Figure]:
     document = group[0][1]
     try:
         gallery = registry.gallery(document["task"])
     except UsageError:
-        return None  # a task without a gallery
-    answers = [{line["item"]: line for line in load_predictions(path, one)} for path, one in group]
+        return []  # a task without a gallery
+    answers = [{line["item"]: line for line in answered} for answered in lines]
     items = gallery.choose(answers, material.gallery)
     try:
         material.progress.start(f"{document['task']}: frames to show", 1)
@@ -197,7 +201,7 @@ def _gallery(group: Documents, material: Material) -> Figure | None:
         frames = {}
     models = [one["model"]["name"] for _, one in group]
     note = f"{document['protocol']}. {_toy(document)}{gallery.NOTE}"
-    return Figure(gallery.TITLE, note, gallery.as_html(models, answers, items, frames))
+    return [Figure(gallery.TITLE, note, gallery.as_html(models, answers, items, frames))]
 
 
 def _prompts(material: Material) -> list[Figure]:

@@ -108,6 +108,30 @@ def load(path: Path) -> dict[str, Any]:
     return document
 
 
+def is_toy(protocol: str) -> bool:
+    """Whether results are of the toy world, whose numbers stand beside no published ones."""
+    return protocol.partition(",")[0].endswith("/toy")
+
+
+def is_whole(document: Mapping[str, Any]) -> bool:
+    """Whether every item of the full set was answered."""
+    coverage = document["coverage"]
+    return bool(coverage["answered"] == coverage["expected"])
+
+
+def covered(document: Mapping[str, Any]) -> str:
+    """How much was answered, as tables print it."""
+    coverage = document["coverage"]
+    remark = f"{coverage['answered']}/{coverage['expected']}"
+    return remark if is_whole(document) else f"{remark} partial"
+
+
+def settings_of(document: Mapping[str, Any]) -> dict[str, Any]:
+    """The task's settings; none of a scored file, which no run made."""
+    settings: dict[str, Any] = document.get("settings", {}).get("task", {})
+    return settings
+
+
 def load_predictions(path: Path, document: dict[str, Any]) -> list[dict[str, Any]]:
     """The prediction lines that belong to the document at `path`.
 

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from bench import distributed, registry
 from bench.cache import digest, write_text
-from bench.cli_train import TrainingPlan, plan_training
 from bench.errors import BenchError
-from bench.results import SWEEPS, load_predictions, save, slug
+from bench.results import SWEEPS, covered, is_toy, load, load_predictions, save, slug
+from bench.training.plan import TrainingPlan, plan_training
 from leaderboards.ablations import COLUMNS, MEAN, SCHEMA, Cell, Grid, geometric_mean
 
 if TYPE_CHECKING:
@@ -54,26 +54,32 @@ class Sweep:
     def run(self, bar: Bar) -> dict[str, Any]:
         """Run what is missing and write the record after every cell; returns it.
 
+        Of several processes the main one keeps the record, the others return an empty one.
         BenchError when a training was stopped: the same command goes on there.
         """
         rows: list[dict[str, Any]] = []
         record: dict[str, Any] = {}
         for cell, plan in self.plans():
             bar.warn(f"{self.name}: {self.grid.first} {cell.name}")
-            document, path = self._cell(cell, plan, bar)
-            rows.append(_row(cell, plan, document, path, self.file.parent))
+            path = self._cell(plan, bar)
+            if path is None:
+                continue
+            document = load(path)
+            rows.append(_row(cell, plan, document, path, self.folder))
             record = {
                 "schema": SCHEMA, "kind": "sweep", "grid": self.name, "model": self.model,
                 "source": document["source"]["name"], "protocol": document["protocol"],
-                "toy": document["protocol"].startswith("vidsitu/toy"),
-                "common": self.common, "seed": self.config.run.seed, "rows": rows,
+                "toy": is_toy(document["protocol"]), "common": self.common,
+                "seed": self.config.run.seed, "rows": rows,
             }  # fmt: skip
-            if distributed.is_main():
-                write_text(self.file, json.dumps(record, indent=2, ensure_ascii=False) + "\n")
+            write_text(self.file, json.dumps(record, indent=2, ensure_ascii=False) + "\n")
         return record
 
-    def _cell(self, cell: Cell, plan: TrainingPlan | None, bar: Bar) -> tuple[dict[str, Any], Path]:
-        """The evaluated cell. Grids share cells of the same settings: one folder for each."""
+    def _cell(self, plan: TrainingPlan | None, bar: Bar) -> Path | None:
+        """Train and evaluate; the result's file, which the main process alone writes.
+
+        Grids share cells of the same settings: one folder for each.
+        """
         from bench.engine import evaluate
 
         if plan is None:
@@ -94,27 +100,21 @@ class Sweep:
             adapter = registry.load_adapter(name, self.config)
             adapter.name = label
             result = evaluate(adapter, registry.load_task("vidsitu", found), self.config.run, bar)
-        path = folder / "results"
-        if distributed.is_main():
-            path = save(result, path)
-            return json.loads(path.read_text(encoding="utf-8")), path
-        return result.data, path
+        return save(result, folder / "results") if distributed.is_main() else None
 
 
 def _row(
     cell: Cell, plan: TrainingPlan | None, document: dict[str, Any], path: Path, base: Path
 ) -> dict[str, Any]:
-    coverage = document["coverage"]
-    answered, expected = coverage["answered"], coverage["expected"]
     metrics = {name: document["metrics"][name] for name in COLUMNS if name != MEAN}
     log = path.parents[3] / "log.jsonl"
     return {
         "name": cell.name,
         "set": cell.set,
         "metrics": {**metrics, MEAN: _mean(document, path)},
-        "coverage": f"{answered}/{expected}" + (" partial" if answered != expected else ""),
+        "coverage": covered(document),
         "training": asdict(plan.settings) if plan else None,
-        "result": str(path.relative_to(base)) if distributed.is_main() else "",
+        "result": str(path.relative_to(base)),
         "log": str(log.relative_to(base)) if plan else None,
     }
 
@@ -124,8 +124,6 @@ def _mean(document: dict[str, Any], path: Path) -> dict[str, float]:
     from bench.metrics.bootstrap import interval
 
     value = geometric_mean({name: entry["value"] for name, entry in document["metrics"].items()})
-    if not distributed.is_main():
-        return {"value": value, "low": value, "high": value}
     settings = document["settings"]
     draws = registry.task_class("vidsitu").draws(
         load_predictions(path, document), resamples=settings["resamples"], seed=settings["seed"]

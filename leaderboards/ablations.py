@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +16,8 @@ from leaderboards.table import Board, Chart, Point, Row, Series
 
 SCHEMA = 1  # of the record that `bench sweep` writes
 FILE = Path(__file__).with_name("reference") / "ablations.yaml"
-METRICS = ("Vb@1", "CIDEr")
 MEAN = "geometric mean"  # what the paper selects by
-COLUMNS = (*METRICS, MEAN)
+COLUMNS = ("Vb@1", "CIDEr", MEAN)
 PAPER = "paper "
 
 
@@ -30,6 +29,11 @@ class Cell:
     metrics: dict[str, float]
     set: dict[str, Any] = field(default_factory=dict)
     base: bool = False
+
+    @property
+    def values(self) -> dict[str, float]:
+        """The published numbers with their geometric mean."""
+        return {**self.metrics, MEAN: geometric_mean(self.metrics)}
 
 
 @dataclass(frozen=True)
@@ -43,6 +47,11 @@ class Grid:
     split: str
     rows: list[Cell]
     footnote: str = ""
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """The footnotes of every row."""
+        return (self.footnote,) if self.footnote else ()
 
 
 def grids(file: Path = FILE) -> dict[str, Grid]:
@@ -68,8 +77,7 @@ def grid(name: str) -> Grid:
 
 def geometric_mean(metrics: dict[str, Any]) -> Any:
     """Of Vb@1 and CIDEr: numbers, or arrays of bootstrap draws."""
-    product = metrics["Vb@1"] * metrics["CIDEr"]
-    return product**0.5
+    return (metrics["Vb@1"] * metrics["CIDEr"]) ** 0.5
 
 
 def grid_board(record: dict[str, Any]) -> Board:
@@ -78,8 +86,7 @@ def grid_board(record: dict[str, Any]) -> Board:
     measured = {row["name"]: row for row in record["rows"]}
     rows = []
     for cell in published.rows:
-        paper = {**cell.metrics, MEAN: geometric_mean(cell.metrics)}
-        values = {PAPER + name: value for name, value in paper.items()}
+        values = {PAPER + name: value for name, value in cell.values.items()}
         bounds = {}
         found = measured.get(cell.name)
         if found:
@@ -89,7 +96,7 @@ def grid_board(record: dict[str, Any]) -> Board:
         rows.append(
             Row(cell.name, "measured" if found else "published", values, bounds,
                 found["coverage"] if found else "not run yet",
-                notes=(published.footnote,) if published.footnote else ())
+                notes=published.notes)
         )  # fmt: skip
     toy = " (toy world: not comparable with the paper's columns)" if record["toy"] else ""
     title = f"{published.title}: {record['model']} on {record['source']}{toy}"
@@ -105,9 +112,8 @@ def published_grids(without: set[str]) -> list[Board]:
         if name in without:
             continue
         rows = [
-            Row(cell.name, "published", {**cell.metrics, MEAN: geometric_mean(cell.metrics)},
-                remark=f"{one.source}, {one.table}",
-                notes=(one.footnote,) if one.footnote else ())
+            Row(cell.name, "published", cell.values, remark=f"{one.source}, {one.table}",
+                notes=one.notes)
             for cell in one.rows
         ]  # fmt: skip
         columns = list(COLUMNS)
@@ -120,8 +126,6 @@ def published_grids(without: set[str]) -> list[Board]:
 
 def mark_best(rows: list[Row], columns: list[str]) -> list[Row]:
     """Best and second of each column, among all rows; higher is better throughout a grid."""
-    from dataclasses import replace
-
     places: list[dict[str, Any]] = [{"best": (), "second": ()} for _ in rows]
     for name in columns:
         values = sorted({row.values[name] for row in rows if name in row.values}, reverse=True)
@@ -140,7 +144,7 @@ def grid_chart(record: dict[str, Any]) -> Chart:
         for row in record["rows"]
         for entry in [row["metrics"][MEAN]]
     ]
-    paper = [Point(cell.name, geometric_mean(cell.metrics)) for cell in published.rows]
+    paper = [Point(cell.name, cell.values[MEAN]) for cell in published.rows]
     note = "The paper's points are ViT-L/14 on the real VidSitu."
     if record["toy"]:
         note = f"Measured on the toy world: only trends can be compared. {note}"

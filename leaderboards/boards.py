@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from bench.results import covered, is_toy, is_whole, settings_of
 from leaderboards.reference import PROTOCOLS, ReferenceRow, reference_rows
 from leaderboards.table import Board, Row
 
@@ -62,7 +63,7 @@ def boards(
     grouped: dict[tuple[str, str, int, str], list[Document]] = defaultdict(list)
     for document in results:
         if task in (None, document["task"]):
-            settings = json.dumps(_task_settings(document), sort_keys=True)
+            settings = json.dumps(settings_of(document), sort_keys=True)
             size = document["coverage"]["expected"]
             grouped[document["task"], document["protocol"], size, settings].append(document)
     usual = _usual(grouped.values())
@@ -82,15 +83,9 @@ def provenance_id(document: Document) -> str:
     return f"{document['task']}-{kept[:12]}" if kept else ""
 
 
-def _task_settings(document: Document) -> dict[str, Any]:
-    """The task's settings; none of a scored file, which no run made."""
-    settings: dict[str, Any] = document.get("settings", {}).get("task", {})
-    return settings
-
-
 def _usual(groups: Iterable[list[Document]]) -> dict[str, Any]:
     """The settings of most runs: a title names only what differs from them."""
-    sizes = [(len(found), _task_settings(found[0])) for found in groups if found]
+    sizes = [(len(found), settings_of(found[0])) for found in groups if found]
     return max(sizes, key=lambda pair: pair[0])[1] if sizes else {}
 
 
@@ -131,9 +126,10 @@ def _references(task: str, protocol: str) -> list[ReferenceRow]:
 
 def _title(protocol: str, documents: list[Document], usual: dict[str, Any]) -> str:
     protocol = " ".join(protocol.split())  # a line break would end LaTeX's comment
+    toy = is_toy(protocol)
     protocol, _, mode = protocol.partition(", ")
     size = f", {documents[0]['coverage']['expected']} items" if documents else ""
-    settings = _task_settings(documents[0]) if documents else {}
+    settings = settings_of(documents[0]) if documents else {}
     notes = [mode] if mode else []
     notes += [
         "epoch selected on the reported split" if (key, value) == ("select", "best")
@@ -141,16 +137,14 @@ def _title(protocol: str, documents: list[Document], usual: dict[str, Any]) -> s
         for key, value in settings.items() if usual.get(key) != value and key != "roles"
     ]  # fmt: skip
     size += "".join(f", {note}" for note in notes)
-    if protocol.endswith("/toy"):
+    if toy:
         return f"{protocol}{size} (toy world: not comparable with published numbers)"
     return f"{protocol}{size}"
 
 
 def _measured(document: Document, references: list[ReferenceRow], backing: Backing | None) -> Row:
-    coverage, name = document["coverage"], document["model"]["name"]
-    whole = coverage["answered"] == coverage["expected"]
+    name, whole = document["model"]["name"], is_whole(document)
     reasons = backing.stale(document) if backing else []
-    remark = f"{coverage['answered']}/{coverage['expected']}" + ("" if whole else " partial")
     metrics = document["metrics"]
     values = {name: entry["value"] for name, entry in metrics.items()}
     bounds = {
@@ -165,7 +159,8 @@ def _measured(document: Document, references: list[ReferenceRow], backing: Backi
     } if whole else {}  # fmt: skip
     kind = "stale" if reasons else "measured" if whole else "partial"
     return Row(
-        name, kind, values, bounds, "; ".join([remark, *(f"stale: {why}" for why in reasons)]),
+        name, kind, values, bounds,
+        "; ".join([covered(document), *(f"stale: {why}" for why in reasons)]),
         differences=differences, provenance=provenance_id(document),
     )  # fmt: skip
 
@@ -177,26 +172,32 @@ def _ranked(
     whole = [(row, document) for row, document in pairs if row.kind == "measured"]
     if len(whole) < 2:
         return [row for row, _ in pairs]
-    marks: dict[str, dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
-    for name in dict.fromkeys(name for row, _ in whole for name in row.values):
-        entries = [(row, document) for row, document in whole if name in row.values]
-        order = sorted({row.values[name] for row, _ in entries}, reverse=higher[name])
-        best = [document for row, document in entries if row.values[name] == order[0]]
-        for row, document in entries:
-            place = order.index(row.values[name])
-            if place < 2:
-                marks[_key(row)][("best", "second")[place]].append(name)
-            if place and backing and _tied(name, best[0], document, backing):
-                marks[_key(row)]["tied"].append(name)
     return [
-        replace(row, **{mark: tuple(names) for mark, names in marks[_key(row)].items()})  # type: ignore[arg-type]
+        replace(row, **_marks(row, document, whole, higher, backing))
         if row.kind == "measured" else row
-        for row, _ in pairs
+        for row, document in pairs
     ]  # fmt: skip
 
 
-def _key(row: Row) -> str:
-    return f"{row.model} {row.provenance}"
+def _marks(
+    row: Row,
+    document: Document,
+    whole: list[tuple[Row, Document]],
+    higher: dict[str, bool],
+    backing: Backing | None,
+) -> dict[str, Any]:
+    """The metrics in which `row` is best, second, or tied with the best among `whole`."""
+    marks: dict[str, tuple[str, ...]] = {"best": (), "second": (), "tied": ()}
+    for name, value in row.values.items():
+        rivals = [(other.values[name], one) for other, one in whole if name in other.values]
+        order = sorted({found for found, _ in rivals}, reverse=higher[name])
+        place = order.index(value)
+        if place < 2:
+            marks[("best", "second")[place]] += (name,)
+        best = next(one for found, one in rivals if found == order[0])
+        if place and backing and _tied(name, best, document, backing):
+            marks["tied"] += (name,)
+    return marks
 
 
 def _tied(name: str, best: Document, other: Document, backing: Backing) -> bool:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import csv
-import html
 import io
 import json
 from dataclasses import asdict
 
+from bench.looking import markdown_cell
 from leaderboards.table import Board, Row
 
-FORMATS = ("rich", "md", "latex", "csv", "json")
 LEGEND = (
     "Best measured in bold, second underlined, ≈ not told apart from the best by a paired "
     "bootstrap (95 %), [95 % interval], ↑ higher is better, ↓ lower is better."
@@ -18,7 +17,7 @@ LEGEND = (
 
 
 def render(found: list[Board], format_: str) -> str:
-    """Boards in one of `FORMATS`. Foreign text is escaped for the format."""
+    """Boards as `rich`, `md`, `latex`, `csv` or `json`. Foreign text is escaped for the format."""
     if format_ == "json":
         return json.dumps([asdict(board) for board in found], indent=2, ensure_ascii=False)
     if format_ == "csv":
@@ -166,14 +165,12 @@ def _plain(text: str) -> str:
 
 
 def _escape(text: str, latex: bool) -> str:
-    text = " ".join(text.split())
-    if latex:
-        special = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
-        special |= {character: "\\" + character for character in "&%$#_{}"}
-        special |= {"†": r"$\dagger$"}
-        return "".join(special.get(character, character) for character in text)
-    text = html.escape(text, quote=False).replace("\\", "\\\\")
-    return "".join("\\" + c if c in "|*_`[]" else c for c in text)
+    if not latex:
+        return markdown_cell(text)
+    special = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
+    special |= {character: "\\" + character for character in "&%$#_{}"}
+    special |= {"†": r"$\dagger$"}
+    return "".join(special.get(character, character) for character in " ".join(text.split()))
 
 
 def _csv(found: list[Board]) -> str:

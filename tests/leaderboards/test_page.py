@@ -5,13 +5,9 @@ from __future__ import annotations
 import json
 import math
 import re
-import sys
 from html.parser import HTMLParser
-from pathlib import Path
 
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parent))
 from pages import HOSTILE, full_page
 
 from leaderboards.charts import svg

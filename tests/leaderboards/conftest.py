@@ -1,0 +1,6 @@
+"""The sample page is a module beside these tests."""
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent))

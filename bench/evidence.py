@@ -75,7 +75,7 @@ class Evidence:
         except BenchError:
             pass  # a task of a package that is not installed here: nothing to hold it to
         now = self.source_now(document)
-        if now not in (None, document["source"]["fingerprint"]):
+        if now is not None and now != document["source"]["fingerprint"]:
             reasons.append("the data changed")
         return reasons
 

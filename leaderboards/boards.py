@@ -204,12 +204,10 @@ def _tied(name: str, best: Document, other: Document, backing: Backing) -> bool:
     """Whether a paired bootstrap over the same items leaves the two apart, as `bench compare`."""
     from bench.evidence import apart, comparable
 
-    if comparable(best, other):
-        return False
     one, two = backing.draws(best), backing.draws(other)
     if one is None or two is None or name not in one or name not in two:
-        return False
-    return not apart(one[name], two[name])[0]
+        return False  # a scored file keeps no lines
+    return not comparable(best, other) and not apart(one[name], two[name])[0]
 
 
 def _chance(document: Document) -> Row:

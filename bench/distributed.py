@@ -31,7 +31,11 @@ def is_main() -> bool:
 
 @contextmanager
 def process_group(device: str) -> Iterator[None]:
-    """Join the other processes: NCCL for CUDA, gloo otherwise. Nothing when alone."""
+    """Join the other processes: NCCL for CUDA, gloo otherwise. Nothing when alone, or joined.
+
+    A group cannot be made twice: the second would find the addresses of the first. Work of several
+    steps joins once, around all of them.
+    """
     if world() == 1:
         yield
         return
@@ -39,6 +43,9 @@ def process_group(device: str) -> Iterator[None]:
 
     import torch.distributed as dist
 
+    if dist.is_initialized():
+        yield
+        return
     # Waiting for a process that still decodes may take hours; a dead one is torchrun's to notice.
     backend = "cuda:nccl,cpu:gloo" if device.startswith("cuda") else "gloo"
     dist.init_process_group(backend, timeout=datetime.timedelta(hours=24))

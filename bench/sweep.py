@@ -57,6 +57,10 @@ class Sweep:
         Of several processes the main one keeps the record, the others return an empty one.
         BenchError when a training was stopped: the same command goes on there.
         """
+        with distributed.process_group(self.config.run.torch_device):
+            return self._cells(bar)
+
+    def _cells(self, bar: Bar) -> dict[str, Any]:
         rows: list[dict[str, Any]] = []
         record: dict[str, Any] = {}
         for cell, plan in self.plans():
@@ -93,13 +97,12 @@ class Sweep:
                 raise BenchError(f"stopped by {trained.stopped}; the same command goes on there")
             name, label = f"{self.model}@{trained.folder}", f"{self.model} {identity[:8]}"
         found, _ = registry.source_for("vidsitu", self.source, self.config)
-        with distributed.process_group("cpu"):
-            if distributed.is_main():
-                registry.prepare_source("vidsitu", found, bar.to)
-            distributed.barrier()
-            adapter = registry.load_adapter(name, self.config)
-            adapter.name = label
-            result = evaluate(adapter, registry.load_task("vidsitu", found), self.config.run, bar)
+        if distributed.is_main():
+            registry.prepare_source("vidsitu", found, bar.to)
+        distributed.barrier()
+        adapter = registry.load_adapter(name, self.config)
+        adapter.name = label
+        result = evaluate(adapter, registry.load_task("vidsitu", found), self.config.run, bar)
         return save(result, folder / "results") if distributed.is_main() else None
 
 

@@ -9,13 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property
 
 import numpy as np
 
+from bench.metrics.numbering import numbering
+from bench.metrics.rouge import rouge_l
+
 ORDER = 4
 SIGMA = 6.0
-BETA = 1.2
 
 
 @dataclass(frozen=True)
@@ -28,19 +30,81 @@ class _Counts:
 
 
 @dataclass(frozen=True)
+class _Met:
+    """The n-grams of one order, and where the two sides meet: all that no grouping changes.
+
+    The S pairs of `item` and `gram` are those that occur in any of the item's references. For each
+    entry of `hypothesis` and of `reference`, `own` and `theirs` is its pair, -1 for a hypothesis's
+    n-gram that its item's references lack. `dot` is each reference entry's product of clipped
+    counts.
+    """
+
+    hypothesis: _Counts
+    reference: _Counts
+    item: np.ndarray
+    gram: np.ndarray
+    own: np.ndarray
+    theirs: np.ndarray
+    dot: np.ndarray
+
+    @classmethod
+    def of(cls, hypothesis: _Counts, reference: _Counts, item_of: np.ndarray) -> _Met:
+        grams = 1 + max(int(part.gram.max(initial=0)) for part in (hypothesis, reference))
+        keys = item_of[reference.row] * grams + reference.gram
+        pairs, theirs = np.unique(keys, return_inverse=True)
+        own = _place(pairs, hypothesis.row * grams + hypothesis.gram)
+        said = np.zeros(len(pairs))
+        said[own[own >= 0]] = hypothesis.count[own >= 0]
+        dot = np.minimum(said[theirs], reference.count) * reference.count
+        return cls(hypothesis, reference, pairs // grams, pairs % grams, own, theirs, dot)
+
+    def clipped(self, items: int) -> np.ndarray:
+        """Matching n-grams of each item, each counted as often as in its best reference."""
+        most = np.zeros(len(self.item))
+        np.maximum.at(most, self.theirs, self.reference.count)
+        met = self.own >= 0
+        matched = np.minimum(self.hypothesis.count[met], most[self.own[met]])
+        return np.bincount(self.hypothesis.row[met], matched, items)
+
+    def cosines(self, group: np.ndarray, item_of: np.ndarray) -> np.ndarray:
+        """float64 [R]: clipped tf-idf cosine of each reference with its item's hypothesis."""
+        theirs, own = self._squared_idf(group)
+        own_norm = np.bincount(self.hypothesis.row, self.hypothesis.count**2 * own, len(group))
+        rows = len(item_of)
+        norm = np.bincount(self.reference.row, self.reference.count**2 * theirs, rows)
+        product = np.bincount(self.reference.row, self.dot * theirs, rows)
+        norms = np.sqrt(own_norm[item_of] * norm)
+        return np.divide(product, norms, out=np.zeros(rows), where=norms > 0)
+
+    def _squared_idf(self, group: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Of every reference's and every hypothesis's entry; documents are the group's items."""
+        size = np.log(np.maximum(np.bincount(group, minlength=1), 1))
+        grams = 1 + max(int(self.gram.max(initial=0)), int(self.hypothesis.gram.max(initial=0)))
+        slots, slot, documents = np.unique(
+            group[self.item] * grams + self.gram, return_inverse=True, return_counts=True
+        )
+        frequency = np.log(documents)
+        theirs = (size[group[self.item]] - frequency[slot])[self.theirs] ** 2
+        own_group = group[self.hypothesis.row]
+        at = _place(slots, own_group * grams + self.hypothesis.gram)
+        own = size[own_group]
+        own[at >= 0] -= frequency[at[at >= 0]]  # a gram of no reference counts as in one document
+        return theirs, own**2
+
+
+@dataclass(frozen=True)
 class Captions:
     """Captions of N items, taken apart for scoring; make it with `Captions.of`.
 
-    `item_of` names the item of each of the R references. `hypothesis` and `reference` hold the
-    n-gram counts for n = 1..4; `rouge` is each item's ROUGE-L.
+    `item_of` names the item of each of the R references. `met` holds the n-gram counts for
+    n = 1..4; `rouge` is each item's ROUGE-L.
     """
 
     items: int
     item_of: np.ndarray
     hypothesis_words: np.ndarray
     reference_words: np.ndarray
-    hypothesis: list[_Counts]
-    reference: list[_Counts]
+    met: list[_Met]
     rouge: np.ndarray
 
     @classmethod
@@ -52,25 +116,22 @@ class Captions:
             raise ValueError("an item has no reference")
         item_of = np.repeat(np.arange(len(references)), [len(group) for group in references])
         texts = [*hypotheses, *(text for group in references for text in group)]
-        unique = {text: place for place, text in enumerate(dict.fromkeys(texts))}
+        unique = numbering()
         which = np.array([unique[text] for text in texts], np.int64)
         words, counts = _count_grams(list(unique))
-        split = len(hypotheses)
+        own, theirs = which[: len(hypotheses)], which[len(hypotheses) :]
         return cls(
-            len(hypotheses), item_of, words[which[:split]], words[which[split:]],
-            [_expand(table, which[:split]) for table in counts],
-            [_expand(table, which[split:]) for table in counts],
-            np.array([_rouge(h, tuple(group)) for h, group in
-                      zip(hypotheses, references, strict=True)]),
+            len(hypotheses), item_of, words[own], words[theirs],
+            [_Met.of(_expand(table, own), _expand(table, theirs), item_of) for table in counts],
+            rouge_l(list(unique), own, theirs, item_of),
         )  # fmt: skip
 
     def cider(self, group: np.ndarray | None = None) -> np.ndarray:
         """float64 [N]: each item's CIDEr, document frequencies taken within its `group` [N]."""
         group = np.zeros(self.items, np.int64) if group is None else np.asarray(group)
-        sizes = np.bincount(group, minlength=1)
         score = np.zeros(len(self.item_of))
-        for hypothesis, reference in zip(self.hypothesis, self.reference, strict=True):
-            score += self._cosines(hypothesis, reference, group, sizes)
+        for met in self.met:
+            score += met.cosines(group, self.item_of)
         # Both lengths are counted in bigrams, as there.
         pairs = np.maximum(self.reference_words - 1, 0)
         own = np.maximum(self.hypothesis_words - 1, 0)[self.item_of]
@@ -78,48 +139,18 @@ class Captions:
         total = np.bincount(self.item_of, score, self.items)
         return 10.0 * total / np.bincount(self.item_of, minlength=self.items)
 
-    def _cosines(
-        self, hypothesis: _Counts, reference: _Counts, group: np.ndarray, sizes: np.ndarray
-    ) -> np.ndarray:
-        """float64 [R]: clipped tf-idf cosine of each reference with its item's hypothesis."""
-        grams = 1 + max(int(part.gram.max(initial=0)) for part in (hypothesis, reference))
-        item = self.item_of[reference.row]
-        seen = np.unique(item * grams + reference.gram)  # once an item, however many references
-        slots, frequency = np.unique(
-            group[seen // grams] * grams + seen % grams, return_counts=True
-        )
-
-        def squared_idf(items: np.ndarray, gram: np.ndarray) -> np.ndarray:
-            keys = group[items] * grams + gram
-            if not len(slots):
-                return np.log(sizes[group[items]]) ** 2
-            at = np.minimum(np.searchsorted(slots, keys), len(slots) - 1)
-            documents = np.where(slots[at] == keys, frequency[at], 1)
-            squared: np.ndarray = (np.log(sizes[group[items]]) - np.log(documents)) ** 2
-            return squared
-
-        own = squared_idf(hypothesis.row, hypothesis.gram)
-        theirs = squared_idf(item, reference.gram)
-        own_norm = np.bincount(hypothesis.row, hypothesis.count**2 * own, self.items)
-        norm = np.bincount(reference.row, reference.count**2 * theirs, len(self.item_of))
-        keys = hypothesis.row * grams + hypothesis.gram  # ascending, as the counts are
-        matched = _lookup(keys, hypothesis.count, item * grams + reference.gram)
-        dot = np.minimum(matched, reference.count) * reference.count * theirs
-        product = np.bincount(reference.row, dot, len(self.item_of))
-        norms = np.sqrt(own_norm[self.item_of] * norm)
-        return np.divide(product, norms, out=np.zeros(len(product)), where=norms > 0)
-
     def bleu(self, group: np.ndarray | None = None) -> np.ndarray:
         """float64 [groups, 4]: corpus BLEU-1..4 of each group, closest reference length."""
         group = np.zeros(self.items, np.int64) if group is None else np.asarray(group)
-        return bleu_of(sum_by(group, self.bleu_counts()))
+        return bleu_of(sum_by(group, self.bleu_counts))
 
+    @cached_property
     def bleu_counts(self) -> np.ndarray:
         """float64 [N, 10]: matching and possible n-grams (4 each), own and closest length.
 
         Sums of these over any set of items are all that its BLEU needs; see `bleu_of`.
         """
-        correct = [self._clipped(n) for n in range(ORDER)]
+        correct = [met.clipped(self.items) for met in self.met]
         guess = [np.maximum(self.hypothesis_words - n, 0) for n in range(ORDER)]
         return np.stack([*correct, *guess, self.hypothesis_words, self._closest()], axis=1).astype(
             np.float64
@@ -132,18 +163,6 @@ class Captions:
         first = np.searchsorted(self.item_of[order], np.arange(self.items))
         closest: np.ndarray = self.reference_words[order][first]
         return closest
-
-    def _clipped(self, n: int) -> np.ndarray:
-        """Matching n-grams of each item, each counted as often as in its best reference."""
-        hypothesis, reference = self.hypothesis[n], self.reference[n]
-        grams = 1 + max(int(part.gram.max(initial=0)) for part in (hypothesis, reference))
-        keys = self.item_of[reference.row] * grams + reference.gram
-        order = np.lexsort((-reference.count, keys))
-        unique, first = np.unique(keys[order], return_index=True)
-        most = _lookup(
-            unique, reference.count[order][first], hypothesis.row * grams + hypothesis.gram
-        )
-        return np.bincount(hypothesis.row, np.minimum(hypothesis.count, most), self.items)
 
 
 def bleu_of(counts: np.ndarray) -> np.ndarray:
@@ -163,13 +182,10 @@ def sum_by(group: np.ndarray, values: np.ndarray) -> np.ndarray:
 
 def _count_grams(texts: list[str]) -> tuple[np.ndarray, list[_Counts]]:
     """Words of each text, and its n-gram counts for n = 1..4, rows ascending."""
-    split = [text.split() for text in texts]
-    words = np.array([len(tokens) for tokens in split], np.int64)
-    vocabulary: dict[str, int] = {}
-    token = np.array(
-        [vocabulary.setdefault(token, len(vocabulary)) for tokens in split for token in tokens],
-        np.int64,
-    )
+    vocabulary = numbering()
+    tokens = [[vocabulary[word] for word in text.split()] for text in texts]
+    words = np.array([len(row) for row in tokens], np.int64)
+    token = np.array([number for row in tokens for number in row], np.int64)
     text = np.repeat(np.arange(len(texts)), words)
     end = np.repeat(np.cumsum(words), words)  # where each token's text ends
     start, gram, tables = np.arange(len(token)), token, []
@@ -186,48 +202,17 @@ def _count_grams(texts: list[str]) -> tuple[np.ndarray, list[_Counts]]:
 
 def _expand(table: _Counts, which: np.ndarray) -> _Counts:
     """The counts of the texts `which`, in their order: row i is text which[i]."""
-    starts = np.searchsorted(table.row, which, side="left")
-    lengths = np.searchsorted(table.row, which, side="right") - starts
+    sizes = np.bincount(table.row, minlength=int(which.max(initial=0)) + 1)
+    starts, lengths = (np.cumsum(sizes) - sizes)[which], sizes[which]
     row = np.repeat(np.arange(len(which)), lengths)
     offset = np.arange(len(row)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
     at = np.repeat(starts, lengths) + offset
     return _Counts(row, table.gram[at], table.count[at])
 
 
-def _lookup(keys: np.ndarray, values: np.ndarray, wanted: np.ndarray) -> np.ndarray:
-    """The value at each wanted key of ascending `keys`, 0 where absent."""
+def _place(keys: np.ndarray, wanted: np.ndarray) -> np.ndarray:
+    """Where each wanted key stands among ascending `keys`, -1 where it is absent."""
     if not len(keys):
-        return np.zeros(len(wanted))
+        return np.full(len(wanted), -1)
     at = np.minimum(np.searchsorted(keys, wanted), len(keys) - 1)
-    return np.where(keys[at] == wanted, values[at], 0.0)
-
-
-@lru_cache(maxsize=1 << 18)
-def _rouge(hypothesis: str, references: tuple[str, ...]) -> float:
-    """ROUGE-L of one item; split at single blanks, so that "" is one empty token, as there."""
-    tokens = hypothesis.split(" ")
-    bits: dict[str, int] = {}
-    for place, token in enumerate(tokens):
-        bits[token] = bits.get(token, 0) | 1 << place
-    precision = recall = 0.0
-    for reference in references:
-        others = reference.split(" ")
-        common = _common(bits, len(tokens), others)
-        precision = max(precision, common / len(tokens))
-        recall = max(recall, common / len(others))
-    if precision == 0 or recall == 0:
-        return 0.0
-    return (1 + BETA**2) * precision * recall / (recall + BETA**2 * precision)
-
-
-def _common(bits: dict[str, int], length: int, others: list[str]) -> int:
-    """Length of the longest common subsequence, a row of the table as the bits of one integer.
-
-    Hyyrö, "Bit-parallel LCS-length computation revisited" (2004): a zero bit is a step upwards.
-    """
-    mask = (1 << length) - 1
-    row = mask
-    for token in others:
-        matches = row & bits.get(token, 0)
-        row = (row + matches | row - matches) & mask
-    return length - row.bit_count()
+    return np.where(keys[at] == wanted, at, -1)

@@ -1,45 +1,109 @@
 """Coreference of entities over a video's events, as VidSitu's evaluator counts it.
 
 A mention is a role of an event, a cluster the mentions of one video that have the identical string.
-Pure functions on plain data; fractions.
+All videos are counted together, as arrays; fractions are kept as numerator and denominator, so that
+any set of videos can be summed.
 """
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 
 import numpy as np
 
-Mention = tuple[str, str]  # event and role, such as (Ev1, Arg0)
-Clusters = list[frozenset[Mention]]
 METRICS = ("mentions", "muc", "bcub", "ceafe", "lea", "lea_soft")
-_Fraction = tuple[float, float]
 
 
-def clusters_of(strings: Mapping[Mention, str]) -> Clusters:
-    """Mentions grouped by identical string; empty strings are a string as any other."""
-    grouped: dict[str, list[Mention]] = defaultdict(list)
-    for mention, text in strings.items():
-        grouped[text].append(mention)
-    return [frozenset(group) for group in grouped.values()]
+@dataclass(frozen=True)
+class Mentions:
+    """M mentions of several videos, each known to one side or to both; all arrays are [M].
 
-
-def coreference_counts(
-    key: Clusters, system: Clusters, soft: Mapping[Mention, float]
-) -> dict[str, tuple[_Fraction, _Fraction]]:
-    """Of one video, metric -> ((precision numerator, denominator), (recall ...)).
-
-    `soft` weights a mention in LEA-soft's precision: its CIDEr on the raw scale.
+    `key` and `system` number the clusters of the two sides over all videos, -1 where that side does
+    not have the mention. `soft` weights a mention in LEA-soft's precision: its CIDEr on the raw
+    scale.
     """
-    in_key, in_system = _places(key), _places(system)
-    counts = {"mentions": _mentions(in_key, in_system), "ceafe": _ceafe(key, system)}
-    one_way: dict[str, Callable[[Clusters, dict[Mention, int], Clusters], _Fraction]] = {
-        "muc": _muc, "bcub": _bcub, "lea": _lea,
-    }  # fmt: skip
-    for name, count in one_way.items():
-        counts[name] = count(system, in_key, key), count(key, in_system, system)
-    counts["lea_soft"] = _lea_soft(system, in_key, key, soft), counts["lea"][1]
+
+    video: np.ndarray
+    key: np.ndarray
+    system: np.ndarray
+    soft: np.ndarray
+
+
+@dataclass(frozen=True)
+class _Side:
+    """One side's clusters: `cluster` [M] of each mention, the rest of each cluster."""
+
+    cluster: np.ndarray
+    video: np.ndarray
+    size: np.ndarray
+
+    @classmethod
+    def of(cls, video: np.ndarray, cluster: np.ndarray) -> _Side:
+        known = cluster >= 0
+        size = np.bincount(cluster[known])
+        videos = np.zeros(len(size), np.int64)
+        videos[cluster[known]] = video[known]
+        return cls(cluster, videos, size)
+
+    def total(self, values: np.ndarray, videos: int) -> np.ndarray:
+        """Sums of the clusters' values, by video."""
+        return np.bincount(self.video, values, videos)
+
+
+@dataclass(frozen=True)
+class _Overlaps:
+    """Every pair of a key and a system cluster with mentions in common, and how many these are."""
+
+    key: np.ndarray
+    system: np.ndarray
+    common: np.ndarray
+
+    @classmethod
+    def of(cls, key: _Side, system: _Side) -> _Overlaps:
+        both = (key.cluster >= 0) & (system.cluster >= 0)
+        width = max(1, len(system.size))
+        pairs, common = np.unique(
+            key.cluster[both] * width + system.cluster[both], return_counts=True
+        )
+        return cls(pairs // width, pairs % width, common)
+
+
+def coreference_counts(mentions: Mentions, videos: int) -> np.ndarray:
+    """float64 [videos, 6, 4]: of each metric in `METRICS` precision's numerator and denominator,
+    then recall's."""
+    key = _Side.of(mentions.video, mentions.key)
+    system = _Side.of(mentions.video, mentions.system)
+    overlaps = _Overlaps.of(key, system)
+    both = (mentions.key >= 0) & (mentions.system >= 0)
+    common = np.bincount(mentions.video[both], minlength=videos).astype(np.float64)
+    video = key.video[overlaps.key]
+    kept_links = common - np.bincount(video, minlength=videos)  # the same seen from either side
+    matched = np.bincount(video, _matching(overlaps, key, system), videos)
+    sizes = [side.total(side.size, videos) for side in (system, key)]
+    clusters = [side.total(np.ones(len(side.size)), videos) for side in (system, key)]
+
+    counts = np.zeros((videos, len(METRICS), 4))
+    for column, side, other, own, other_own in (
+        (0, system, key, overlaps.system, overlaps.key),
+        (2, key, system, overlaps.key, overlaps.system),
+    ):
+        size, number = sizes[column // 2], clusters[column // 2]
+        squares = np.bincount(own, overlaps.common**2, len(side.size))
+        links = side.size * _links(overlaps.common, own, other_own, side, other)
+        for place, numerator, denominator in (
+            (0, common, size),
+            (1, kept_links, size - number),
+            (2, side.total(squares / side.size, videos), size),
+            (3, matched, number),
+            (4, side.total(links, videos), size),
+            (5, side.total(links, videos), size),
+        ):
+            counts[:, place, column], counts[:, place, column + 1] = numerator, denominator
+        if side is system:  # LEA-soft differs from LEA in its precision alone
+            known = mentions.system >= 0
+            weight = np.bincount(mentions.system[known], mentions.soft[known], len(side.size))
+            counts[:, 5, 0] = side.total(weight * links, videos)
+            counts[:, 5, 1] = side.total(side.size**2, videos)
     return counts
 
 
@@ -51,78 +115,39 @@ def f1(counts: np.ndarray) -> float:
     return float(2 * precision * recall / (precision + recall)) if precision + recall else 0.0
 
 
-def _places(clusters: Clusters) -> dict[Mention, int]:
-    return {mention: place for place, cluster in enumerate(clusters) for mention in cluster}
+def _links(
+    common: np.ndarray, own: np.ndarray, other_own: np.ndarray, side: _Side, other: _Side
+) -> np.ndarray:
+    """Share of each cluster's links that the other side has; a singleton's link is to itself."""
+    kept = np.bincount(own, common * (common - 1), len(side.size))
+    share = np.divide(kept, side.size * (side.size - 1), out=np.zeros(len(kept)),
+                      where=side.size > 1)  # fmt: skip
+    alone = (side.size[own] == 1) & (other.size[other_own] == 1)
+    share[own[alone]] = 1.0
+    return share
 
 
-def _mentions(
-    in_key: dict[Mention, int], in_system: dict[Mention, int]
-) -> tuple[_Fraction, _Fraction]:
-    common = float(len(in_key.keys() & in_system.keys()))
-    return (common, float(len(in_system))), (common, float(len(in_key)))
+def _matching(overlaps: _Overlaps, key: _Side, system: _Side) -> np.ndarray:
+    """Similarity 2 |c & d| / (|c| + |d|) of the pairs in the best one-to-one matching, else 0."""
+    similarity = 2 * overlaps.common / (key.size[overlaps.key] + system.size[overlaps.system])
+    rivals = np.bincount(overlaps.key)[overlaps.key], np.bincount(overlaps.system)[overlaps.system]
+    contested = np.flatnonzero((rivals[0] > 1) | (rivals[1] > 1))
+    chosen = np.ones(len(similarity))  # pairs without a rival are all taken
+    chosen[contested] = 0
+    # Pairs are in order of their key cluster, and these in order of their video.
+    videos = key.video[overlaps.key[contested]]
+    for pairs in np.split(contested, np.flatnonzero(np.diff(videos)) + 1) if len(videos) else []:
+        chosen[pairs[_best(overlaps.key[pairs], overlaps.system[pairs], similarity[pairs])]] = 1
+    return similarity * chosen
 
 
-def _muc(clusters: Clusters, other: dict[Mention, int], _: Clusters) -> _Fraction:
-    """Links kept: matched mentions less the clusters of the other side that they fall in."""
-    numerator = denominator = 0
-    for cluster in clusters:
-        found = [other[mention] for mention in cluster if mention in other]
-        numerator += len(found) - len(set(found))
-        denominator += len(cluster) - 1
-    return float(numerator), float(denominator)
-
-
-def _bcub(clusters: Clusters, other: dict[Mention, int], _: Clusters) -> _Fraction:
-    numerator = 0.0
-    for cluster in clusters:
-        numerator += sum(common**2 for common in _overlaps(cluster, other).values()) / len(cluster)
-    return numerator, float(sum(map(len, clusters)))
-
-
-def _lea(clusters: Clusters, other: dict[Mention, int], others: Clusters) -> _Fraction:
-    numerator = sum(len(cluster) * _links(cluster, other, others) for cluster in clusters)
-    return float(numerator), float(sum(map(len, clusters)))
-
-
-def _lea_soft(
-    clusters: Clusters, other: dict[Mention, int], others: Clusters, soft: Mapping[Mention, float]
-) -> _Fraction:
-    numerator = sum(
-        sum(soft[mention] for mention in sorted(cluster))
-        * len(cluster)
-        * _links(cluster, other, others)
-        for cluster in clusters
-    )
-    return float(numerator), float(sum(len(cluster) ** 2 for cluster in clusters))
-
-
-def _links(cluster: frozenset[Mention], other: dict[Mention, int], others: Clusters) -> float:
-    """Share of the cluster's links that the other side has; a singleton's link is to itself."""
-    if len(cluster) == 1:
-        (mention,) = cluster
-        return float(mention in other and len(others[other[mention]]) == 1)
-    kept = sum(common * (common - 1) / 2 for common in _overlaps(cluster, other).values())
-    return kept / (len(cluster) * (len(cluster) - 1) / 2)
-
-
-def _overlaps(cluster: frozenset[Mention], other: dict[Mention, int]) -> dict[int, int]:
-    found: dict[int, int] = defaultdict(int)
-    for mention in cluster:
-        if mention in other:
-            found[other[mention]] += 1
-    return found
-
-
-def _ceafe(key: Clusters, system: Clusters) -> tuple[_Fraction, _Fraction]:
-    """The best one-to-one matching of clusters by 2 |c & d| / (|c| + |d|)."""
+def _best(rows: np.ndarray, columns: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """Which of the pairs are in the assignment of the highest sum."""
     from scipy.optimize import linear_sum_assignment
 
-    if not key or not system:
-        return (0.0, float(len(system))), (0.0, float(len(key)))
-    similarity = np.zeros((len(key), len(system)))
-    place = _places(system)
-    for row, cluster in enumerate(key):
-        for column, common in _overlaps(cluster, place).items():
-            similarity[row, column] = 2 * common / (len(cluster) + len(system[column]))
-    total = float(similarity[linear_sum_assignment(-similarity)].sum())
-    return (total, float(len(system))), (total, float(len(key)))
+    rows, columns = (np.unique(side, return_inverse=True)[1] for side in (rows, columns))
+    table = np.zeros((rows.max() + 1, columns.max() + 1))
+    table[rows, columns] = values
+    taken = np.zeros(table.shape, bool)
+    taken[linear_sum_assignment(table, maximize=True)] = True
+    return taken[rows, columns]

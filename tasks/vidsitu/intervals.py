@@ -42,17 +42,17 @@ def role_draws(scores: RoleScores, resamples: int, seed: int) -> Draws:
     statistics: dict[str, Statistic] = {}
     everything = np.zeros(captions.items, np.int64)
     groupings = {"MacroVb": items.verb, "MacroArg": items.role}
-    for name, values in (("cider", captions.cider()), ("rouge", captions.rouge)):
+    for name, values in (("cider", scores.cider[""]), ("rouge", captions.rouge)):
         statistics[name] = _macro(*_sums(items.video, everything, values, videos))
     for prefix, labels in groupings.items():
         names, group = np.unique(labels, return_inverse=True)
-        sums, counts = _sums(items.video, group, captions.cider(group), videos)
+        sums, counts = _sums(items.video, group, scores.cider[prefix], videos)
         statistics[f"{prefix}_cider"] = _macro(sums, counts)
         if prefix == "MacroArg":
             for place, role in enumerate(names):
                 column = slice(place, place + 1)
                 statistics[f"{role}_cider"] = _macro(sums[:, column], counts[:, column])
-    counts = captions.bleu_counts()
+    counts = captions.bleu_counts
     by_video = np.stack([np.bincount(items.video, c, videos) for c in counts.T], axis=1)
     for n in range(4):
         statistics[f"bleu_{n + 1}"] = _bleu(by_video, n)

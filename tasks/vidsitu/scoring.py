@@ -9,12 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 
 from bench.errors import DataError
 from bench.metrics.captions import Captions
-from bench.metrics.coreference import METRICS, clusters_of, coreference_counts, f1
+from bench.metrics.coreference import METRICS, Mentions, coreference_counts, f1
+from bench.metrics.numbering import numbering
 from tasks.vidsitu.annotations import EVENTS, Annotation
 
 SCORED = ("Arg0", "Arg1", "Arg2", "ALoc", "AScn")
@@ -26,6 +28,7 @@ _MODIFIERS = {"direction": "ADir", "purpose": "APrp", "manner": "AMnr", "locatio
 Prediction = Mapping[str, Mapping[str, str]]
 
 
+@cache
 def short_role(key: str) -> str:
     """`Arg0 (driver)` -> Arg0, `ArgM (manner)` -> AMnr, `Scene of the Event` -> AScn.
 
@@ -101,13 +104,15 @@ def role_items(
 class RoleScores:
     """`metrics` by the official names, raw scale; the rest to look closer and to resample.
 
-    `coreference` float64 [rounds, videos, metrics, 4] holds numerator and denominator of precision
-    and of recall; a video that takes no part has zeros.
+    `cider` float64 [items] takes document frequencies within all items (""), each verb
+    ("MacroVb") and each role ("MacroArg"). `coreference` float64 [rounds, videos, metrics, 4] holds
+    numerator and denominator of precision and of recall; zeros for a video that takes no part.
     """
 
     metrics: dict[str, float]
     items: RoleItems
     captions: Captions
+    cider: dict[str, np.ndarray]
     coreference: np.ndarray
 
 
@@ -126,32 +131,29 @@ def reference_metrics(
     if not items.role:
         raise DataError("no scored role in the annotations; check the split")
     captions = Captions.of(items.hypotheses, items.references)
-    cider = captions.cider()
-    metrics = {"cider": float(cider.mean()), "rouge": float(captions.rouge.mean())}
+    ciders = {"": captions.cider()}
+    metrics = {"cider": float(ciders[""].mean()), "rouge": float(captions.rouge.mean())}
     metrics |= {f"bleu_{n + 1}": float(v) for n, v in enumerate(captions.bleu()[0])}
     for prefix, labels in (("MacroVb", items.verb), ("MacroArg", items.role)):
-        names, by_group = _grouped(captions, labels)
-        for name, values in by_group.items():
+        names, group = np.unique(labels, return_inverse=True)
+        ciders[prefix] = captions.cider(group)
+        for name, values in _grouped(captions, ciders[prefix], group).items():
             metrics[f"{prefix}_{name}"] = float(values.mean())
             if prefix == "MacroArg":
                 pairs = zip(names, values, strict=True)
                 metrics |= {f"{role}_{name}": float(v) for role, v in pairs}
-    counts = _coreference(references, predictions, items, cider)
+    counts = _coreference(references, predictions, items, ciders[""])
     for place, name in enumerate(METRICS):
         metrics[name] = float(np.mean([f1(round_[:, place]) for round_ in counts]))
-    return RoleScores(metrics, items, captions, counts)
+    return RoleScores(metrics, items, captions, ciders, counts)
 
 
-def _grouped(captions: Captions, labels: list[str]) -> tuple[list[str], dict[str, np.ndarray]]:
-    """Metric -> its value in each group of items with the same label."""
-    names, group = np.unique(labels, return_inverse=True)
+def _grouped(captions: Captions, cider: np.ndarray, group: np.ndarray) -> dict[str, np.ndarray]:
+    """Metric -> its value in each group of items."""
     sizes = np.bincount(group)
-    values = {
-        "cider": np.bincount(group, captions.cider(group)) / sizes,
-        "rouge": np.bincount(group, captions.rouge) / sizes,
-    }
-    values |= {f"bleu_{n + 1}": column for n, column in enumerate(captions.bleu(group).T)}
-    return list(names), values
+    means = {"cider": cider, "rouge": captions.rouge}
+    values = {name: np.bincount(group, each) / sizes for name, each in means.items()}
+    return values | {f"bleu_{n + 1}": column for n, column in enumerate(captions.bleu(group).T)}
 
 
 def _coreference(
@@ -161,31 +163,53 @@ def _coreference(
     cider: np.ndarray,
 ) -> np.ndarray:
     """Counts of every video in as many rounds as the first has references; see RoleScores."""
-    soft: list[dict[tuple[str, str], float]] = [{} for _ in references]
-    for video, mention, value in zip(items.video, items.mention, cider, strict=True):
-        soft[video][mention] = float(value)
-    counts = np.zeros((len(references[0]), len(references), len(METRICS), 4))
-    for video, (group, prediction) in enumerate(zip(references, predictions, strict=True)):
-        if "Ev1" not in prediction:
-            continue
-        for place, annotation in enumerate(group[: len(counts)]):
-            key, system = _mentions(annotation, prediction)
-            found = coreference_counts(clusters_of(key), clusters_of(system), soft[video])
-            counts[place, video] = [[*found[name][0], *found[name][1]] for name in METRICS]
-    return counts
+    soft = {
+        (video, mention): value
+        for video, mention, value in zip(
+            items.video.tolist(), items.mention, cider.tolist(), strict=True
+        )
+    }
+    rounds = len(references[0])
+    found = _mentions(references, predictions, rounds, soft)
+    counts = coreference_counts(found, rounds * len(references))
+    return counts.reshape(rounds, len(references), *counts.shape[1:])
 
 
 def _mentions(
-    annotation: Annotation, prediction: Prediction
-) -> tuple[dict[tuple[str, str], str], dict[tuple[str, str], str]]:
-    """Strings of the annotation's scored roles, and of those that the prediction has."""
-    key: dict[tuple[str, str], str] = {}
-    system: dict[tuple[str, str], str] = {}
-    for name, event in zip(EVENTS, annotation.events, strict=True):
-        for argument, value in event.arguments:
-            role = short_role(argument)
-            if role in SCORED:
-                key[name, role] = value
-                if role in prediction.get(name, {}):
-                    system[name, role] = prediction[name][role]
-    return key, system
+    references: Sequence[Sequence[Annotation]],
+    predictions: Sequence[Prediction],
+    rounds: int,
+    soft: Mapping[tuple[int, tuple[str, str]], float],
+) -> Mentions:
+    """The scored roles of each round's reference of each video, and those that its prediction has.
+
+    A video counts anew in every round. DataError for a predicted role that the first reference
+    lacks: it has no CIDEr.
+    """
+    rows: list[tuple[int, int, int]] = []
+    weights: list[float] = []
+    keys, systems = numbering(), numbering()
+    for video, (group, prediction) in enumerate(zip(references, predictions, strict=True)):
+        if "Ev1" not in prediction:
+            continue
+        for place, annotation in enumerate(group[:rounds]):
+            at = place * len(references) + video
+            for mention, value in _strings(annotation).items():
+                name, role = mention
+                said = prediction.get(name, {}).get(role)
+                rows.append((at, keys[at, value], -1 if said is None else systems[at, said]))
+                weights.append(0.0 if said is None else soft.get((video, mention), np.nan))
+    if np.isnan(weights).any():
+        at = rows[int(np.flatnonzero(np.isnan(weights))[0])][0] % len(references)
+        raise DataError(f"{references[at][0].segment}: its first annotation lacks a role of others")
+    return Mentions(*np.array(rows, np.int64).reshape(-1, 3).T, np.array(weights))
+
+
+def _strings(annotation: Annotation) -> dict[tuple[str, str], str]:
+    """Event and role -> its string, of the scored roles."""
+    return {
+        (name, role): value
+        for name, event in zip(EVENTS, annotation.events, strict=True)
+        for argument, value in event.arguments
+        if (role := short_role(argument)) in SCORED
+    }

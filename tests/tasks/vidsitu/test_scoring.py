@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from itertools import permutations
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import pytest
 
 from bench.errors import DataError
 from bench.metrics.captions import Captions
-from bench.metrics.coreference import METRICS, clusters_of, coreference_counts, f1
+from bench.metrics.coreference import METRICS, Mentions, coreference_counts, f1
 from bench.metrics.verbs import relation_metrics, relation_scores, verb_metrics, verb_scores
 from tasks.vidsitu.annotations import EVENTS, Annotation, load_annotations, load_split
 from tasks.vidsitu.scoring import role_metrics, short_role
@@ -126,13 +127,48 @@ def test_captions_of_nothing() -> None:
         Captions.of(["a", "b"], [["a"]])
 
 
+def mentions(*rows: tuple[int, int, int]) -> Mentions:
+    video, key, system = np.array(rows, np.int64).reshape(-1, 3).T
+    return Mentions(video, key, system, np.ones(len(video)))
+
+
 def test_coreference_of_equal_and_of_disjoint_sides() -> None:
-    strings = {("Ev1", "Arg0"): "man", ("Ev2", "Arg0"): "man", ("Ev1", "Arg1"): "dog"}
-    key = clusters_of(strings)
-    same = coreference_counts(key, key, dict.fromkeys(strings, 1.0))
-    assert all(f1(np.reshape(same[name], (1, 4))) == pytest.approx(1) for name in METRICS)
-    nothing = coreference_counts(key, [], {})
-    assert all(f1(np.reshape(nothing[name], (1, 4))) == 0 for name in METRICS)
+    same = coreference_counts(mentions((0, 0, 1), (0, 0, 1), (0, 1, 0)), 2)
+    assert all(f1(same[:, place]) == pytest.approx(1) for place in range(len(METRICS)))
+    nothing = coreference_counts(mentions((0, 0, -1), (0, 0, -1), (0, 1, -1)), 2)
+    assert all(f1(nothing[:, place]) == 0 for place in range(len(METRICS)))
+    assert not coreference_counts(mentions(), 3).any()
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_videos_are_counted_as_if_they_stood_alone_and_matched_at_best(seed: int) -> None:
+    chooser = np.random.default_rng(seed)
+    rows = [(video, 4 * video + chooser.integers(4), 4 * video + chooser.integers(4))
+            for video in range(6) for _ in range(chooser.integers(1, 9))]  # fmt: skip
+    relabelled = np.unique([r[1] for r in rows], return_inverse=True)[1]
+    others = np.unique([r[2] for r in rows], return_inverse=True)[1]
+    found = [(v, int(k), int(s)) for (v, _, _), k, s in zip(rows, relabelled, others, strict=True)]
+    together = coreference_counts(mentions(*found), 6)
+    for video in range(6):
+        own = [row for row in found if row[0] == video]
+        sides = [np.unique([row[side] for row in own], return_inverse=True)[1] for side in (1, 2)]
+        alone = coreference_counts(
+            mentions(*((0, int(k), int(s)) for k, s in zip(*sides, strict=True))), 1
+        )
+        np.testing.assert_allclose(together[video], alone[0], atol=1e-12)
+        assert alone[0, METRICS.index("ceafe"), 0] == pytest.approx(best_sum(*sides))
+
+
+def best_sum(key: np.ndarray, system: np.ndarray) -> float:
+    """The highest sum of 2 |c & d| / (|c| + |d|), by trying every matching."""
+    table = np.zeros((key.max() + 1, system.max() + 1))
+    np.add.at(table, (key, system), 1)
+    table = 2 * table / (table.sum(axis=1)[:, None] + table.sum(axis=0))
+    table = table if table.shape[0] <= table.shape[1] else table.T
+    return max(
+        sum(table[row, column] for row, column in enumerate(chosen))
+        for chosen in permutations(range(table.shape[1]), table.shape[0])
+    )
 
 
 def test_wrong_shapes_are_named() -> None:

@@ -53,8 +53,8 @@ def _common(
         chosen = np.flatnonzero((widths > low) & (widths <= high))
         if len(chosen):
             one, two = first[chosen], second[chosen]
-            rows = (_padded(flat, ends[side], lengths[side], high) for side in (one, two))
-            common[chosen] = _common_of(*rows, lengths[one], lengths[two])
+            rows = [_padded(flat, ends[side], lengths[side], high) for side in (one, two)]
+            common[chosen] = _common_of(rows[0], rows[1], lengths[one], lengths[two])
     for pair in np.flatnonzero(widths > WIDEST):
         common[pair] = _common_long(tokens[first[pair]], tokens[second[pair]])
     return common

@@ -202,7 +202,8 @@ def _mentions(
     if np.isnan(weights).any():
         at = rows[int(np.flatnonzero(np.isnan(weights))[0])][0] % len(references)
         raise DataError(f"{references[at][0].segment}: its first annotation lacks a role of others")
-    return Mentions(*np.array(rows, np.int64).reshape(-1, 3).T, np.array(weights))
+    document, key, system = np.array(rows, np.int64).reshape(-1, 3).T
+    return Mentions(document, key, system, np.array(weights))
 
 
 def _strings(annotation: Annotation) -> dict[tuple[str, str], str]:

@@ -40,12 +40,14 @@ class Scan:
 
     `timestamps` are ascending seconds from the first frame, one a frame that is shown. `pts` are
     the same moments as the container counts them, or None where they cannot tell frames apart and
-    the k-th decoded frame is the k-th shown. `declared` is 0 where the container does not say.
+    the k-th decoded frame is the k-th shown. `keyframes` are those of keyframes, ascending.
+    `declared` is 0 where the container does not say.
     """
 
     timestamps: list[float]
     duration: float
     pts: list[int] | None
+    keyframes: list[int]
     codec: str
     container: str
     declared: int
@@ -141,6 +143,7 @@ def _summarise(container: str, stream: VideoStream, entries: Sequence[_Entry]) -
         timestamps=seconds,
         duration=_duration(stream, shown, seconds),
         pts=pts,
+        keyframes=sorted(e.pts for e in shown if e.keyframe and e.pts is not None),
         codec=stream.codec_context.name,
         container=container,
         declared=declared,

@@ -15,6 +15,7 @@ from PIL import Image
 from bench.contracts import Clip, Plan
 from bench.errors import UsageError
 from bench.video import FirstOfSecond, PerEvent, Uniform, VideoError, decode, scan
+from bench.video.sparse import can_skip, needed_frames
 
 needs_decord = pytest.mark.skipif(find_spec("decord") is None, reason="decord has no wheel here")
 VP9 = {"g": "30", "deadline": "realtime", "cpu-used": "8"}
@@ -52,7 +53,8 @@ def test_every_frame_is_the_one_asked_for(
     assert found.decord_ok == trusted
     decoded = decode(Clip("c", path), Uniform(90), 128)
     assert [read(frame) for frame in decoded.frames] == list(range(90))
-    decord = trusted and find_spec("decord") is not None
+    skipping = codec == "libx264" and trusted
+    decord = trusted and not skipping and find_spec("decord") is not None
     assert decoded.decoder.startswith("decord " if decord else "PyAV ")
     assert decoded.times == pytest.approx(np.arange(90) / 30, abs=0.001)
 
@@ -63,6 +65,52 @@ def test_both_decoders_give_nearly_the_same_pixels(mp4: Path) -> None:
     assert ours.decoder.startswith("decord ") and theirs.decoder.startswith("PyAV ")
     difference = np.abs(ours.frames.astype(int) - theirs.frames)
     assert difference.max() <= 4 and difference.mean() < 1
+
+
+GROUPS = {"g": "10", "bf": "3", "b_strategy": "0"}
+PYRAMID = {"g": "40", "bf": "4", "x264-params": "b-pyramid=normal:ref=4:scenecut=0"}
+X265 = {"g": "12", "x265-params": "log-level=none:pools=none:open-gop=0:bframes=4"}
+
+
+@pytest.mark.parametrize(
+    ("codec", "options"),
+    [("libx264", GROUPS), ("libx264", PYRAMID), ("libx265", X265)],
+)
+@pytest.mark.parametrize("name", ["skip.mp4", "skip.mkv"])
+def test_skipping_leaves_the_wanted_frames_bit_for_bit(
+    tmp_path: Path, name: str, codec: str, options: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if codec not in av.codec.codecs_available:
+        pytest.skip(f"this FFmpeg does not write {codec}")
+    path = write_video(tmp_path / name, codec=codec, options=options)
+    found = scan(path)
+    assert can_skip(found) and len(found.keyframes) > 2
+    whole = np.stack([frame.to_ndarray(format="rgb24") for frame in all_frames(path)])
+    chooser = np.random.default_rng(0)
+    for count in (1, 2, 3, 7, 30):
+        wanted = sorted(chooser.choice(90, count, replace=False).tolist())
+        pts = {found.pts[index]: index for index in wanted} if found.pts else {}
+        with av.open(str(path)) as container:
+            got = {
+                pts[frame.pts]: frame.to_ndarray(format="rgb24")
+                for frame in needed_frames(container, found, pts) if frame.pts in pts
+            }  # fmt: skip
+        assert sorted(got) == wanted
+        assert all(np.array_equal(got[index], whole[index]) for index in wanted)
+
+
+def test_skipping_decodes_less(tmp_path: Path) -> None:
+    path = write_video(tmp_path / "groups.mp4", options=GROUPS)
+    found = scan(path)
+    assert found.pts is not None
+    with av.open(str(path)) as container:
+        decoded = list(needed_frames(container, found, {found.pts[45]}))
+    assert len(decoded) <= 6  # of 90: one group of ten, up to the wanted one, without its B-frames
+
+
+def all_frames(path: Path) -> list[av.VideoFrame]:
+    with av.open(str(path)) as container:
+        return list(container.decode(video=0))
 
 
 @pytest.mark.parametrize("decoder", ["auto", "pyav"])
@@ -128,9 +176,12 @@ def test_both_decoders_turn_a_video_the_same_way(tmp_path: Path, mp4: Path, turn
 
 
 @needs_decord
-def test_decord_failing_falls_back_to_pyav(mp4: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_decord_failing_falls_back_to_pyav(
+    tmp_path: Path, mp4: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("decord.VideoReader", None)
-    assert decode(Clip("c", mp4), Uniform(3), 128).decoder.startswith("PyAV ")
+    vp9 = write_video(tmp_path / "vp9.webm", codec="libvpx-vp9", options=VP9)
+    assert decode(Clip("c", vp9), Uniform(3), 128).decoder.startswith("PyAV ")
     with pytest.raises(VideoError, match="decord: "):
         decode(Clip("c", mp4), Uniform(3), 128, "decord")
     with pytest.raises(UsageError, match="choose auto, decord or pyav"):

@@ -107,8 +107,11 @@ class OpenCLIPAdapter(Adapter):
 
     @property
     def precision(self) -> str:
-        """`float32` on CPU, where it is also fastest; `bfloat16 autocast` on CUDA."""
-        return "bfloat16 autocast" if self.device.startswith("cuda") else "float32"
+        """As configured; by default `bfloat16 autocast` on CUDA and `float32` elsewhere."""
+        chosen = self._run.precision
+        if chosen == "auto":
+            chosen = "bfloat16" if self.device.startswith("cuda") else "float32"
+        return "bfloat16 autocast" if chosen == "bfloat16" else chosen
 
     @property
     def device(self) -> str:
@@ -125,6 +128,10 @@ class OpenCLIPAdapter(Adapter):
             "preprocessing": f"shortest side {self.image_size} bicubic antialiased, centre crop",
             "pooling": self.pooling,
         }
+
+    def prepare(self) -> None:
+        """Import torch and put the model on its device."""
+        self._load()
 
     def encode_frames(self, frames: np.ndarray) -> np.ndarray:
         """uint8 [N, S, S, 3] -> float32 [N, D]; equal to open_clip's transform and encode_image."""
@@ -173,8 +180,8 @@ class OpenCLIPAdapter(Adapter):
     def _autocast(self) -> torch.autocast:
         import torch
 
-        cuda = self.device.startswith("cuda")
-        return torch.autocast("cuda" if cuda else "cpu", torch.bfloat16, enabled=cuda)
+        kind = self.device.partition(":")[0]
+        return torch.autocast(kind, torch.bfloat16, enabled=self.precision != "float32")
 
     def _load(self) -> Any:
         if self._model is None:

@@ -90,6 +90,7 @@ def cli(context: click.Context, config: Path | None, quiet: bool, debug: bool) -
                    "split, as earlier work did; the result says so.")  # fmt: skip
 @click.option("--allow-missing", is_flag=True, help="Exit 0 although some items failed.")
 @click.option("--json", "as_json", is_flag=True, help="Print the results as JSON.")
+@click.option("--profile", "profiled", is_flag=True, help="Tell on stderr where the time went.")
 @click.option("--quiet", is_flag=True, help="No progress on stderr.")
 @click.pass_obj
 def run(
@@ -105,6 +106,7 @@ def run(
     select: str | None,
     allow_missing: bool,
     as_json: bool,
+    profiled: bool,
     quiet: bool,
 ) -> None:
     """Evaluate models on tasks and print their leaderboards.
@@ -114,6 +116,7 @@ def run(
     """
     from bench import distributed
     from bench.config import CHECKS
+    from bench.profile import profile
     from bench.progress import Bar
     from bench.results import load, save
 
@@ -134,6 +137,8 @@ def run(
             if distributed.is_main():
                 path = save(result, config.run.output, settings[result.data["task"]])
                 saved.append((path, load(path)))
+                if profiled:
+                    bar.warn(profile(result.data))
                 if not quiet:
                     bar.warn(f"wrote {path}")
     if not distributed.is_main():

@@ -28,6 +28,9 @@ class RunConfig:
     workers: int | str = "auto"
     threads: int | str = "auto"
     decode_timeout: float = 30.0
+    frames: str = "raw"
+    memory: int = 2048
+    precision: str = "auto"
     batch_frames: int = 96
     resamples: int = 1000
 
@@ -186,6 +189,9 @@ CHECKS: dict[str, Callable[[Any], Any]] = {
     "workers": _auto_or_whole,
     "threads": _auto_or_whole,
     "decode_timeout": _seconds,
+    "frames": _matching("raw|webp", "raw, webp"),
+    "memory": _whole(0),
+    "precision": _matching("auto|float32|bfloat16", "auto, float32, bfloat16"),
     "batch_frames": _whole(1),
     "resamples": _whole(1),
 }

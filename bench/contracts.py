@@ -8,7 +8,7 @@ be built on any framework and that no command pays for importing torch until a m
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
@@ -66,6 +66,9 @@ class Adapter(ABC):
     @abstractmethod
     def fingerprint(self) -> str:
         """Hash of weights, preprocessing and precision (hexadecimal or any file-safe text)."""
+
+    def prepare(self) -> None:  # noqa: B027 - an adapter without slow parts needs none
+        """Load what encoding needs; called before the first encoding, and only if there is one."""
 
     @abstractmethod
     def encode_frames(self, frames: np.ndarray) -> np.ndarray:
@@ -130,11 +133,12 @@ class Source:
 class Features:
     """What the engine hands to `Task.learn` and `Task.answer`.
 
-    `clips` maps a clip's id to its frame features float32 [T, D]; a clip that failed is absent.
-    `texts` is float32 [M, D] in the order of `Task.texts`. `learnt` is what `Task.learn` returned.
+    `clips` maps a clip's id to its frame features float32 [T, D], read from disk where they are too
+    many to be held: ask for each once. A clip that failed is absent. `texts` is float32 [M, D] in
+    the order of `Task.texts`. `learnt` is what `Task.learn` returned.
     """
 
-    clips: dict[str, np.ndarray]
+    clips: Mapping[str, np.ndarray]
     texts: np.ndarray
     learnt: Any = None
 

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -21,7 +23,8 @@ from bench.cache import TensorStore, digest
 from bench.config import RunConfig
 from bench.contracts import Adapter, Clip, Failure, Progress, Task
 from bench.errors import BenchError
-from bench.video import DecodedFrames, FrameStore
+from bench.video import FrameStore
+from bench.video.store import Outcome
 
 TEXTS_AT_ONCE = 256
 
@@ -43,13 +46,29 @@ class Work:
     run: RunConfig
     progress: Progress
     seconds: dict[str, float] = field(default_factory=dict)
+    encoded: dict[str, int] = field(default_factory=lambda: {"frames": 0, "texts": 0})
     failures: list[Failure] = field(default_factory=list)
-    records: dict[str, dict[str, Any]] = field(default_factory=dict)  # clip id -> how it was read
+    read: dict[str, tuple[str, np.ndarray]] = field(default_factory=dict)
+    """Clip id -> which decoder read it, and the seconds of its frames, float64 [T]."""
 
     @property
     def clips(self) -> list[Clip]:
         """The clips to learn from, then those that are asked about."""
         return [*self.task.support, *self.task.clips]
+
+    def encode(self, what: str, inputs: Any) -> np.ndarray:
+        """Features of `frames` or `texts`, checked and counted; the model is loaded by the first.
+
+        BenchError where the adapter breaks its contract.
+        """
+        if not any(self.encoded.values()):
+            with self.stage("load model"):
+                self.adapter.prepare()
+        call = self.adapter.encode_frames if what == "frames" else self.adapter.encode_texts
+        with self.stage(f"encode {what}"):
+            features = _checked(self.adapter, call(inputs), len(inputs))
+        self.encoded[what] += len(inputs)
+        return features
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
@@ -62,7 +81,8 @@ class Work:
 
 def frame_store(adapter: Adapter, task: Task, run: RunConfig) -> FrameStore:
     """The store of a task's frames at the adapter's image size, shared by all such adapters."""
-    return FrameStore(run.cache_folder / "frames", adapter.image_size, task.plan, run.decoder)
+    folder = run.cache_folder / "frames"
+    return FrameStore(folder, adapter.image_size, task.plan, run.decoder, run.frames)
 
 
 def decoding_workers(run: RunConfig) -> int:
@@ -77,7 +97,44 @@ def decoding_workers(run: RunConfig) -> int:
     return max(1, cores // int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
 
 
-def clip_features(work: Work) -> dict[str, np.ndarray]:
+class StoredFeatures(Mapping[str, np.ndarray]):
+    """Clip id -> frame features float32 [T, D], of which only so many bytes are held in memory.
+
+    What is beyond `most` bytes is read from the store whenever it is asked for, so that a set of
+    any size can be walked through.
+    """
+
+    def __init__(self, store: TensorStore, most: int) -> None:
+        self._store, self._room = store, most
+        self._keys: dict[str, str] = {}
+        self._held: dict[str, np.ndarray] = {}
+
+    def add(self, clip: str, key: str, features: np.ndarray) -> None:
+        """Note that the store has a clip's features under `key`."""
+        self._keys[clip] = key
+        if features.nbytes <= self._room:
+            self._room -= features.nbytes
+            self._held[clip] = features
+
+    def __getitem__(self, clip: str) -> np.ndarray:
+        if clip in self._held:
+            return self._held[clip]
+        key = self._keys[clip]
+        if found := self._store.get(key):
+            return found[0]["features"]
+        raise BenchError(f"{self._store.path(key)} vanished during the run; run again")
+
+    def __contains__(self, clip: object) -> bool:
+        return clip in self._keys
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._keys)
+
+    def __len__(self) -> int:
+        return len(self._keys)
+
+
+def clip_features(work: Work) -> StoredFeatures:
     """Clip id -> frame features float32 [T, D]; what is in the store is neither read nor made.
 
     Of several processes each first encodes its share of the groups into the store that all see;
@@ -105,16 +162,18 @@ class _Encoder:
         self.work = work
         self.frames = frame_store(work.adapter, work.task, work.run)
         self.store = TensorStore(work.run.cache_folder / "features")
-        self.keys = {clip.id: _feature_key(work, self.frames, clip) for clip in work.clips}
-        self.features: dict[str, np.ndarray] = {}
+        self.features = StoredFeatures(self.store, work.run.memory << 20)
+        with work.stage("keys"):
+            self.keys = {clip.id: _feature_key(work, self.frames, clip) for clip in work.clips}
 
     def read(self) -> None:
         """Take from the store what it has."""
         with self.work.stage("store"):
             for clip, key in self.keys.items():
                 if clip not in self.features and key and (found := self.store.get(key)):
-                    self.features[clip] = found[0]["features"]
-                    self.work.records[clip] = found[1]
+                    arrays, record = found
+                    self.features.add(clip, key, arrays["features"])
+                    self.work.read[clip] = record["decoder"], np.array(record["times"])
 
     def missing(self) -> list[list[Clip]]:
         """The groups of which a clip has no features yet."""
@@ -122,45 +181,58 @@ class _Encoder:
         return [group for group in groups if any(clip.id not in self.features for clip in group)]
 
     def encode(self, groups: list[list[Clip]]) -> None:
-        """Decode and encode whole groups; clips that fail are noted."""
-        work = self.work
+        """Decode and encode whole groups; the next one is read while one is encoded."""
+        if not groups:
+            return
+        run = self.work.run
         wanted = [clip for group in groups for clip in group]
-        decoded = self.frames.fill(wanted, decoding_workers(work.run), work.run.decode_timeout)
-        for group in groups:
-            batch: list[tuple[Clip, DecodedFrames]] = []
-            for _ in group:
-                with work.stage("decode (waiting)"):
-                    clip, outcome = next(decoded)
-                if isinstance(outcome, Failure):
-                    work.failures.append(outcome)
-                else:
-                    batch.append((clip, outcome))
-            # A group that lacks only clips that fail again has been encoded before.
-            if any(clip.id not in self.features for clip, _ in batch):
-                self._encode_group(batch)
-            work.progress.advance(len(group))
-        decoded.close()
+        workers = decoding_workers(run)
+        # Closed first, whatever happens: the reader may be waiting for a video.
+        with (
+            ThreadPoolExecutor(1) as reader,
+            self.frames.fill(wanted, workers, run.decode_timeout) as decoded,
+        ):
+            upcoming = deque(reader.submit(_take, decoded, len(group)) for group in groups[:1])
+            for following in [*groups[1:], None]:
+                with self.work.stage("decode (waiting)"):
+                    outcomes = upcoming.popleft().result()
+                if following is not None:
+                    upcoming.append(reader.submit(_take, decoded, len(following)))
+                self._encode_group(outcomes)
 
-    def _encode_group(self, batch: list[tuple[Clip, DecodedFrames]]) -> None:
+    def _encode_group(self, outcomes: list[Outcome]) -> None:
+        """Encode what was decoded of a group and keep it; clips that fail are noted."""
         work = self.work
+        work.failures += [found for _, found in outcomes if isinstance(found, Failure)]
+        batch = [(clip, found) for clip, found in outcomes if not isinstance(found, Failure)]
+        work.progress.advance(len(outcomes))
+        # A group that lacks only clips that fail again has been encoded before.
+        if all(clip.id in self.features for clip, _ in batch):
+            return
         lengths = [len(decoded.frames) for _, decoded in batch]
-        with work.stage("encode"):
-            joined = np.concatenate([decoded.frames for _, decoded in batch])
-            encoded = _checked(work.adapter, work.adapter.encode_frames(joined), len(joined))
+        encoded = work.encode("frames", np.concatenate([found.frames for _, found in batch]))
         parts = np.split(encoded, np.cumsum(lengths)[:-1])
         for (clip, decoded), part in zip(batch, parts, strict=True):
-            record = {"decoder": decoded.decoder, "times": decoded.times.round(6).tolist()}
-            self.features[clip.id], work.records[clip.id] = part, record
-            if key := self.keys[clip.id]:
-                with work.stage("store"):
-                    self.store.put(key, {"features": part}, record)
+            times, key = decoded.times.round(6), self.keys[clip.id]
+            if key is None:  # its file came after the run had begun
+                key = digest("clip", work.adapter.fingerprint, self.frames.key(clip))
+            with work.stage("store"):
+                record = {"decoder": decoded.decoder, "times": times.tolist()}
+                self.store.put(key, {"features": part}, record)
+            self.features.add(clip.id, key, part)
+            work.read[clip.id] = decoded.decoder, times
+
+
+def _take(decoded: Iterator[Outcome], count: int) -> list[Outcome]:
+    return [next(decoded) for _ in range(count)]
 
 
 def _feature_key(work: Work, frames: FrameStore, clip: Clip) -> str | None:
     """The clip's key among features; None for a clip without a file."""
-    if clip.path is None or not clip.path.exists():
-        return None
-    return digest("clip", work.adapter.fingerprint, frames.key(clip))
+    try:
+        return digest("clip", work.adapter.fingerprint, frames.key(clip))
+    except OSError:
+        return None  # decoding will say why
 
 
 def _groups(work: Work) -> Iterator[list[Clip]]:
@@ -194,9 +266,7 @@ def _encode_texts(work: Work, store: TensorStore, chunk: Sequence[str]) -> np.nd
     key = digest("texts", work.adapter.fingerprint, list(chunk))
     if found := store.get(key):
         return found[0]["features"]
-    with work.stage("encode texts"):
-        encoded = work.adapter.encode_texts(chunk)
-    features = _checked(work.adapter, encoded, len(chunk))
+    features = work.encode("texts", chunk)
     store.put(key, {"features": features}, {})
     return features
 

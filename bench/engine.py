@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from datetime import datetime, timezone
 from typing import Any
 
@@ -26,12 +27,14 @@ def evaluate(
     when no video can be read or an adapter breaks its contract.
     """
     work = Work(adapter, task, run or RunConfig(), progress or Silent())
+    began = time.perf_counter()
     started = datetime.now(timezone.utc).isoformat(timespec="seconds")
     lines, warnings = answers(work)
     with work.stage("score"):
         scores = task.score(lines, resamples=work.run.resamples, seed=work.run.seed)
     asked = {clip.id for clip in task.clips}
     failures = [failure for failure in work.failures if failure.clip in asked]
+    work.seconds["total"] = time.perf_counter() - began
     missing = sum(failure.kind == "missing" for failure in failures)
     data = {
         "schema": SCHEMA,
@@ -69,8 +72,8 @@ def evaluate(
         "settings": {
             "plan": task.plan.key,
             "decoder": work.run.decoder,
-            "decoders": sorted({record["decoder"] for record in work.records.values()}),
-            "timestamps": digest({clip: record["times"] for clip, record in work.records.items()}),
+            "decoders": sorted({decoder for decoder, _ in work.read.values()}),
+            "timestamps": digest({clip: times.tolist() for clip, (_, times) in work.read.items()}),
             "resamples": work.run.resamples,
             "seed": work.run.seed,
             "batch_frames": work.run.batch_frames,
@@ -78,6 +81,7 @@ def evaluate(
         },
         "environment": environment(),
         "started": started,
+        "encoded": work.encoded,
         "seconds": {name: round(value, 3) for name, value in work.seconds.items()},
     }  # fmt: skip
     return Result(data, lines, failures)

@@ -119,9 +119,9 @@ def _cost(groups: list[Documents]) -> list[Chart]:
         series = []
         for _, document in group:
             seconds, entry = document["seconds"], document["metrics"][document["primary"]]
-            if "encode" in seconds:
+            if spent := seconds.get("encode frames", seconds.get("encode")):
                 clips = document["coverage"]["clips"] + document["coverage"].get("support", 0)
-                point = Point(1000 * seconds["encode"] / clips, entry["value"], entry["low"],
+                point = Point(1000 * spent / clips, entry["value"], entry["low"],
                               entry["high"])  # fmt: skip
                 series.append(Series(document["model"]["name"], [point]))
         if series:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -70,16 +71,15 @@ class Prepared:
 
     def batch(self, places: Sequence[int]) -> Batch:
         """Read the frames of the clips at `places`. BenchError where the store lost one."""
-        kept = TensorStore(self.store.root)
         frames = []
         for place in places:
-            found = kept.get(self.keys[place])
+            found = self.store.load(self.keys[place])
             if found is None:
                 raise BenchError(
-                    f"{kept.path(self.keys[place])}: frames of {self.data.clips[place].id} "
+                    f"{self.store.path(self.keys[place])}: frames of {self.data.clips[place].id} "
                     "vanished during training; run the same command again"
                 )
-            frames.append(found[0]["frames"])
+            frames.append(found.frames)
         chosen = torch.as_tensor(list(places))
         return Batch(
             torch.from_numpy(np.stack(frames)),
@@ -95,11 +95,11 @@ def prepare(
 
     Several processes share the decoding and the texts through the stores, which all must see.
     """
-    store = FrameStore(run.cache_folder / "frames", model.image_size, data.plan, run.decoder)
+    folder = run.cache_folder / "frames"
+    store = FrameStore(folder, model.image_size, data.plan, run.decoder, run.frames)
     if distributed.world() > 1:
         share = data.clips[distributed.rank() :: distributed.world()]
-        for _ in store.fill(share, decoding_workers(run), run.decode_timeout):
-            pass  # left in the store; what fails is named below
+        deque(store.fill(share, decoding_workers(run), run.decode_timeout), 0)  # into the store
         distributed.barrier()
     data, failures = _decoded(data, store, run, progress)
     rows: dict[str, int] = {}

@@ -24,6 +24,7 @@ from typing import Any
 from bench.errors import BenchError
 
 COMMAND = [sys.executable, "-m", "bench.video.worker"]
+STOPPED = "decoding was stopped; the same command goes on there"
 STARTUP = 120.0  # seconds; importing from a cold network disk is slow and is no video's fault
 
 
@@ -119,9 +120,15 @@ class Pool:
         self.close()
 
     def submit(self, job: dict[str, Any]) -> Future[dict[str, Any]]:
-        """A future of the worker's answer: {} or {"kind", "reason"}; BenchError in the future."""
+        """A future of the worker's answer: {} or {"kind", "reason"}; BenchError in the future.
+
+        Raises BenchError once the pool is closed.
+        """
         future: Future[dict[str, Any]] = Future()
-        self._jobs.put((job, future))
+        with self._lock:
+            if self._closed:
+                raise BenchError(STOPPED)
+            self._jobs.put((job, future))
         if len(self._threads) < self.workers:
             thread = threading.Thread(target=self._serve, name="decoding", daemon=True)
             self._threads.append(thread)
@@ -129,12 +136,19 @@ class Pool:
         return future
 
     def close(self) -> None:
-        """Kill the processes, whatever they do, and end the threads. Safe to call twice."""
+        """Kill the processes, whatever they do, and end the threads. Safe to call twice.
+
+        Answers that are still awaited become a BenchError.
+        """
         with self._lock:
             self._closed = True
             running = list(self._running)
         for worker in running:
             worker.process.kill()
+        with suppress(queue.Empty):
+            while True:
+                if item := self._jobs.get_nowait():
+                    item[1].set_exception(BenchError(STOPPED))
         for _ in self._threads:
             self._jobs.put(None)
         for thread in self._threads:
@@ -143,15 +157,18 @@ class Pool:
     def _serve(self) -> None:
         """A thread's life: jobs from the queue, one process at a time."""
         worker: _Worker | None = None
-        while (item := self._jobs.get()) is not None and not self._closed:
+        while (item := self._jobs.get()) is not None:
             job, future = item
+            if self._closed:
+                future.set_exception(BenchError(STOPPED))
+                continue
             try:
                 worker = worker or self._start()
                 answer = worker.ask(job, self.timeout)
             except (_Silent, _Ended) as error:
                 self._end(worker)
                 worker = None
-                answer = _why(error, self.timeout)
+                answer = {"error": STOPPED} if self._closed else _why(error, self.timeout)
             except Exception as error:  # anything else is the harness's, not the video's
                 future.set_exception(error)
                 continue
@@ -164,7 +181,7 @@ class Pool:
     def _start(self) -> _Worker:
         with self._lock:
             if self._closed:
-                raise BenchError("decoding was stopped")
+                raise BenchError(STOPPED)
             worker = _Worker()
             self._running.add(worker)
         try:

@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Generator, Sequence
+from collections import deque
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from types import TracebackType
 from typing import Any
 
 from bench.cache import TensorStore, digest
 from bench.contracts import Clip, Failure, Plan
 from bench.errors import BenchError
 from bench.video.decode import DecodedFrames, numbered_frames
+from bench.video.packing import FORMS, unpacked
 from bench.video.pool import Pool
 from bench.video.sampling import parse_plan
 
 FORMAT = 1  # raised whenever the same video and plan could give other frames
+AHEAD = 32  # clips that a worker may be ahead of the reader
+Outcome = tuple[Clip, DecodedFrames | Failure]
 
 
 @dataclass(frozen=True)
@@ -24,12 +29,15 @@ class FrameStore:
     """The frames of clips under `plan` at `size` pixels square, below `root`.
 
     The plan must be one that `parse_plan` knows, for the decoding processes are told its key.
+    `form` is how new frames are written (see `bench.video.packing`); any form is read.
     """
 
     root: Path
     size: int
     plan: Plan
     decoder: str = "auto"
+    form: str = FORMS[0]
+    _folders: dict[Path, Path] = field(default_factory=dict, compare=False, repr=False)
 
     def __post_init__(self) -> None:
         parse_plan(self.plan.key)
@@ -45,7 +53,7 @@ class FrameStore:
         """
         if clip.path is None:
             raise FileNotFoundError(f"{clip.id} has no file")
-        path = clip.path.resolve()
+        path = self._resolved(clip.path)
         fps = clip.frames_fps if path.is_dir() else None
         return digest(
             "frames", FORMAT, _identity(path), clip.start, clip.end, fps,
@@ -55,58 +63,26 @@ class FrameStore:
     def get(self, clip: Clip) -> DecodedFrames | None:
         """The clip's frames if the store has them."""
         try:
-            return self._load(self.key(clip))
+            return self.load(self.key(clip))
         except OSError:
             return None
 
-    def fill(
-        self, clips: Sequence[Clip], workers: int, timeout: float = 30.0
-    ) -> Generator[tuple[Clip, DecodedFrames | Failure], None, None]:
-        """Yield every clip in order with its frames, decoding those that the store lacks.
+    def _resolved(self, path: Path) -> Path:
+        """`path` without links; folders are looked up once, for many clips lie in each."""
+        if path.is_symlink():
+            return path.resolve()
+        if path.parent not in self._folders:
+            self._folders[path.parent] = path.parent.resolve()
+        return self._folders[path.parent] / path.name
 
-        `workers` processes run ahead through the whole list, for they leave frames on disk and only
-        one clip's frames are held here. `timeout` is in seconds a clip. Raises BenchError when the
-        store cannot be written. Closing the generator kills the processes.
+    def fill(self, clips: Sequence[Clip], workers: int, timeout: float = 30.0) -> Filling:
+        """Every clip in order with its frames, decoding those that the store lacks.
+
+        `workers` processes run ahead, but not far: they leave frames on disk, and only one clip's
+        are held here. `timeout` is in seconds a clip. The iterator raises BenchError when the store
+        cannot be written.
         """
-        with Pool(workers, timeout) as pool:
-            started: dict[str, Future[dict[str, Any]]] = {}
-            keys = [self._begin(clip, pool, started) for clip in clips]
-            for clip, key in zip(clips, keys, strict=True):
-                if isinstance(key, Failure):
-                    yield clip, key
-                else:
-                    yield clip, self._finish(clip, key, pool, started)
-
-    def _begin(
-        self, clip: Clip, pool: Pool, started: dict[str, Future[dict[str, Any]]]
-    ) -> str | Failure:
-        """The clip's key, its decoding submitted where needed; two clips may share one key."""
-        try:
-            key = self.key(clip)
-        except FileNotFoundError:
-            where = f"no file {clip.path}" if clip.path else "no file was found"
-            return Failure(clip.id, "missing", where)
-        except OSError as error:
-            return Failure(clip.id, "broken", f"cannot be read: {error.strerror or error}")
-        if key not in self._store and key not in started:
-            started[key] = pool.submit(self._job(clip, key))
-        return key
-
-    def _finish(
-        self, clip: Clip, key: str, pool: Pool, started: dict[str, Future[dict[str, Any]]]
-    ) -> DecodedFrames | Failure:
-        if key not in started:
-            if found := self._load(key):
-                return found
-            started[key] = pool.submit(self._job(clip, key))  # the file was there, but damaged
-        answer = started[key].result()
-        if "kind" in answer:
-            return Failure(clip.id, answer["kind"], answer["reason"])
-        if found := self._load(key):
-            return found
-        raise BenchError(
-            f"{self._store.path(key)} vanished or was damaged during the run; run again"
-        )
+        return Filling(self, clips, Pool(workers, timeout))
 
     def _job(self, clip: Clip, key: str) -> dict[str, Any]:
         return {
@@ -118,16 +94,97 @@ class FrameStore:
             "plan": self.plan.key,
             "size": self.size,
             "decoder": self.decoder,
+            "form": self.form,
             "root": str(self.root.absolute()),
             "key": key,
         }
 
-    def _load(self, key: str) -> DecodedFrames | None:
+    def path(self, key: str) -> Path:
+        """Where the frames under `key` lie or would lie."""
+        return self._store.path(key)
+
+    def load(self, key: str) -> DecodedFrames | None:
+        """The frames under `key` if the store has them, whole."""
         found = self._store.get(key)
         if found is None:
             return None
         arrays, record = found
-        return DecodedFrames(arrays["frames"], arrays["times"], record["decoder"])
+        return DecodedFrames(unpacked(arrays), arrays["times"], record["decoder"])
+
+
+class Filling(Iterator[Outcome]):
+    """Clips in order with their frames. Closing it, from any thread, kills the processes.
+
+    As a context manager it closes itself; so it does at the end.
+    """
+
+    def __init__(self, store: FrameStore, clips: Sequence[Clip], pool: Pool) -> None:
+        self._store, self._pool = store, pool
+        self._started: dict[str, Future[dict[str, Any]]] = {}
+        self._outcomes = self._run(clips)
+
+    def __next__(self) -> Outcome:
+        try:
+            return next(self._outcomes)
+        except BaseException:  # the end, an error, Ctrl-C: nothing more will be asked for
+            self.close()
+            raise
+
+    def __enter__(self) -> Filling:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the processes; a reader that waits for them gets a BenchError."""
+        self._pool.close()
+
+    def _run(self, clips: Sequence[Clip]) -> Iterator[Outcome]:
+        ahead = AHEAD * self._pool.workers
+        begun: deque[tuple[Clip, str | Failure]] = deque()
+        for clip in clips:
+            begun.append((clip, self._begin(clip)))
+            if len(begun) > ahead:
+                yield self._outcome(*begun.popleft())
+        while begun:
+            yield self._outcome(*begun.popleft())
+
+    def _begin(self, clip: Clip) -> str | Failure:
+        """The clip's key, its decoding submitted where needed; two clips may share one key."""
+        store = self._store
+        try:
+            key = store.key(clip)
+        except FileNotFoundError:
+            where = f"no file {clip.path}" if clip.path else "no file was found"
+            return Failure(clip.id, "missing", where)
+        except OSError as error:
+            return Failure(clip.id, "broken", f"cannot be read: {error.strerror or error}")
+        if key not in self._started and not store.path(key).is_file():
+            self._started[key] = self._pool.submit(store._job(clip, key))
+        return key
+
+    def _outcome(self, clip: Clip, key: str | Failure) -> Outcome:
+        return clip, key if isinstance(key, Failure) else self._finish(clip, key)
+
+    def _finish(self, clip: Clip, key: str) -> DecodedFrames | Failure:
+        store, started = self._store, self._started
+        if key not in started:
+            if found := store.load(key):
+                return found
+            started[key] = self._pool.submit(store._job(clip, key))  # there, but damaged
+        answer = started[key].result()
+        if "kind" in answer:
+            return Failure(clip.id, answer["kind"], answer["reason"])
+        started.pop(key)  # it is in the store now; a failure is kept, should a clip share its key
+        if found := store.load(key):
+            return found
+        raise BenchError(f"{store.path(key)} vanished or was damaged during the run; run again")
 
 
 def _identity(path: Path) -> list[Any]:

@@ -19,6 +19,7 @@ from bench.cache import TensorStore
 from bench.contracts import Clip
 from bench.errors import BenchError, plain
 from bench.video.decode import decode
+from bench.video.packing import packed
 from bench.video.sampling import parse_plan
 from bench.video.scan import VideoError
 
@@ -30,7 +31,7 @@ def answer(job: dict[str, Any]) -> dict[str, Any]:
         decoded = decode(clip, parse_plan(job["plan"]), job["size"], job["decoder"])
         TensorStore(Path(job["root"])).put(
             job["key"],
-            {"frames": decoded.frames, "times": decoded.times},
+            {**packed(decoded.frames, job["form"]), "times": decoded.times},
             {"decoder": decoded.decoder},
         )
     except VideoError as error:

@@ -11,11 +11,13 @@ import numpy as np
 import pytest
 
 import bench
+from bench.cache import TensorStore
 from bench.config import RunConfig
 from bench.contracts import Adapter, Features, Task, Workplace
-from bench.encoding import Silent, Work, clip_features
+from bench.encoding import Silent, StoredFeatures, Work, clip_features
 from bench.engine import evaluate
 from bench.errors import BenchError
+from bench.profile import profile
 from bench.results import load_all, save
 
 
@@ -69,6 +71,32 @@ def test_a_second_run_encodes_nothing_and_a_second_model_decodes_nothing(
     other.fingerprint = "mean-2"
     assert evaluate(other, task, run).metrics == result.metrics
     assert other.frames == first.frames
+
+
+def test_features_beyond_the_memory_are_read_again(task: Task, run: RunConfig) -> None:
+    whole = evaluate(Mean(), task, run)
+    for memory in (0, 1):
+        small = dataclasses.replace(run, memory=memory, cache=run.cache_folder / str(memory))
+        for _ in ("cold", "warm"):
+            assert evaluate(Mean(), task, small).predictions == whole.predictions
+    one = np.ones((4, 3), np.float32)
+    held = StoredFeatures(TensorStore(run.cache_folder / "x"), one.nbytes)
+    held.add("a", "ka", one)
+    held.add("b", "kb", one)
+    assert list(held) == ["a", "b"] and held["a"] is one
+    with pytest.raises(BenchError, match=r"kb\.safetensors vanished"):
+        held["b"]
+
+
+def test_a_result_tells_where_the_time_went(task: Task, run: RunConfig) -> None:
+    data = evaluate(Mean(), task, run).data
+    assert data["encoded"] == {"frames": 12 * len(task.clips), "texts": len(task.texts)}
+    seconds = data["seconds"]
+    assert 0 <= seconds["total"] - sum(v for k, v in seconds.items() if k != "total") < 5
+    shown = profile(data)
+    assert "decode (waiting)" in shown and f"{12 * len(task.clips)} at " in shown
+    warm = evaluate(Mean(), task, run).data
+    assert warm["encoded"] == {"frames": 0, "texts": 0} and "load model" not in profile(warm)
 
 
 def test_interrupted_runs_end_in_the_same_bits(task: Task, run: RunConfig) -> None:

@@ -6,6 +6,7 @@ import os
 import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -87,6 +88,50 @@ def test_the_key_tells_apart_what_gives_other_frames(tmp_path: Path, store: Fram
     keys += [store.key(clip), store.key(Clip("c", folder))]
     assert len(set(keys)) == len(keys)
     assert store.get(clip) is None and store.get(Clip("c", None)) is None
+
+
+def test_lossless_frames_are_the_same_bits_in_less_space(
+    tmp_path: Path, mp4: Path, store: FrameStore
+) -> None:
+    small = FrameStore(tmp_path / "small", 128, Uniform(3), form="webp")
+    ((_, raw),), ((_, packed),) = (
+        list(s.fill([Clip("c", mp4)], workers=1)) for s in (store, small)
+    )
+    assert isinstance(raw, DecodedFrames) and isinstance(packed, DecodedFrames)
+    np.testing.assert_array_equal(raw.frames, packed.frames)
+    key = store.key(Clip("c", mp4))
+    assert key == small.key(Clip("c", mp4))  # whoever has either form needs no other
+    assert small.path(key).stat().st_size < store.path(key).stat().st_size / 2
+
+
+def test_the_processes_run_ahead_only_so_far(
+    mp4: Path, store: FrameStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+    submit = pool.Pool.submit
+
+    def noted(self: pool.Pool, job: dict[str, object]) -> object:
+        asked.append(str(job["id"]))
+        return submit(self, job)
+
+    monkeypatch.setattr(pool.Pool, "submit", noted)
+    monkeypatch.setattr("bench.video.store.AHEAD", 2)
+    clips = [Clip(f"c{n}", mp4, start=n / 20) for n in range(9)]
+    with store.fill(clips, workers=1) as filling:
+        assert next(filling)[0].id == "c0" and asked == ["c0", "c1", "c2"]
+
+
+def test_closing_frees_a_reader_that_waits(
+    mp4: Path, store: FrameStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stand_in(monkeypatch, "time.sleep(600)")
+    with ThreadPoolExecutor(1) as reader:
+        filling = store.fill([Clip(n, mp4, start=k / 10) for k, n in enumerate("ab")], workers=1)
+        waiting = reader.submit(next, filling)
+        time.sleep(0.5)
+        filling.close()
+        with pytest.raises(BenchError, match="decoding was stopped"):
+            waiting.result(timeout=10)
 
 
 def test_a_damaged_entry_is_decoded_again(mp4: Path, store: FrameStore) -> None:

@@ -18,6 +18,7 @@ from bench.metrics.rouge import rouge_l
 
 ORDER = 4
 SIGMA = 6.0
+DENSE = 8  # a table may have so many times more places than there are entries
 
 
 @dataclass(frozen=True)
@@ -80,16 +81,18 @@ class _Met:
         """Of every reference's and every hypothesis's entry; documents are the group's items."""
         size = np.log(np.maximum(np.bincount(group, minlength=1), 1))
         grams = 1 + max(int(self.gram.max(initial=0)), int(self.hypothesis.gram.max(initial=0)))
-        slots, slot, documents = np.unique(
-            group[self.item] * grams + self.gram, return_inverse=True, return_counts=True
-        )
-        frequency = np.log(documents)
-        theirs = (size[group[self.item]] - frequency[slot])[self.theirs] ** 2
         own_group = group[self.hypothesis.row]
-        at = _place(slots, own_group * grams + self.hypothesis.gram)
-        own = size[own_group]
-        own[at >= 0] -= frequency[at[at >= 0]]  # a gram of no reference counts as in one document
-        return theirs, own**2
+        slot, asked = group[self.item] * grams + self.gram, own_group * grams + self.hypothesis.gram
+        slots = len(size) * grams
+        if slots > DENSE * len(
+            slot
+        ):  # too many to count in a table of all: number those that occur
+            occurring, slot = np.unique(slot, return_inverse=True)
+            asked, slots = _place(occurring, asked), len(occurring)
+        documents = np.log(np.maximum(np.bincount(slot, minlength=slots), 1))
+        documents = np.append(documents, 0.0)  # a gram of no reference counts as in one document
+        theirs = (size[group[self.item]] - documents[slot])[self.theirs] ** 2
+        return theirs, (size[own_group] - documents[asked]) ** 2
 
 
 @dataclass(frozen=True)
@@ -183,9 +186,12 @@ def sum_by(group: np.ndarray, values: np.ndarray) -> np.ndarray:
 def _count_grams(texts: list[str]) -> tuple[np.ndarray, list[_Counts]]:
     """Words of each text, and its n-gram counts for n = 1..4, rows ascending."""
     vocabulary = numbering()
-    tokens = [[vocabulary[word] for word in text.split()] for text in texts]
-    words = np.array([len(row) for row in tokens], np.int64)
-    token = np.array([number for row in tokens for number in row], np.int64)
+    lengths: list[int] = []
+    flat: list[int] = []
+    for one in texts:
+        lengths.append(len(split := one.split()))
+        flat.extend([vocabulary[word] for word in split])
+    words, token = np.array(lengths, np.int64), np.array(flat, np.int64)
     text = np.repeat(np.arange(len(texts)), words)
     end = np.repeat(np.cumsum(words), words)  # where each token's text ends
     start, gram, tables = np.arange(len(token)), token, []
@@ -193,10 +199,11 @@ def _count_grams(texts: list[str]) -> tuple[np.ndarray, list[_Counts]]:
         grams = int(gram.max(initial=0)) + 1
         keys, count = np.unique(text[start] * grams + gram, return_counts=True)
         tables.append(_Counts(keys // grams, keys % grams, count.astype(np.float64)))
-        longer = start + n < end[start]  # an n-gram and the word that follows it in its text
-        start = start[longer]
-        pairs = gram[longer] * (len(vocabulary) + 1) + token[start + n]
-        _, gram = np.unique(pairs, return_inverse=True)
+        if n < ORDER:
+            longer = start + n < end[start]  # an n-gram and the word that follows it in its text
+            start = start[longer]
+            pairs = gram[longer] * (len(vocabulary) + 1) + token[start + n]
+            _, gram = np.unique(pairs, return_inverse=True)
     return words, tables
 
 

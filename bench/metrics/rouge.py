@@ -28,8 +28,12 @@ def rouge_l(
     empty token, as there.
     """
     vocabulary = numbering()
-    tokens = [[vocabulary[word] for word in text.split(" ")] for text in texts]
-    lengths = np.array([len(row) for row in tokens], np.int64)
+    counts: list[int] = []
+    flat: list[int] = []
+    for text in texts:
+        counts.append(len(split := text.split(" ")))
+        flat.extend([vocabulary[word] for word in split])
+    tokens, lengths = np.array(flat, np.int64), np.array(counts, np.int64)
     pairs, which = np.unique(own[item_of] * len(texts) + theirs, return_inverse=True)
     common = _common(tokens, lengths, pairs // len(texts), pairs % len(texts))[which]
     precision, recall = np.zeros(len(own)), np.zeros(len(own))
@@ -41,11 +45,13 @@ def rouge_l(
 
 
 def _common(
-    tokens: Sequence[Sequence[int]], lengths: np.ndarray, first: np.ndarray, second: np.ndarray
+    tokens: np.ndarray, lengths: np.ndarray, first: np.ndarray, second: np.ndarray
 ) -> np.ndarray:
-    """Length of the longest common subsequence of texts `first` and `second`, pair by pair."""
+    """Length of the longest common subsequence of texts `first` and `second`, pair by pair.
+
+    `tokens` holds the words of all texts one after the other, `lengths` how many are whose.
+    """
     common = np.empty(len(first), np.int64)
-    flat = np.array([number for row in tokens for number in row], np.int64)
     ends = np.cumsum(lengths)
     # Texts of like length go together, so that little is padded.
     widths = np.maximum(lengths[first], lengths[second])
@@ -53,16 +59,19 @@ def _common(
         chosen = np.flatnonzero((widths > low) & (widths <= high))
         if len(chosen):
             one, two = first[chosen], second[chosen]
-            rows = [_padded(flat, ends[side], lengths[side], high) for side in (one, two)]
+            rows = [_padded(tokens, ends[side], lengths[side], high) for side in (one, two)]
             common[chosen] = _common_of(rows[0], rows[1], lengths[one], lengths[two])
     for pair in np.flatnonzero(widths > WIDEST):
-        common[pair] = _common_long(tokens[first[pair]], tokens[second[pair]])
+        common[pair] = _common_long(*(
+            tokens[ends[text] - lengths[text] : ends[text]].tolist()
+            for text in (first[pair], second[pair])
+        ))  # fmt: skip
     return common
 
 
-def _padded(flat: np.ndarray, ends: np.ndarray, lengths: np.ndarray, width: int) -> np.ndarray:
-    """int64 [width, texts]: the words of texts that end in `flat` at `ends`, then any others."""
-    return flat[np.minimum((ends - lengths) + np.arange(width)[:, None], len(flat) - 1)]
+def _padded(tokens: np.ndarray, ends: np.ndarray, lengths: np.ndarray, width: int) -> np.ndarray:
+    """int64 [width, texts]: the words of texts that end in `tokens` at `ends`, then any others."""
+    return tokens[np.minimum((ends - lengths) + np.arange(width)[:, None], len(tokens) - 1)]
 
 
 def _common_of(

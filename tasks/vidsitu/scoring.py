@@ -48,10 +48,10 @@ def short_role(key: str) -> str:
 
 @dataclass(frozen=True)
 class RoleItems:
-    """One item a scored role: `video`, `event`, `role` and `verb` of each, with its strings."""
+    """One item a scored role: `video`, `place` among its mentions, role and verb, its strings."""
 
     video: np.ndarray
-    mention: list[tuple[str, str]]
+    place: np.ndarray  # see `_place`
     role: list[str]
     verb: list[str]
     hypotheses: list[str]
@@ -77,8 +77,12 @@ def role_items(
 
     DataError where another reference lacks one of them: the official code raises there too.
     """
-    items = RoleItems(np.empty(0, np.int64), [], [], [], [], [])
     videos: list[int] = []
+    places: list[int] = []
+    roles: list[str] = []
+    verbs: list[str] = []
+    hypotheses: list[str] = []
+    strings: list[list[str]] = []
     for video, (group, prediction) in enumerate(zip(references, predictions, strict=True)):
         for place, name in enumerate(EVENTS):
             others = [dict(annotation.events[place].arguments) for annotation in group]
@@ -89,15 +93,18 @@ def role_items(
                 if not all(key in other for other in others):
                     raise DataError(f"{group[0].segment}: an annotation of {name} lacks {key!r}")
                 videos.append(video)
-                items.mention.append((name, role))
-                items.role.append(role)
-                items.verb.append(group[0].events[place].verb_id)
-                items.hypotheses.append(prediction.get(name, {}).get(role, ""))
-                items.references.append([other[key] for other in others])
-    return RoleItems(
-        np.array(videos, np.int64), items.mention, items.role, items.verb, items.hypotheses,
-        items.references,
-    )  # fmt: skip
+                places.append(_place(place, role))
+                roles.append(role)
+                verbs.append(group[0].events[place].verb_id)
+                hypotheses.append(prediction.get(name, {}).get(role, ""))
+                strings.append([other[key] for other in others])
+    return RoleItems(np.array(videos, np.int64), np.array(places, np.int64), roles, verbs,
+                     hypotheses, strings)  # fmt: skip
+
+
+def _place(event: int, role: str) -> int:
+    """The number of a scored role among the mentions that a video can have."""
+    return event * len(SCORED) + SCORED.index(role)
 
 
 @dataclass(frozen=True)
@@ -163,54 +170,56 @@ def _coreference(
     cider: np.ndarray,
 ) -> np.ndarray:
     """Counts of every video in as many rounds as the first has references; see RoleScores."""
-    soft = {
-        (video, mention): value
-        for video, mention, value in zip(
-            items.video.tolist(), items.mention, cider.tolist(), strict=True
-        )
-    }
-    rounds = len(references[0])
-    found = _mentions(references, predictions, rounds, soft)
-    counts = coreference_counts(found, rounds * len(references))
-    return counts.reshape(rounds, len(references), *counts.shape[1:])
+    rounds, videos = len(references[0]), len(references)
+    soft = np.full((videos, len(EVENTS) * len(SCORED)), np.nan)
+    soft[items.video, items.place] = cider
+    counts = coreference_counts(_mentions(references, predictions, rounds, soft), rounds * videos)
+    return counts.reshape(rounds, videos, *counts.shape[1:])
 
 
 def _mentions(
     references: Sequence[Sequence[Annotation]],
     predictions: Sequence[Prediction],
     rounds: int,
-    soft: Mapping[tuple[int, tuple[str, str]], float],
+    soft: np.ndarray,
 ) -> Mentions:
     """The scored roles of each round's reference of each video, and those that its prediction has.
 
     A video counts anew in every round. DataError for a predicted role that the first reference
-    lacks: it has no CIDEr.
+    lacks: it has no CIDEr in `soft` [videos, mentions].
     """
-    rows: list[tuple[int, int, int]] = []
-    weights: list[float] = []
-    keys, systems = numbering(), numbering()
+    documents: list[int] = []
+    places: list[int] = []
+    keys: list[int] = []
+    systems: list[int] = []
+    key_clusters = system_clusters = 0
     for video, (group, prediction) in enumerate(zip(references, predictions, strict=True)):
         if "Ev1" not in prediction:
             continue
-        for place, annotation in enumerate(group[:rounds]):
-            at = place * len(references) + video
-            for mention, value in _strings(annotation).items():
-                name, role = mention
-                said = prediction.get(name, {}).get(role)
-                rows.append((at, keys[at, value], -1 if said is None else systems[at, said]))
-                weights.append(0.0 if said is None else soft.get((video, mention), np.nan))
-    if np.isnan(weights).any():
-        at = rows[int(np.flatnonzero(np.isnan(weights))[0])][0] % len(references)
-        raise DataError(f"{references[at][0].segment}: its first annotation lacks a role of others")
-    document, key, system = np.array(rows, np.int64).reshape(-1, 3).T
-    return Mentions(document, key, system, np.array(weights))
+        said = [prediction.get(name, {}) for name in EVENTS]
+        for number, annotation in enumerate(group[:rounds]):
+            key_of, system_of = numbering(), numbering()
+            for place, text in _strings(annotation).items():
+                own = said[place // len(SCORED)].get(SCORED[place % len(SCORED)])
+                documents.append(number * len(references) + video)
+                places.append(place)
+                keys.append(key_clusters + key_of[text])
+                systems.append(-1 if own is None else system_clusters + system_of[own])
+            key_clusters += len(key_of)
+            system_clusters += len(system_of)
+    document, system = np.array(documents, np.int64), np.array(systems, np.int64)
+    weight = soft[document % len(references), np.array(places, np.int64)]
+    if (lacking := np.isnan(weight) & (system >= 0)).any():
+        segment = references[int(document[lacking][0]) % len(references)][0].segment
+        raise DataError(f"{segment}: its first annotation lacks a role that another one has")
+    return Mentions(document, np.array(keys, np.int64), system, weight)
 
 
-def _strings(annotation: Annotation) -> dict[tuple[str, str], str]:
-    """Event and role -> its string, of the scored roles."""
+def _strings(annotation: Annotation) -> dict[int, str]:
+    """The string of each scored role, by the number of the mention."""
     return {
-        (name, role): value
-        for name, event in zip(EVENTS, annotation.events, strict=True)
+        _place(place, role): value
+        for place, event in enumerate(annotation.events)
         for argument, value in event.arguments
         if (role := short_role(argument)) in SCORED
     }

@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test check clean boards
+.PHONY: demo test check clean boards perf
 
 .venv/.installed: setup.cfg pyproject.toml
 	@echo "==> making .venv and installing srl-bench (torch is large: a few minutes)"
@@ -38,6 +38,11 @@ check: .venv/.installed-test
 boards: .venv/.installed
 	$(BIN)/bench report --results leaderboards/results --published --format md --output leaderboards
 	$(BIN)/bench report --results leaderboards/results --published --format html --output docs/report.html
+
+# docs/performance.md and docs/scaling.md: on a quiet machine, about an hour on two cores.
+perf: .venv/.installed-test
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[perf]"
+	$(BIN)/python -m tests.perf $(ARGS)
 
 clean:
 	rm -rf .venv build *.egg-info

@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test check clean boards
+.PHONY: demo test check clean boards pictures
 
 .venv/.installed: setup.cfg pyproject.toml
 	@echo "==> making .venv and installing srl-bench (torch is large: a few minutes)"
@@ -34,10 +34,16 @@ check: .venv/.installed-test
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-# leaderboards/*.md and the page in docs/, from the kept results; a test checks that the boards are current.
+# Boards, ablation tables and the page, from the kept results; a test checks that the tables are current.
 boards: .venv/.installed
 	$(BIN)/bench report --results leaderboards/results --published --format md --output leaderboards
+	mv leaderboards/ablations.md docs/ablation-tables.md
+	$(BIN)/bench data toy
 	$(BIN)/bench report --results leaderboards/results --published --format html --output docs/report.html
+
+# The pictures in docs/, of that page and of the toy world; needs a Chromium.
+pictures: .venv/.installed-test boards
+	$(BIN)/python tests/leaderboards/pictures.py
 
 clean:
 	rm -rf .venv build *.egg-info

@@ -59,10 +59,15 @@ def grids(file: Path = FILE) -> dict[str, Grid]:
     """Every published grid by name. DataError names the file and the faulty grid."""
     try:
         found = yaml.safe_load(file.read_text(encoding="utf-8"))
-        return {
+        made = {
             name: Grid(**{**entry, "rows": [Cell(**row) for row in entry["rows"]]})
             for name, entry in found.items()
         }
+        for row in (row for one in made.values() for row in one.rows):
+            if set(row.metrics) | {MEAN} != set(COLUMNS) or not isinstance(row.set, dict):
+                raise TypeError(f"row '{row.name}' needs metrics {COLUMNS[0]} and {COLUMNS[1]}")
+            _ = row.values  # numbers, or there is no mean of them
+        return made
     except (yaml.YAMLError, TypeError, KeyError, AttributeError) as error:
         raise DataError(f"{file}: not a list of grids ({error}); correct it") from error
 

@@ -51,9 +51,10 @@ def _joined(parts: list[Board], toy: bool) -> Board:
             rows[key] = _merged(rows.get(key, Row(key[1], row.kind, {})), row, board.task, shown)
     order = ("measured", "partial", "stale", "chance", "published")
     ordered = sorted(rows.values(), key=lambda row: order.index(row.kind))
-    title = "all tasks" + (" (toy world: not comparable with published numbers)" if toy else "")
+    told = "(toy world: not comparable with published numbers)" if toy else "on real videos"
     kept = [row for row in ordered if row.values]
-    return Board(title, "overview", "toy" if toy else "published", columns, kept, higher)
+    protocol = "toy" if toy else "published"
+    return Board(f"all tasks {told}", "overview", protocol, columns, kept, higher)
 
 
 def _merged(whole: Row, row: Row, task: str, shown: list[str]) -> Row:

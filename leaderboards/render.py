@@ -12,6 +12,9 @@ from typing import Any
 from bench.looking import markdown_cell
 from leaderboards.table import Board, Row
 
+NUMBERS, INTERVALS, REMARKS = range(
+    3
+)  # how much a table in the terminal tells, each with the former
 LEGEND = (
     "Best measured in bold, second underlined, ≈ not told apart from the best by a paired "
     "bootstrap (95 %), [95 % interval], ↑ higher is better, ↓ lower is better."
@@ -145,7 +148,7 @@ def _cell(row: Row, name: str, latex: bool) -> str:
 def _rich(board: Board) -> str:
     """Tables for the terminal, as wide as the terminal is, in colour where it shows colour.
 
-    Where a board is too wide, intervals and remarks go first, and then it is cut into several
+    Where a board is too wide, first remarks go, then intervals, and then it is cut into several
     tables between columns: a number is never cut.
     """
     import sys
@@ -155,16 +158,23 @@ def _rich(board: Board) -> str:
 
     terminal = sys.stdout.isatty()
     console = Console(file=io.StringIO(), force_terminal=terminal, width=None if terminal else 160)
-    parts, whole = [board.columns], True
-    if _needed(console, _grid(board, board.columns, True)) > console.width:
-        whole, parts = False, [[]]
+
+    def fits(columns: list[str], told: int) -> bool:
+        return _needed(console, _grid(board, columns, told)) <= console.width
+
+    parts = [board.columns]
+    told = next((one for one in (REMARKS, INTERVALS) if fits(board.columns, one)), NUMBERS)
+    if told == NUMBERS:
+        parts = [[]]
         for name in board.columns:
-            wider = _needed(console, _grid(board, [*parts[-1], name], False)) > console.width
-            parts = [*parts, [name]] if wider and parts[-1] else [*parts[:-1], [*parts[-1], name]]
+            if parts[-1] and not fits([*parts[-1], name], told):
+                parts.append([])
+            parts[-1] = [*parts[-1], name]
     for columns in parts:
-        console.print(_grid(board, columns, whole))
-    if not whole:
-        console.print("intervals and sources: a wider terminal, or --format md", style="dim")
+        console.print(_grid(board, columns, told))
+    if told != REMARKS:
+        left = "sources" if told == INTERVALS else "intervals and sources"
+        console.print(f"{left}: a wider terminal, or --format md", style="dim")
     for note, place in footnotes(board).items():
         console.print(Text(f"[{place}] {_plain(note)}"))
     assert isinstance(console.file, io.StringIO)
@@ -178,30 +188,34 @@ def _needed(console: Any, table: Any) -> int:
     return Measurement.get(console, console.options.update(max_width=10_000), table).minimum
 
 
-def _grid(board: Board, columns: list[str], whole: bool) -> Any:
-    """A rich table of some columns; `whole` with intervals and remarks."""
+def _grid(board: Board, columns: list[str], told: int) -> Any:
+    """A rich table of some columns, with as much as `told` says."""
     from rich.table import Table
     from rich.text import Text
 
     table = Table(title=Text(_plain(board.title)), title_justify="left", expand=False)
     longest = max((len(row.model) for row in board.rows), default=0)
-    table.add_column(_plain(board.first), overflow="fold", min_width=min(longest, 18))
+    table.add_column(_plain(board.first), overflow="fold", min_width=min(longest, 18),
+                     max_width=48 if told == REMARKS else 24)  # fmt: skip
     for name in columns:
         head = name.replace(" ", "\n").replace("/", "/\n")
         table.add_column(f"{head} {arrow(board, name)}".rstrip(), justify="right", no_wrap=True)
-    if whole:
+    if told == REMARKS:
         table.add_column("coverage or source", overflow="fold", style="dim", min_width=24)
     notes = footnotes(board)
     for row, parted in _parted(board):
         if parted:
             table.add_section()
         marks = "".join(f" [{notes[note]}]" for note in row.notes)
-        marks += f" ({row.kind})" if row.kind in ("partial", "stale") and not whole else ""
-        cells = [Text(_plain(row.model) + marks), *(_terminal(row, n, whole) for n in columns)]
+        marks += f" ({row.kind})" if row.kind in ("partial", "stale") and told != REMARKS else ""
+        cells = [
+            Text(_plain(row.model) + marks),
+            *(_terminal(row, n, told > NUMBERS) for n in columns),
+        ]
         gap = difference(row, board.columns)
         remark = "; ".join(filter(None, [row.remark, f"{gap} to published" if gap else ""]))
         quiet = "" if row.kind == "measured" else "dim" if row.kind != "stale" else "red"
-        table.add_row(*cells, *([Text(_plain(remark))] if whole else []), style=quiet)
+        table.add_row(*cells, *([Text(_plain(remark))] if told == REMARKS else []), style=quiet)
     return table
 
 

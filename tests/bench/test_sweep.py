@@ -69,6 +69,9 @@ def test_the_published_grids_are_those_of_the_paper() -> None:
     }
     with pytest.raises(UsageError, match="did you mean 'supp-1'"):
         grid("supp1")
+    for name, one in grids().items():  # settings that the recipe knows, on any trainable model
+        plans = Sweep(name, one, "srlclip-tiny", "toy", {}, load_config()).plans()
+        assert [plan is None for _, plan in plans] == [row.base for row in one.rows]
 
 
 def test_the_geometric_mean_has_the_interval_of_its_own_draws() -> None:
@@ -118,6 +121,12 @@ def record_of(output: str) -> bytes:
     return path.read_bytes()
 
 
+def left(output: str) -> dict[Path, bytes]:
+    """The weights and the prediction lines of every row."""
+    found = [*Path(output).rglob("model/*.safetensors"), *Path(output).rglob("*.predictions.jsonl")]
+    return {path.relative_to(output): path.read_bytes() for path in found}
+
+
 def progress(output: str) -> tuple[int, int]:
     """How many trainings were begun and how many rows are kept."""
     records = [json.loads(path.read_text()) for path in Path(output).rglob("losses.*.json")]
@@ -144,6 +153,7 @@ def test_a_killed_sweep_goes_on_to_the_same_record(
     done = subprocess.run([sys.executable, *command(source, "broken")], check=True,
                           capture_output=True, text=True)  # fmt: skip
     assert record_of("broken") == record_of("whole")
+    assert left("broken") == left("whole") and len(left("whole")) == 3 * 3
     assert "| all four" in done.stdout and "geometric mean" in done.stdout
 
 

@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test check clean boards perf
+.PHONY: demo test check clean boards perf pictures
 
 .venv/.installed: setup.cfg pyproject.toml
 	@echo "==> making .venv and installing srl-bench (torch is large: a few minutes)"
@@ -34,15 +34,21 @@ check: .venv/.installed-test
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-# leaderboards/*.md and the page in docs/, from the kept results; a test checks that the boards are current.
+# Boards, ablation tables and the page, from the kept results; a test checks that the tables are current.
 boards: .venv/.installed
 	$(BIN)/bench report --results leaderboards/results --published --format md --output leaderboards
+	mv leaderboards/ablations.md docs/ablation-tables.md
+	$(BIN)/bench data toy
 	$(BIN)/bench report --results leaderboards/results --published --format html --output docs/report.html
 
 # docs/performance.md and docs/scaling.md: on a quiet machine, about an hour on two cores.
 perf: .venv/.installed-test
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[perf]"
 	$(BIN)/python -m tests.perf $(ARGS)
+
+# The pictures in docs/, of that page and of the toy world; needs a Chromium.
+pictures: .venv/.installed-test boards
+	$(BIN)/python tests/leaderboards/pictures.py
 
 clean:
 	rm -rf .venv build *.egg-info

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 @click.option("--published", is_flag=True, help="Also boards that hold published rows only.")
 @click.option("--output", type=click.Path(path_type=Path),
               help="html: the page to write. md: a folder, one file a task.")  # fmt: skip
-@click.option("--gallery", type=click.IntRange(0), default=6, show_default=True,
+@click.option("--gallery", type=click.IntRange(0), default=4, show_default=True,
               help="html: queries and situations to show, each with its frames.")  # fmt: skip
 @click.pass_obj
 def report(

@@ -40,8 +40,10 @@ def verify(options: Options, results: tuple[Path, ...]) -> None:
         try:
             count, wrong = verified(path, document)
         except (BenchError, KeyError, TypeError, ValueError) as error:
+            if not reasons and isinstance(error, BenchError):
+                raise  # it names the file
             if not reasons:
-                why = str(error) if isinstance(error, BenchError) else f"lines lack {error}"
+                why = f"its lines lack {error}"
                 raise DataError(f"{path}: cannot be verified: {why}; run it again") from error
             click.echo(f"{path}: not computed again{remark}")
             continue

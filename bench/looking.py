@@ -49,18 +49,18 @@ def _known(document: dict[str, Any], config: Config) -> str | None:
 
 
 def strip(frames: np.ndarray) -> bytes:
-    """Frames [T, H, W, 3] side by side, as JPEG."""
+    """Frames [T, H, W, 3] side by side, as WebP: half of what JPEG takes, and pages carry many."""
     from PIL import Image
 
     out = io.BytesIO()
-    Image.fromarray(np.concatenate(list(frames), axis=1)).save(out, "JPEG", quality=80)
+    Image.fromarray(np.concatenate(list(frames), axis=1)).save(out, "WEBP", quality=65, method=6)
     return out.getvalue()
 
 
 def picture(frames: np.ndarray, words: str) -> str:
     """`strip` as an HTML image that carries its own data; `words` say what is seen."""
     data = base64.b64encode(strip(frames)).decode()
-    return f'<img alt="{html.escape(words)}" src="data:image/jpeg;base64,{data}">'
+    return f'<img alt="{html.escape(words)}" src="data:image/webp;base64,{data}">'
 
 
 def markdown_cell(text: str) -> str:

@@ -26,12 +26,12 @@ from bench.results import (
     settings_of,
     slug,
 )
-from leaderboards.ablations import grid_chart
+from leaderboards.ablations import grid, grid_chart
 from leaderboards.boards import provenance_id
 from leaderboards.table import Board, Chart, Figure, Page, Point, Series
 
 CUTOFFS = (1, 2, 3, 5, 7, 10, 15, 20, 30, 50, 70, 100, 200, 500, 1000)
-STEPS = 60  # points of a training curve; each is a mean of neighbours
+STEPS = 40  # points of a training curve; each is a mean of neighbours
 TOY = "Toy world: not comparable with published numbers. "
 Documents = list[tuple[Path, dict[str, Any]]]
 Lines = list[dict[str, Any]]  # of one result's predictions
@@ -126,7 +126,8 @@ def _cost(groups: list[Documents]) -> list[Chart]:
                 series.append(Series(document["model"]["name"], [point]))
         if series:
             document = group[0][1]
-            note = "Runs that found their features on disk have no cost to show."
+            note = ("Wall clock of the run, whatever else the machine did. Runs that found their "
+                    "features on disk have no cost to show.")  # fmt: skip
             charts.append(
                 Chart(f"Cost and quality, {document['protocol']}", "ms to encode a clip",
                       document["primary"], "scatter", series, _toy(document) + note)
@@ -139,7 +140,7 @@ def _training_curves(material: Material) -> list[Chart]:
     trainings = {
         path.parent.name: path for path in (material.folder / TRAININGS).glob("*/log.jsonl")
     }
-    charts = _curves("Training", trainings, "")
+    charts = _curves("Training", trainings, _trained_on(trainings))
     for record in material.records:
         base = material.folder / SWEEPS / slug(record["model"]) / slug(record["source"])
         cells = {
@@ -147,8 +148,20 @@ def _training_curves(material: Material) -> list[Chart]:
             for row in record["rows"] if row["log"]
             for log in [base / Path(row["log"]).parent.name / "log.jsonl"] if log.is_file()
         }  # fmt: skip
-        charts += _curves(f"Training: {record['grid']}", cells, TOY if record["toy"] else "")
+        title = f"{grid(record['grid']).title}: training"
+        charts += _curves(title, cells, TOY if record["toy"] else "")
     return charts
+
+
+def _trained_on(logs: dict[str, Path]) -> str:
+    """The data of each training, where its card lies beside the log; a log does not name it."""
+    told = []
+    for name, log in logs.items():
+        card = log.parent / "model" / "card.json"
+        if card.is_file():
+            data = json.loads(card.read_text(encoding="utf-8"))["training"]["data"]
+            told.append(f"{name} was trained on {data}.")
+    return " ".join(told)
 
 
 def _curves(title: str, logs: dict[str, Path], note: str) -> list[Chart]:
@@ -200,8 +213,9 @@ def _gallery(group: Documents, lines: list[Lines], material: Material) -> list[F
         material.progress.warn(f"{document['protocol']}: shown without frames: {error}")
         frames = {}
     models = [one["model"]["name"] for _, one in group]
-    note = f"{document['protocol']}. {_toy(document)}{gallery.NOTE}"
-    return [Figure(gallery.TITLE, note, gallery.as_html(models, answers, items, frames))]
+    note = f"{_toy(document)}{gallery.NOTE}"
+    title = f"{gallery.TITLE}, {document['protocol']}"
+    return [Figure(title, note, gallery.as_html(models, answers, items, frames))]
 
 
 def _prompts(material: Material) -> list[Figure]:
@@ -212,11 +226,11 @@ def _prompts(material: Material) -> list[Figure]:
         try:
             show = registry.prompts_of(task)
             source, _ = registry.source_for(task, name, material.config)
-            body = show(source, "train", 2, 4, material.config.run.seed, "html")
+            body = show(source, "train", 1, 3, material.config.run.seed, "html")
         except BenchError:
             continue  # a task that trains nothing, or a source that is not at hand
-        note = f"{_toy(document)}The first two clips of the training split of '{name}'."
-        figures.append(Figure("Dense prompts and their hard negatives", note, body))
+        note = f"{_toy(document)}The first clip of the training split."
+        figures.append(Figure(f"Dense prompts and their hard negatives, {name}", note, body))
     return figures
 
 

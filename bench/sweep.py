@@ -114,7 +114,7 @@ def _row(
     return {
         "name": cell.name,
         "set": cell.set,
-        "metrics": {**metrics, MEAN: _mean(document, path)},
+        "metrics": {**metrics, MEAN: geometric_mean_of(document, path)},
         "coverage": covered(document),
         "training": asdict(plan.settings) if plan else None,
         "result": str(path.relative_to(base)),
@@ -122,7 +122,7 @@ def _row(
     }
 
 
-def _mean(document: dict[str, Any], path: Path) -> dict[str, float]:
+def geometric_mean_of(document: dict[str, Any], path: Path) -> dict[str, float]:
     """The geometric mean with the interval of its own draws."""
     from bench.metrics.bootstrap import interval
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +12,14 @@ import yaml
 
 from bench.errors import DataError, UsageError, nearest
 from bench.results import SWEEPS
-from leaderboards.table import Board, Chart, Point, Row, Series
+from leaderboards.table import Board, Chart, Point, Row, Series, ranked
 
 SCHEMA = 1  # of the record that `bench sweep` writes
 FILE = Path(__file__).with_name("reference") / "ablations.yaml"
 MEAN = "geometric mean"  # what the paper selects by
 COLUMNS = ("Vb@1", "CIDEr", MEAN)
 PAPER = "paper "
+TASK = "ablations"  # what their boards are filed under
 
 
 @dataclass(frozen=True)
@@ -58,10 +59,15 @@ def grids(file: Path = FILE) -> dict[str, Grid]:
     """Every published grid by name. DataError names the file and the faulty grid."""
     try:
         found = yaml.safe_load(file.read_text(encoding="utf-8"))
-        return {
+        made = {
             name: Grid(**{**entry, "rows": [Cell(**row) for row in entry["rows"]]})
             for name, entry in found.items()
         }
+        for row in (row for one in made.values() for row in one.rows):
+            if set(row.metrics) | {MEAN} != set(COLUMNS) or not isinstance(row.set, dict):
+                raise TypeError(f"row '{row.name}' needs metrics {COLUMNS[0]} and {COLUMNS[1]}")
+            _ = row.values  # numbers, or there is no mean of them
+        return made
     except (yaml.YAMLError, TypeError, KeyError, AttributeError) as error:
         raise DataError(f"{file}: not a list of grids ({error}); correct it") from error
 
@@ -101,8 +107,7 @@ def grid_board(record: dict[str, Any]) -> Board:
     toy = " (toy world: not comparable with the paper's columns)" if record["toy"] else ""
     title = f"{published.title}: {record['model']} on {record['source']}{toy}"
     columns = [*COLUMNS, *(PAPER + name for name in COLUMNS)]
-    return Board(title, "vidsitu", published.table, columns, mark_best(rows, columns),
-                 dict.fromkeys(columns, True), published.first)  # fmt: skip
+    return _grid_board(title, published, columns, rows)
 
 
 def published_grids(without: set[str]) -> list[Board]:
@@ -116,24 +121,14 @@ def published_grids(without: set[str]) -> list[Board]:
                 notes=one.notes)
             for cell in one.rows
         ]  # fmt: skip
-        columns = list(COLUMNS)
-        found.append(
-            Board(f"{one.title}: ViT-L/14, published", "vidsitu", one.table, columns,
-                  mark_best(rows, columns), dict.fromkeys(columns, True), one.first)
-        )  # fmt: skip
+        found.append(_grid_board(f"{one.title}: ViT-L/14, published", one, list(COLUMNS), rows))
     return found
 
 
-def mark_best(rows: list[Row], columns: list[str]) -> list[Row]:
-    """Best and second of each column, among all rows; higher is better throughout a grid."""
-    places: list[dict[str, Any]] = [{"best": (), "second": ()} for _ in rows]
-    for name in columns:
-        values = sorted({row.values[name] for row in rows if name in row.values}, reverse=True)
-        for row, place in zip(rows, places, strict=True):
-            for rank, mark in enumerate(("best", "second")):
-                if len(values) > max(1, rank) and row.values.get(name) == values[rank]:
-                    place[mark] = (*place[mark], name)
-    return [replace(row, **place) for row, place in zip(rows, places, strict=True)]
+def _grid_board(title: str, one: Grid, columns: list[str], rows: list[Row]) -> Board:
+    """Rows stay in the paper's order; higher is better throughout a grid."""
+    higher = dict.fromkeys(columns, True)
+    return Board(title, TASK, one.table, columns, ranked(rows, higher), higher, one.first)
 
 
 def grid_chart(record: dict[str, Any]) -> Chart:

@@ -12,7 +12,7 @@ import numpy as np
 
 from bench.results import covered, is_toy, is_whole, settings_of
 from leaderboards.reference import PROTOCOLS, ReferenceRow, reference_rows
-from leaderboards.table import Board, Row
+from leaderboards.table import Board, Row, ranked
 
 COLUMNS = {
     "msrvtt": ["R@1", "R@5", "R@10", "MdR", "MnR", "v2t/R@1", "v2t/R@10"],
@@ -72,7 +72,7 @@ def boards(
             if task in (None, name) and protocol not in {key[1] for key in grouped}:
                 grouped[name, protocol, 0, "{}"] = []
     return [
-        _board(name, protocol, found, usual, backing)
+        _board(name, protocol, found, usual.get(name, {}), backing)
         for (name, protocol, _, _), found in grouped.items()
     ]
 
@@ -83,10 +83,10 @@ def provenance_id(document: Document) -> str:
     return f"{document['task']}-{kept[:12]}" if kept else ""
 
 
-def _usual(groups: Iterable[list[Document]]) -> dict[str, Any]:
-    """The settings of most runs: a title names only what differs from them."""
-    sizes = [(len(found), settings_of(found[0])) for found in groups if found]
-    return max(sizes, key=lambda pair: pair[0])[1] if sizes else {}
+def _usual(groups: Iterable[list[Document]]) -> dict[str, dict[str, Any]]:
+    """The settings of most runs of each task: a title names only what differs from them."""
+    largest = sorted(filter(None, groups), key=len)
+    return {found[0]["task"]: settings_of(found[0]) for found in largest}
 
 
 def _board(
@@ -169,38 +169,30 @@ def _ranked(
     pairs: list[tuple[Row, Document]], higher: dict[str, bool], backing: Backing | None
 ) -> list[Row]:
     """Mark best, second, and what cannot be told from the best; partial rows are never ranked."""
-    whole = [(row, document) for row, document in pairs if row.kind == "measured"]
-    if len(whole) < 2:
-        return [row for row, _ in pairs]
-    return [
-        replace(row, **_marks(row, document, whole, higher, backing))
-        if row.kind == "measured" else row
-        for row, document in pairs
-    ]  # fmt: skip
+    whole = [document for row, document in pairs if row.kind == "measured"]
+    rows = ranked([row for row, _ in pairs if row.kind == "measured"], higher)
+    if backing:
+        rows = [
+            replace(row, tied=_tied(row, document, rows, whole, backing))
+            for row, document in zip(rows, whole, strict=True)
+        ]
+    return rows + [row for row, _ in pairs if row.kind != "measured"]
 
 
-def _marks(
-    row: Row,
-    document: Document,
-    whole: list[tuple[Row, Document]],
-    higher: dict[str, bool],
-    backing: Backing | None,
-) -> dict[str, Any]:
-    """The metrics in which `row` is best, second, or tied with the best among `whole`."""
-    marks: dict[str, tuple[str, ...]] = {"best": (), "second": (), "tied": ()}
-    for name, value in row.values.items():
-        rivals = [(other.values[name], one) for other, one in whole if name in other.values]
-        order = sorted({found for found, _ in rivals}, reverse=higher[name])
-        place = order.index(value)
-        if place < 2:
-            marks[("best", "second")[place]] += (name,)
-        best = next(one for found, one in rivals if found == order[0])
-        if place and backing and _tied(name, best, document, backing):
-            marks["tied"] += (name,)
-    return marks
+def _tied(
+    row: Row, document: Document, rows: list[Row], documents: list[Document], backing: Backing
+) -> tuple[str, ...]:
+    """The metrics in which `row` cannot be told from the best of `rows`."""
+    best = {
+        name: one
+        for other, one in zip(reversed(rows), reversed(documents), strict=True)
+        for name in other.best
+    }
+    rivals = [(name, best[name]) for name in row.values if name in best and name not in row.best]
+    return tuple(name for name, one in rivals if _alike(name, one, document, backing))
 
 
-def _tied(name: str, best: Document, other: Document, backing: Backing) -> bool:
+def _alike(name: str, best: Document, other: Document, backing: Backing) -> bool:
     """Whether a paired bootstrap over the same items leaves the two apart, as `bench compare`."""
     from bench.evidence import apart, comparable
 
@@ -234,4 +226,5 @@ def _published(reference: ReferenceRow) -> Row:
     about = reference.level == "chart"
     notes = (reference.footnote,) if reference.footnote else ()
     remark = "; ".join(filter(None, remarks))
-    return Row(model, "published", reference.metrics, remark=remark, about=about, notes=notes)
+    return Row(model, "published", reference.metrics, remark=remark, about=about,
+               dual_softmax=reference.dual_softmax, notes=notes)  # fmt: skip

@@ -20,7 +20,9 @@ def svg(chart: Chart) -> str:
     if not points:
         return '<p class="empty">Nothing to draw.</p>'
     names = list(dict.fromkeys(str(p.x) for p in points)) if chart.kind == "dots" else []
-    across = _Names(names) if names else _Scale([float(p.x) for p in points], chart.log)
+    # A cost is shown from nothing up: two that lie close together should look so.
+    start = [0.0] if chart.kind == "scatter" else []
+    across = _Names(names) if names else _Scale([*start, *(float(p.x) for p in points)], chart.log)
     up = _Scale([v for p in points for v in (p.y, p.low, p.high) if v is not None], False)
     parts = [_axes(chart, across, up)]
     for place, (name, found) in enumerate(series):
@@ -53,12 +55,13 @@ def _finite(point: Point) -> bool:
 
 
 class _Scale:
-    """Numbers to a share of the axis, 0 to 1, with about five round ticks."""
+    """Numbers to a share of the axis, 0 to 1, with round ticks."""
 
     def __init__(self, values: Sequence[float], log: bool) -> None:
         self.log = log and min(values) > 0
         low, high = min(map(self._form, values)), max(map(self._form, values))
-        margin = (high - low) * 0.06 or abs(high) * 0.1 or 1.0
+        # At least a thousandth of the value is shown: labels of six digits tell ticks apart.
+        margin = max((high - low) * 0.06, abs(high) * 5e-4) if low < high else abs(high) * 0.1 or 1
         self.low, self.high = low - margin, high + margin
 
     def _form(self, value: float) -> float:
@@ -69,17 +72,23 @@ class _Scale:
         return (self._form(float(value)) - self.low) / (self.high - self.low)
 
     def ticks(self) -> list[tuple[float, str]]:
-        """Round values and their labels."""
+        """Round values and their labels: three to seven, or 1, 2 and 5 of each decade."""
         if self.log:
             decades = range(math.floor(self.low), math.ceil(self.high) + 1)
             found = [f * 10.0**d for d in decades for f in (1, 2, 5)]
-            return [(v, f"{v:g}") for v in found if self.low <= math.log10(v) <= self.high]
-        rough = (self.high - self.low) / 5
-        size = 10.0 ** math.floor(math.log10(rough))
-        step = next(size * f for f in (1, 2, 5, 10) if size * f >= rough)
-        first = math.ceil(self.low / step)
-        return [(k * step, f"{k * step:g}" if abs(k * step) > 1e-12 else "0")
-                for k in range(first, math.floor(self.high / step) + 1)]  # fmt: skip
+            inside = [(v, f"{v:g}") for v in found if self.low <= math.log10(v) <= self.high]
+            # Between 3.1 and 4.9 there is none of these.
+            return inside if len(inside) > 1 else _round(10**self.low, 10**self.high)
+        return _round(self.low, self.high)
+
+
+def _round(low: float, high: float) -> list[tuple[float, str]]:
+    """Values at a round distance between `low` and `high`, and their labels."""
+    rough = (high - low) / 6
+    size = 10.0 ** math.floor(math.log10(rough))
+    step = next(size * f for f in (1, 2, 5, 10) if size * f >= rough)
+    return [(k * step, f"{k * step:g}" if k else "0")
+            for k in range(math.ceil(low / step), math.floor(high / step) + 1)]  # fmt: skip
 
 
 class _Names:

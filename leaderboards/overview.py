@@ -20,14 +20,14 @@ def overview(found: list[Board]) -> list[Board]:
     """One row a model over all tasks: a board of the published protocols, and one of the toy world.
 
     Of several boards of a protocol the one with most measured rows is taken. Rows with dual softmax
-    and rows read off a chart stay on their own boards.
+    and rows read off a chart stay on their own boards. What holds measured rows stands first.
     """
     made = []
     for toy in (False, True):
         parts = [part for task in OVERVIEW if (part := _part(found, task, toy)) is not None]
         if parts:
             made.append(_joined(parts, toy))
-    return made
+    return sorted(made, key=lambda board: all(row.kind == "published" for row in board.rows))
 
 
 def _part(found: list[Board], task: str, toy: bool) -> Board | None:
@@ -45,15 +45,16 @@ def _joined(parts: list[Board], toy: bool) -> Board:
         columns += [f"{board.task} {name}" for name in shown]
         higher |= {f"{board.task} {name}": board.higher[name] for name in shown}
         for row in board.rows:
-            if row.about or row.model.endswith("†"):
+            if row.about or row.dual_softmax:
                 continue
             key = (row.kind, row.model) if row.kind != "chance" else ("chance", "(floor)")
             rows[key] = _merged(rows.get(key, Row(key[1], row.kind, {})), row, board.task, shown)
     order = ("measured", "partial", "stale", "chance", "published")
     ordered = sorted(rows.values(), key=lambda row: order.index(row.kind))
-    title = "all tasks" + (" (toy world: not comparable with published numbers)" if toy else "")
+    told = "(toy world: not comparable with published numbers)" if toy else "on real videos"
     kept = [row for row in ordered if row.values]
-    return Board(title, "overview", "toy" if toy else "published", columns, kept, higher)
+    protocol = "toy" if toy else "published"
+    return Board(f"all tasks {told}", "overview", protocol, columns, kept, higher)
 
 
 def _merged(whole: Row, row: Row, task: str, shown: list[str]) -> Row:
@@ -65,9 +66,8 @@ def _merged(whole: Row, row: Row, task: str, shown: list[str]) -> Row:
     def valued(values: dict[str, Any]) -> dict[str, Any]:
         return {f"{task} {name}": values[name] for name in shown if name in values}
 
-    remark = whole.remark
-    if row.kind in ("measured", "partial", "stale"):
-        remark = "; ".join(filter(None, [remark, f"{task} {row.remark}"]))
+    remark = row.remark if row.kind in ("chance", "published") else f"{task} {row.remark}"
+    told = dict.fromkeys("; ".join(filter(None, [whole.remark, remark])).split("; "))
     return replace(
         whole,
         values=whole.values | valued(row.values),
@@ -78,5 +78,5 @@ def _merged(whole: Row, row: Row, task: str, shown: list[str]) -> Row:
         tied=whole.tied + named(row.tied),
         notes=tuple(dict.fromkeys(whole.notes + row.notes)),
         provenance="+".join(filter(None, [whole.provenance, row.provenance])),
-        remark=remark,
+        remark="; ".join(told),  # what two tasks say alike, once
     )

@@ -5,11 +5,16 @@ from __future__ import annotations
 import csv
 import io
 import json
+from collections.abc import Iterator
 from dataclasses import asdict
+from typing import Any
 
 from bench.looking import markdown_cell
 from leaderboards.table import Board, Row
 
+NUMBERS, INTERVALS, REMARKS = range(
+    3
+)  # how much a table in the terminal tells, each with the former
 LEGEND = (
     "Best measured in bold, second underlined, ≈ not told apart from the best by a paired "
     "bootstrap (95 %), [95 % interval], ↑ higher is better, ↓ lower is better."
@@ -24,7 +29,7 @@ def render(found: list[Board], format_: str) -> str:
         return _csv(found)
     if format_ == "rich":
         return "\n".join(map(_rich, found)) + f"\n{LEGEND}"
-    return "\n\n".join(_table(board, format_) for board in found)
+    return "\n\n".join(map(_latex if format_ == "latex" else _markdown, found))
 
 
 def number(row: Row, name: str) -> str:
@@ -56,27 +61,69 @@ def arrow(board: Board, name: str) -> str:
     return "↑" if board.higher[name] else "↓"
 
 
-def _cells(board: Board, latex: bool) -> tuple[list[str], list[list[str]]]:
-    """Head and lines, with markup of markdown or LaTeX."""
-    notes = footnotes(board)
-    gaps = any(row.differences for row in board.rows)
-    head = [_escape(board.first, latex), "kind"]
-    for name in board.columns:
-        mark = arrow(board, name)
-        if latex:
-            mark = {"↑": r"$\uparrow$", "↓": r"$\downarrow$"}.get(mark, "")
-        head.append(f"{_escape(name, latex)} {mark}".rstrip())
+def _parted(board: Board) -> Iterator[tuple[Row, bool]]:
+    """Every row, and whether a rule stands before it: between our rows and published ones."""
+    before = None
+    for row in board.rows:
+        published = row.kind == "published"
+        yield row, before is not None and published != before
+        before = published
+
+
+def _markdown(board: Board) -> str:
+    from tabulate import tabulate
+
+    notes, gaps = footnotes(board), any(row.differences for row in board.rows)
+    head = [markdown_cell(board.first), "kind"]
+    head += [f"{markdown_cell(name)} {arrow(board, name)}".rstrip() for name in board.columns]
     head += ["difference to published"] if gaps else []
-    head.append("coverage or source")
     lines = []
     for row in board.rows:
         marks = ",".join(str(notes[note]) for note in row.notes)
-        raised = (r"\textsuperscript{%s}" if latex else "<sup>%s</sup>") % marks if marks else ""
-        cells = [_escape(row.model, latex) + raised, row.kind]
-        cells += [_cell(row, name, latex) for name in board.columns]
-        cells += [_escape(difference(row, board.columns), latex)] if gaps else []
-        lines.append([*cells, _escape(row.remark, latex)])
-    return head, lines
+        cells = [markdown_cell(row.model) + (f"<sup>{marks}</sup>" if marks else ""), row.kind]
+        cells += [_cell(row, name, latex=False) for name in board.columns]
+        cells += [difference(row, board.columns)] if gaps else []
+        lines.append([*cells, markdown_cell(row.remark)])
+    head.append("coverage or source")
+    align = ["left", "left", *["right"] * len(board.columns)]
+    align += ["left"] * (len(head) - len(align))
+    table = tabulate(lines, headers=head, tablefmt="github", colalign=align, disable_numparse=True)
+    told = [f"{place}. {markdown_cell(note)}" for note, place in notes.items()]
+    parts = [f"### {markdown_cell(board.title)}", table]
+    return "\n\n".join([*parts, "\n".join(told)] if told else parts)
+
+
+def _latex(board: Board) -> str:
+    """A float with caption, booktabs rules, and its footnotes below the table."""
+    notes, gaps = footnotes(board), any(row.differences for row in board.rows)
+    arrows = {"↑": r" $\uparrow$", "↓": r" $\downarrow$", "": ""}
+    head = [_tex(board.first), *(_tex(n) + arrows[arrow(board, n)] for n in board.columns)]
+    head += ["difference to published"] if gaps else []
+    head.append("coverage or source")
+    words = r"p{0.28\linewidth}"  # what is long breaks into lines
+    lines = [
+        r"% needs \usepackage{booktabs}",
+        r"\begin{table}",
+        r"\centering\small",
+        rf"\caption{{{_tex(board.title)}}}",
+        rf"\begin{{tabular}}{{l{'r' * len(board.columns)}{'l' if gaps else ''}{words}}}",
+        r"\toprule",
+        " & ".join(head) + r" \\",
+        r"\midrule",
+    ]
+    for row, parted in _parted(board):
+        lines += [r"\midrule"] if parted else []
+        marks = ",".join(str(notes[note]) for note in row.notes)
+        cells = [_tex(row.model) + (rf"\textsuperscript{{{marks}}}" if marks else "")]
+        cells += [_cell(row, name, latex=True) for name in board.columns]
+        cells += [_tex(difference(row, board.columns))] if gaps else []
+        lines.append(" & ".join([*cells, _tex(row.remark)]) + r" \\")
+    lines += [r"\bottomrule", r"\end{tabular}"]
+    if notes:
+        told = [rf"\textsuperscript{{{place}}}~{_tex(note)}" for note, place in notes.items()]
+        lines += [r"\par\smallskip", r"\begin{minipage}{\linewidth}\footnotesize",
+                  "\\\\\n".join(told), r"\end{minipage}"]  # fmt: skip
+    return "\n".join([*lines, r"\end{table}"])
 
 
 def _cell(row: Row, name: str, latex: bool) -> str:
@@ -93,59 +140,86 @@ def _cell(row: Row, name: str, latex: bool) -> str:
         text += r"$\approx$" if latex else "≈"
     if name in row.bounds:
         low, high = row.bounds[name]
-        text += f" [{low:.1f}, {high:.1f}]"
+        bounds = f"[{low:.1f}, {high:.1f}]"
+        text += rf" {{\scriptsize {bounds}}}" if latex else f" {bounds}"
     return text
 
 
-def _table(board: Board, format_: str) -> str:
-    from tabulate import tabulate
-
-    latex = format_ == "latex"
-    head, lines = _cells(board, latex)
-    notes = [f"{place}. {_escape(note, latex)}" for note, place in footnotes(board).items()]
-    if latex:
-        body = tabulate(lines, headers=head, tablefmt="latex_raw", disable_numparse=True)
-        for rule in ("\\toprule", "\\midrule", "\\bottomrule"):
-            body = body.replace("\\hline", rule, 1)
-        return "\n".join([f"% {board.title}", body, *(f"% {note}" for note in notes)])
-    align = ["left", "left", *["right"] * len(board.columns)]
-    align += ["left"] * (len(head) - len(align))
-    table = tabulate(lines, headers=head, tablefmt="github", colalign=align, disable_numparse=True)
-    parts = [f"### {_escape(board.title, False)}", table]
-    return "\n\n".join([*parts, "\n".join(notes)] if notes else parts)
-
-
 def _rich(board: Board) -> str:
-    """A table for the terminal, as wide as the terminal is, in colour where it shows colour."""
+    """Tables for the terminal, as wide as the terminal is, in colour where it shows colour.
+
+    Where a board is too wide, first remarks go, then intervals, and then it is cut into several
+    tables between columns: a number is never cut.
+    """
     import sys
 
     from rich.console import Console
-    from rich.table import Table
     from rich.text import Text
 
-    table = Table(title=Text(_plain(board.title)), title_justify="left", expand=False)
-    table.add_column(_plain(board.first), overflow="fold", min_width=12)
-    for name in board.columns:
-        table.add_column(f"{name} {arrow(board, name)}".rstrip(), justify="right")
-    table.add_column("coverage or source", overflow="fold", style="dim")
-    notes = footnotes(board)
-    for row in board.rows:
-        marks = "".join(f" [{notes[note]}]" for note in row.notes)
-        cells = [Text(_plain(row.model) + marks), *(_terminal(row, n) for n in board.columns)]
-        gap = difference(row, board.columns)
-        remark = "; ".join(filter(None, [row.remark, f"{gap} to published" if gap else ""]))
-        quiet = "" if row.kind == "measured" else "dim" if row.kind != "stale" else "red"
-        table.add_row(*cells, Text(_plain(remark)), style=quiet)
     terminal = sys.stdout.isatty()
     console = Console(file=io.StringIO(), force_terminal=terminal, width=None if terminal else 160)
-    console.print(table)
-    for note, place in notes.items():
+
+    def fits(columns: list[str], told: int) -> bool:
+        return _needed(console, _grid(board, columns, told)) <= console.width
+
+    parts = [board.columns]
+    told = next((one for one in (REMARKS, INTERVALS) if fits(board.columns, one)), NUMBERS)
+    if told == NUMBERS:
+        parts = [[]]
+        for name in board.columns:
+            if parts[-1] and not fits([*parts[-1], name], told):
+                parts.append([])
+            parts[-1] = [*parts[-1], name]
+    for columns in parts:
+        console.print(_grid(board, columns, told))
+    if told != REMARKS:
+        left = "sources" if told == INTERVALS else "intervals and sources"
+        console.print(f"{left}: a wider terminal, or --format md", style="dim")
+    for note, place in footnotes(board).items():
         console.print(Text(f"[{place}] {_plain(note)}"))
     assert isinstance(console.file, io.StringIO)
     return console.file.getvalue()
 
 
-def _terminal(row: Row, name: str):  # type: ignore[no-untyped-def]  # rich is imported late
+def _needed(console: Any, table: Any) -> int:
+    """How wide a table is that cuts no number."""
+    from rich.measure import Measurement
+
+    return Measurement.get(console, console.options.update(max_width=10_000), table).minimum
+
+
+def _grid(board: Board, columns: list[str], told: int) -> Any:
+    """A rich table of some columns, with as much as `told` says."""
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(title=Text(_plain(board.title)), title_justify="left", expand=False)
+    longest = max((len(row.model) for row in board.rows), default=0)
+    table.add_column(_plain(board.first), overflow="fold", min_width=min(longest, 18),
+                     max_width=48 if told == REMARKS else 24)  # fmt: skip
+    for name in columns:
+        head = name.replace(" ", "\n").replace("/", "/\n")
+        table.add_column(f"{head} {arrow(board, name)}".rstrip(), justify="right", no_wrap=True)
+    if told == REMARKS:
+        table.add_column("coverage or source", overflow="fold", style="dim", min_width=24)
+    notes = footnotes(board)
+    for row, parted in _parted(board):
+        if parted:
+            table.add_section()
+        marks = "".join(f" [{notes[note]}]" for note in row.notes)
+        marks += f" ({row.kind})" if row.kind in ("partial", "stale") and told != REMARKS else ""
+        cells = [
+            Text(_plain(row.model) + marks),
+            *(_terminal(row, n, told > NUMBERS) for n in columns),
+        ]
+        gap = difference(row, board.columns)
+        remark = "; ".join(filter(None, [row.remark, f"{gap} to published" if gap else ""]))
+        quiet = "" if row.kind == "measured" else "dim" if row.kind != "stale" else "red"
+        table.add_row(*cells, *([Text(_plain(remark))] if told == REMARKS else []), style=quiet)
+    return table
+
+
+def _terminal(row: Row, name: str, bounds: bool) -> Any:
     from rich.text import Text
 
     if name not in row.values:
@@ -153,7 +227,7 @@ def _terminal(row: Row, name: str):  # type: ignore[no-untyped-def]  # rich is i
     style = "bold" if name in row.best else "underline" if name in row.second else ""
     text = Text("~" if row.about else "").append(number(row, name), style)
     text.append("≈" if name in row.tied else "")
-    if name in row.bounds:
+    if bounds and name in row.bounds:
         low, high = row.bounds[name]
         text.append(f"\n{low:.1f}..{high:.1f}", "dim")
     return text
@@ -164,23 +238,25 @@ def _plain(text: str) -> str:
     return "".join(c for c in " ".join(text.split()) if c.isprintable())
 
 
-def _escape(text: str, latex: bool) -> str:
-    if not latex:
-        return markdown_cell(text)
+def _tex(text: str) -> str:
+    r"""`text` for LaTeX: nothing in it is a command, or an option of the line break before it."""
     special = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
+    special |= {"<": r"\textless{}", ">": r"\textgreater{}", "[": "{[}", "*": "{*}"}
     special |= {character: "\\" + character for character in "&%$#_{}"}
-    special |= {"†": r"$\dagger$"}
+    special |= {"†": r"$\dagger$", "≈": r"$\approx$"}
     return "".join(special.get(character, character) for character in " ".join(text.split()))
 
 
 def _csv(found: list[Board]) -> str:
+    """A line a row of every board but the overview, which only repeats the others."""
     out = io.StringIO()
+    found = [board for board in found if board.task != "overview"]
     columns = list(dict.fromkeys(name for board in found for name in board.columns))
     writer = csv.writer(out, lineterminator="\n")
     limits = [f"{name} {side}" for name in columns for side in ("low", "high")]
     marks = ["best", "second", "tied", "differences"]
     writer.writerow(
-        ["task", "protocol", "model", "kind", *columns, *limits, *marks, "remark", "notes"]
+        ["board", "task", "protocol", "model", "kind", *columns, *limits, *marks, "remark", "notes"]
     )
     for board in found:
         for row in board.rows:
@@ -189,7 +265,7 @@ def _csv(found: list[Board]) -> str:
             told = [" ".join(row.best), " ".join(row.second), " ".join(row.tied),
                     difference(row, board.columns)]  # fmt: skip
             writer.writerow(
-                [board.task, board.protocol, row.model, row.kind, *values, *bounds, *told,
-                 row.remark, " ".join(row.notes)]
+                [board.title, board.task, board.protocol, row.model, row.kind, *values,
+                 *bounds, *told, row.remark, " ".join(row.notes)]
             )  # fmt: skip
     return out.getvalue().rstrip("\n")

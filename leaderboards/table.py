@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 
@@ -25,6 +25,7 @@ class Row:
     second: tuple[str, ...] = ()
     tied: tuple[str, ...] = ()
     about: bool = False  # read off a chart: no exact number
+    dual_softmax: bool = False  # told the whole test set; a dagger stands in its name
     differences: dict[str, float] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     provenance: str = ""
@@ -41,6 +42,24 @@ class Board:
     rows: list[Row]
     higher: dict[str, bool] = field(default_factory=dict)
     first: str = "model"  # what the first column is called
+
+
+def ranked(rows: list[Row], higher: dict[str, bool]) -> list[Row]:
+    """`rows` with the best and the second of each metric marked; equals share a place.
+
+    A metric that only one of them has, or whose better way is not known, is not ranked.
+    """
+    best: list[tuple[str, ...]] = [() for _ in rows]
+    second = list(best)
+    for name, up in higher.items():
+        values = [row.values[name] for row in rows if name in row.values]
+        order = sorted(set(values), reverse=up)[:2] if len(values) > 1 else []
+        for marks, value in zip((best, second), order, strict=False):
+            for place, row in enumerate(rows):
+                if row.values.get(name) == value:
+                    marks[place] += (name,)
+    return [replace(row, best=one, second=two)
+            for row, one, two in zip(rows, best, second, strict=True)]  # fmt: skip
 
 
 @dataclass(frozen=True)

@@ -68,7 +68,7 @@ def as_markdown(
     frames: Mapping[str, np.ndarray],
     keep: Callable[[str, bytes], str],
 ) -> str:
-    """Tables for any renderer. `keep(name, jpeg)` stores an image and returns its address."""
+    """Tables for any renderer. `keep(name, webp)` stores an image and returns its address."""
     parts = []
     for item in items:
         parts.append(f"## {markdown_cell(answers[0][item]['text'])}")
@@ -76,7 +76,7 @@ def as_markdown(
         for name, clip, words, right in _shown(models, answers, item):
             image = ""
             if clip in frames:
-                image = f"![Frames]({keep(f'{clip}.jpg', strip(_some(frames[clip])))})"
+                image = f"![Frames]({keep(f'{clip}.webp', strip(_some(frames[clip])))})"
             video = f"{'✓' if right else '✗'} {markdown_cell(clip)} {words}"
             lines.append(f"| {markdown_cell(name)} | {video} | {image} |")
         parts.append("\n".join(lines))

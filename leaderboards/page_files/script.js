@@ -54,6 +54,7 @@ function filter() {
     row.hidden = !(kinds.has(row.dataset.kind) && words.every((word) => text.includes(word)));
     shown += !row.hidden;
   }
+  for (const board of all(".board")) board.hidden = !board.querySelector("tbody tr:not([hidden])");
   one("#count").textContent = `${shown} of ${rows.length} rows`;
 }
 if (form) {
@@ -82,7 +83,7 @@ function shown(value) {
       const summary = document.createElement("summary");
       summary.textContent = `${Object.keys(part).length} entries`;
       details.append(summary, shown(part));
-      details.open = ["model", "coverage"].includes(name);
+      details.open = ["model", "coverage"].includes(name) || entries.length <= 3;
       told.append(details);
     } else {
       told.append(shown(part));
@@ -116,11 +117,11 @@ one("#copy").addEventListener("click", async () => {
 });
 
 // --- wide tables of galleries can be scrolled by keyboard too
-for (const box of all(".gallery .wide")) {
+all(".gallery .wide").forEach((box, place) => {
   box.tabIndex = 0;
   box.setAttribute("role", "region");
-  box.setAttribute("aria-label", "Table");
-}
+  box.setAttribute("aria-label", `Table ${place + 1}`);
+});
 
 // --- colours
 const scheme = one("#scheme");

@@ -121,7 +121,7 @@ def as_markdown(
     frames: Mapping[str, np.ndarray],
     keep: Callable[[str, bytes], str],
 ) -> str:
-    """Tables for any renderer. `keep(name, jpeg)` stores an image and returns its address."""
+    """Tables for any renderer. `keep(name, webp)` stores an image and returns its address."""
     parts = []
     head = " | ".join(["role", "annotators", *map(markdown_cell, models)])
     rule = "|".join(["---"] * (len(models) + 2))
@@ -130,7 +130,7 @@ def as_markdown(
         parts.append(f"## {markdown_cell(one.clip)}")
         for number, rows in enumerate(one.events, 1):
             if one.frames is not None:
-                address = keep(f"{one.clip}-{number}.jpg", strip(_event(one.frames, number - 1)))
+                address = keep(f"{one.clip}-{number}.webp", strip(_event(one.frames, number - 1)))
                 parts.append(f"![Frames of event {number}]({address})")
             lines = [f"| {head} |", f"|{rule}|"]
             for row in rows:

@@ -62,7 +62,8 @@ def _text(segment: str, positives: list[str], hard: list[list[str]]) -> str:
 
 def _html(segment: str, positives: list[str], hard: list[list[str]]) -> str:
     def several(texts: list[str]) -> str:
-        return "<br>".join(map(html.escape, texts)) or "-"
+        items = "".join(f"<li>{html.escape(text)}</li>" for text in texts)
+        return f"<ul>{items}</ul>" if items else "-"
 
     rows = [
         f'<tr><th scope="row">Ev{place + 1}</th><td>{html.escape(positive)}</td>'

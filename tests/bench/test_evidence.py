@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -58,7 +59,6 @@ def kept(toy: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def files(kept: Path, tmp_path: Path) -> list[Path]:
     """A copy of the results that a test may damage."""
-    import shutil
 
     shutil.copytree(kept / "results", tmp_path / "results")
     return sorted((tmp_path / "results").rglob("*.json"))
@@ -151,3 +151,33 @@ def test_the_command_tells_equal_from_changed(files: list[Path]) -> None:
     empty = files[0].parent / "empty"
     empty.mkdir()
     assert "no results in it" in CliRunner().invoke(cli, ["verify", str(empty)]).output
+
+
+def test_the_command_sees_a_changed_source_and_a_changed_task(
+    files: list[Path], toy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = Path(shutil.copytree(toy / "msrvtt", tmp_path / "data"))
+    name = load(files[0])["source"]["name"]
+    (tmp_path / "bench.yaml").write_text(f"sources: {{{name}: {{msrvtt: {{root: {source}}}}}}}")
+
+    def verify() -> tuple[int, str]:
+        done = CliRunner().invoke(cli, ["verify", str(files[0])])
+        return done.exit_code, done.output
+
+    assert verify()[0] == 0 and "stale" not in verify()[1] and "not at hand" not in verify()[1]
+    annotations = next(source.rglob("*.csv"))
+    words = annotations.read_text()
+    annotations.write_text(words.replace(" is ", " was ", 1))
+    assert verify()[0] == 3 and "stale: the data changed" in verify()[1]
+    annotations.write_text(words)
+    assert verify()[0] == 0
+    monkeypatch.setattr(MSRVTT, "version", 2)
+    assert verify()[0] == 3 and "stale: task version 1, now 2" in verify()[1]
+
+
+def test_a_scored_file_is_refused_by_its_name_once(files: list[Path]) -> None:
+    document = json.loads(files[0].read_text())
+    del document["predictions"]
+    files[0].write_text(json.dumps(document))
+    said = CliRunner().invoke(cli, ["verify", str(files[0])]).output
+    assert "no prediction lines were kept" in said and said.count(files[0].name) == 1

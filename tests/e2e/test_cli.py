@@ -341,9 +341,9 @@ def test_vidsitu_from_videos_to_pages(toy_vidsitu: Path, tmp_path: Path) -> None
     assert "Vb@1" in bench("compare", *results).stdout
     shown = ("show", *results, "--source", str(toy_vidsitu), "--output")
     bench(*shown, "page.html")
-    assert (tmp_path / "page.html").read_text().count("data:image/jpeg") == 5
+    assert (tmp_path / "page.html").read_text().count("data:image/webp") == 5
     bench(*shown, "page.md")
-    assert len(list((tmp_path / "page").glob("*.jpg"))) == 5
+    assert len(list((tmp_path / "page").glob("*.webp"))) == 5
     assert "not answered" in bench(*shown, "x.md", "--item", "nowhere", code=1).stderr
     check = bench("data", "check", "vidsitu", "--source", str(toy_vidsitu)).stdout
     assert "6 segments, 6 videos" in check

@@ -5,15 +5,19 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from bench.errors import DataError
+from leaderboards.ablations import grids, published_grids
 from leaderboards.boards import boards
+from leaderboards.overview import overview
 from leaderboards.reference import PROTOCOLS, reference_rows
 from leaderboards.render import render
+from leaderboards.table import Row, ranked
 
 INFO = {
     "R@1": {"unit": "%", "higher_is_better": True},
@@ -115,8 +119,9 @@ def test_hostile_names_are_escaped() -> None:
     latex = render(boards([result(r"50%_\input{x}", 20, 9, "msrvtt/toy")]), "latex")
     assert r"50\%\_\textbackslash{}input\{x\}" in latex
     assert r"\toprule" in latex and r"\hline" not in latex
-    title = render(boards([result("a", 20, 9, "x\n\\input{y}")]), "latex").splitlines()[0]
-    assert title.startswith("% x ") and "input" in title  # the comment is not left
+    title = render(boards([result("[a]*", 20, 9, "x\n\\input{y}")]), "latex")
+    assert r"\caption{x \textbackslash{}input\{y\}, 1000 items}" in title
+    assert "\n{[}a]{*} & " in title  # no option of the line break before it
 
 
 def test_csv_and_json() -> None:
@@ -162,3 +167,97 @@ def test_a_faulty_row_is_named(tmp_path: Path, entry: str, says: str) -> None:
     (tmp_path / "msrvtt.yaml").write_text(entry)
     with pytest.raises(DataError, match=says):
         reference_rows("msrvtt", tmp_path)
+
+
+def test_remarks_on_sources_are_footnotes() -> None:
+    shown = {board.task: render([board], "md") for board in boards([], published=True)}
+    named = [one for one in published_grids(set()) if one.protocol == "Supplementary Table 3"]
+    grid = render(named, "md")
+    for table in (shown["vidsitu"], grid):
+        assert "Supplementary Table 3" in table and "names MSRVTT with B/32" in table
+    assert "| CLIP L<sup>1</sup> " in shown["msrvtt"]
+    assert "| CLIP ViT-L/14<sup>1</sup> " in shown["msrvtt"]
+    assert "64.0 with 8 frames" in shown["msrvtt"] and "R@10 73.8" in shown["msrvtt"]
+
+
+def test_what_a_published_row_cost_and_used_is_told() -> None:
+    shown = {board.task: render([board], "csv") for board in boards([], published=True)}
+    for words in (
+        "80 V100; frames 12; pixels 224",
+        "video, audio and subtitles; training data 154M; parameters 1.3B; compute 64 V100",
+        "compute 8 V100",
+        "dual softmax",
+        "18 h on one 48 GB A6000 (ViT-B: 5 h on one 12 GB RTX 2080)",
+    ):
+        assert words in shown["msrvtt"], words
+
+
+def test_latex_tells_its_footnotes_below_the_table() -> None:
+    (board,) = boards([result("mine", 20, 9)])
+    text = render([board], "latex")
+    table, notes = text.split(r"\end{tabular}")
+    assert r"CLIP L\textsuperscript{1} & 30.7" in table and table.count(r"\midrule") == 2
+    assert r"\textsuperscript{1}~Sources disagree" in notes
+    commands = [line for line in text.splitlines() if not line.startswith("%")]
+    assert "Sources disagree" in "\n".join(commands)
+    columns = table.count(" & ", table.index(r"\toprule"), table.index(r"\midrule")) + 1
+    for line in table.splitlines():
+        assert not line.endswith(r" \\") or line.count(" & ") + 1 == columns
+
+
+@pytest.mark.parametrize("width", [40, 80, 120, 200])
+def test_a_terminal_of_any_width_cuts_no_number(
+    width: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
+    monkeypatch.setenv("COLUMNS", str(width))
+    monkeypatch.setenv("TERM", "xterm")
+    documents = [result("mine", 20, 9), result("x" * 70, 30, 8, answered=10)]
+    shown = re.sub(r"\x1b\[[0-9;]*m", "", render(boards(documents), "rich"))
+    lines = shown.splitlines()
+    assert all(len(line) <= width for line in lines if line.startswith(("│", "┃")))
+    for number in ("20.0", "30.6", "64.3", "74.1"):
+        assert number in shown
+    assert "…" not in shown and ("18.0..22.0" in shown) == (width >= 80)
+    assert ("--format md" in shown) == (width < 120)
+
+
+def test_csv_names_the_board_of_every_row_and_repeats_none() -> None:
+    found = boards([], published=True)
+    lines = list(csv.DictReader(io.StringIO(render([*overview(found), *found], "csv"))))
+    assert len(lines) == sum(len(board.rows) for board in found)
+    assert {line["board"] for line in lines} == {board.title for board in found}
+
+
+def test_the_overview_leaves_out_dual_softmax_and_charts_and_keeps_sources() -> None:
+    (board,) = overview(boards([], published=True))
+    names = [row.model for row in board.rows]
+    assert "TVTSv2 ViT-B/32" in names and not [name for name in names if "†" in name]
+    assert "BT-Adapter ViT-L/14" not in names and len(names) == len(set(names))
+    row = next(row for row in board.rows if row.model == "CLIP ViT-B/32")
+    assert row.values["msrvtt R@1"] == 30.6 and row.values["lsmdc R@1"] == 13.6
+    assert row.remark == "TVTSv2 repository, Table 2"  # said once for two tasks
+    both = overview(boards([result("a", 1, 2, "msrvtt/toy")], published=True))
+    assert [one.protocol for one in both] == ["toy", "published"]  # what was measured comes first
+
+
+@pytest.mark.parametrize(
+    "rows",
+    ["[{name: a}]", "[{name: a, metrics: {Vb@1: 1}}]", "[{name: a, metrics: {Vb@1: x, CIDEr: 1}}]",
+     "[{name: a, metrics: {Vb@1: 1, CIDEr: 1}, sett: {}}]", "3"],
+)  # fmt: skip
+def test_a_faulty_grid_names_its_file(tmp_path: Path, rows: str) -> None:
+    file = tmp_path / "ablations.yaml"
+    file.write_text(f"g: {{title: t, first: f, source: s, table: t, split: s, rows: {rows}}}")
+    with pytest.raises(DataError, match=r"ablations\.yaml: not a list of grids"):
+        grids(file)
+
+
+def test_ranks_need_two_and_equals_share_them() -> None:
+    rows = ranked(
+        [Row("a", "measured", {"R@1": 1, "MdR": 3, "only": 1, "?": 2}),
+         Row("b", "measured", {"R@1": 2, "MdR": 3}), Row("c", "measured", {"R@1": 2, "MdR": 4})],
+        {"R@1": True, "MdR": False, "only": True},
+    )  # fmt: skip
+    assert [row.best for row in rows] == [("MdR",), ("R@1", "MdR"), ("R@1",)]
+    assert [row.second for row in rows] == [("R@1",), (), ("MdR",)]

@@ -12,7 +12,7 @@ from pages import HOSTILE, full_page
 
 from leaderboards.charts import svg
 from leaderboards.page import embedded, render_page
-from leaderboards.table import Chart, Page, Point, Series
+from leaderboards.table import Board, Chart, Page, Point, Row, Series
 
 
 class Reader(HTMLParser):
@@ -88,3 +88,35 @@ def test_ticks_are_round_and_inside() -> None:
 def test_an_empty_page() -> None:
     read = Reader(render_page(Page("t", "", [], [], [], {})))
     assert "section" not in [tag for tag, _ in read.tags]
+
+
+@pytest.mark.parametrize(
+    "values",
+    [(89.0, 94.7), (98.3, 115.4), (89.0, 89.001), (5.0, 5.0), (3.1, 4.9), (0.2, 4000.0), (1, 2)],
+)
+def test_every_axis_has_ticks_that_read_differently(values: tuple[float, float]) -> None:
+    for kind in ("line", "scatter"):
+        for log in (False, True):
+            points = [Point(value, value) for value in values]
+            drawn = svg(Chart("t", "x", "y", kind, [Series("s", points)], log=log))
+            across = re.findall(r'<text x="[^"]*" y="[^"]*" text-anchor="middle">([^<]*)<', drawn)
+            up = re.findall(r'text-anchor="end">([^<]*)<', drawn)
+            for labels in (across, up):
+                assert 2 <= len(labels) <= 14 and len(set(labels)) == len(labels), (
+                    labels,
+                    kind,
+                    log,
+                )
+                assert [float(label) for label in labels] == sorted(map(float, labels))
+
+
+def test_a_cost_is_drawn_from_nothing_up() -> None:
+    points = [Point(89.0, 17.0), Point(94.7, 20.0)]
+    drawn = svg(Chart("t", "ms", "R@1", "scatter", [Series("s", points)]))
+    assert re.search(r'text-anchor="middle">0<', drawn)
+
+
+def test_two_footnotes_of_a_row_are_told_apart() -> None:
+    row = Row("a", "published", {"R@1": 1.0}, notes=("One.", "Two."))
+    text = render_page(Page("t", "", [Board("b", "t", "p", ["R@1"], [row])], [], [], {}))
+    assert Reader(text).words.split("a1, 2")[1:]

@@ -14,7 +14,7 @@ from tasks.vidsitu.annotations import EVENTS, Annotation, load_annotations, load
 from tasks.vidsitu.intervals import role_draws, verb_draws
 from tasks.vidsitu.scoring import permuted, role_items, role_metrics, short_role
 from tests.perf.peers import caption_metrics
-from tests.perf.table import Figure, interleaved, median, seconds
+from tests.perf.table import ROOT, Figure, interleaved, median, seconds
 from tests.rehearsal_vidsitu import write_tree
 
 DIM = 512
@@ -101,7 +101,7 @@ def _retrieval(sizes: list[int]) -> list[Figure]:
     measured = []
     for size in sizes:
         command = [sys.executable, "-m", "tests.perf.metrics", str(size)]
-        done = subprocess.run(command, capture_output=True, text=True, check=True)
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
         measured.append(json.loads(done.stdout))
     for size, told in zip(sizes, measured, strict=True):
         pairs = size * size / told["seconds"] / 1e6

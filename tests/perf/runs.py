@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tests.perf import videos
 from tests.perf.encoding import write_config
-from tests.perf.table import Figure, command, interleaved, median
+from tests.perf.table import ROOT, Figure, command, interleaved, median
 
 TINY = "open_clip:clip-tiny/{}"
 
@@ -20,7 +20,7 @@ def figures(folder: Path, quick: bool) -> list[Figure]:
     shapes = [(videos.SHORT, 4)] if quick else [(videos.SMALL, 48), (videos.LARGE, 24)]
     for shape, count in shapes:
         source = videos.source(folder, shape, count)
-        tiny = TINY.format(Path("adapters/tiny/clip-tiny.safetensors").resolve())
+        tiny = TINY.format(ROOT / "adapters/tiny/clip-tiny.safetensors")
         found += _against_the_common_way(folder, source, "clip-tiny", tiny, rounds)
         if not quick:
             model = videos.random_b32(folder)

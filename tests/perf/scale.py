@@ -20,7 +20,7 @@ from bench.contracts import Adapter, Clip, Source
 from bench.encoding import Silent, Work, clip_features
 from bench.video import Uniform
 from tasks.msrvtt import MSRVTT
-from tests.perf.table import Figure, seconds
+from tests.perf.table import ROOT, Figure, seconds
 
 DIM, FRAMES = 64, 12
 
@@ -45,7 +45,7 @@ def figures(folder: Path, quick: bool) -> list[Figure]:
     measured = []
     for size in sizes:
         command = [sys.executable, "-m", "tests.perf.scale", str(root), str(size)]
-        done = subprocess.run(command, capture_output=True, text=True, check=True)
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
         measured.append({"size": size, **json.loads(done.stdout)})
     shutil.rmtree(root)
     each = [told["seconds"] / told["size"] for told in measured]

@@ -39,7 +39,7 @@ def test_the_first_video_of_each_model_beside_the_right_one() -> None:
     frames = {"video0": np.zeros((12, 8, 8, 3), np.uint8)}
     page = as_html(["first", "second"], both, ["t2v 0"], frames)
     assert "<script" not in page and page.count("&lt;script&gt;") == 2
-    assert page.count("data:image/jpeg") == 2  # the right video, and the second's first
+    assert page.count("data:image/webp") == 2  # the right video, and the second's first
     assert page.count('class="wrong"') == 1 and "(the right video has rank 3)" in page
     kept: dict[str, bytes] = {}
 
@@ -48,4 +48,4 @@ def test_the_first_video_of_each_model_beside_the_right_one() -> None:
         return name
 
     text = as_markdown(["first", "second"], both, ["t2v 0"], frames, keep)
-    assert "<script" not in text and "✗ &lt;script&gt;" in text and list(kept) == ["video0.jpg"]
+    assert "<script" not in text and "✗ &lt;script&gt;" in text and list(kept) == ["video0.webp"]

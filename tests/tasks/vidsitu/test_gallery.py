@@ -36,7 +36,7 @@ def test_pages_escape_and_carry_their_images() -> None:
     answers = [{CLIP: line(HOSTILE, HOSTILE)}]
     assert choose(answers, 3) == [CLIP] and clips_of(answers, [CLIP]) == {CLIP}
     page = as_html([HOSTILE], answers, [CLIP], {CLIP: frames})
-    assert "<script" not in page and page.count("data:image/jpeg;base64,") == 5
+    assert "<script" not in page and page.count("data:image/webp;base64,") == 5
     assert "http" not in page and page.count("&lt;script&gt;") > 10
     assert "data:image" not in as_html([HOSTILE], answers, [CLIP], {})  # videos not at hand
     kept: dict[str, bytes] = {}
@@ -47,5 +47,5 @@ def test_pages_escape_and_carry_their_images() -> None:
 
     text = as_markdown([HOSTILE], answers, [CLIP], {CLIP: frames}, keep)
     assert "<script" not in text and "\\|" in text and "`b`" not in text.replace("\\`", "")
-    assert len(kept) == 5 and all(image[:2] == b"\xff\xd8" for image in kept.values())
-    assert "![Frames of event 1](v_a_seg_0_10-1.jpg)" in text
+    assert len(kept) == 5 and all(image[8:12] == b"WEBP" for image in kept.values())
+    assert "![Frames of event 1](v_a_seg_0_10-1.webp)" in text

@@ -1,0 +1,174 @@
+"""`bench sweep` on a tiny drawn VidSitu: resumed, killed, sharing rows, and under torchrun."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import leaderboards
+from bench import registry
+from bench.config import load_config
+from bench.errors import UsageError
+from bench.progress import Bar
+from bench.results import load, load_predictions
+from bench.sweep import Sweep, geometric_mean_of
+from leaderboards.ablations import Cell, Grid, geometric_mean, grid, grids
+from tasks.toyworld import write
+
+KEPT = Path(leaderboards.__file__).parent / "results"
+RECIPE = {"epochs": 2, "batch_videos": 4, "learning_rate": 1e-3, "hold_out": 0.34,
+          "model.rank": 4, "model.vc_layers": 1}  # fmt: skip
+HEAD = "width: 32, layers: 1, heads: 2, feed_forward: 64, vc_layers: 1, epochs: 2"
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A dozen training clips and a few others."""
+    root = tmp_path_factory.mktemp("sweep-source")
+    write(root, tasks=("vidsitu",), scale=0.02)
+    return root
+
+
+@pytest.fixture(autouse=True)
+def small_head(tmp_path: Path) -> None:
+    """A bench.yaml where the test works: a head that trains in a second."""
+    (tmp_path / "bench.yaml").write_text(
+        f"tasks: {{vidsitu: {{default: {{{HEAD}}}}}}}\nrun: {{device: cpu, resamples: 50}}\n"
+    )
+
+
+def sweep(source: Path, name: str, *cells: Cell) -> Sweep:
+    one = Grid("A grid", "what", "nobody", "none", "valid", list(cells))
+    return Sweep(name, one, "srlclip-tiny", str(source), RECIPE, load_config())
+
+
+def cell(name: str, **settings: Any) -> Cell:
+    return Cell(name, {"Vb@1": 1.0, "CIDEr": 1.0}, settings)
+
+
+def trainings(folder: Path) -> dict[str, tuple[int, bytes]]:
+    """Logs and checkpoints with their time stamps: a step of training would change them."""
+    files = [*sorted(folder.glob("*/log.jsonl")), *sorted(folder.glob("*/last.safetensors"))]
+    return {str(path): (path.stat().st_mtime_ns, path.read_bytes()) for path in files}
+
+
+def test_the_published_grids_are_those_of_the_paper() -> None:
+    assert {name: [row.name for row in one.rows] for name, one in grids().items()} == {
+        "supp-1": ["0", "1", "2", "3", "4"],
+        "supp-2": ["qkv", "qkvo", "qkvo+fc", "qkvo+fc+proj"],
+        "supp-3": ["0 %", "50 %", "70 %", "90 %", "100 %"],
+        "losses": ["CLIP-event", "VC-event", "all four"],
+    }
+    with pytest.raises(UsageError, match="did you mean 'supp-1'"):
+        grid("supp1")
+    for name, one in grids().items():  # settings that the recipe knows, on any trainable model
+        plans = Sweep(name, one, "srlclip-tiny", "toy", {}, load_config()).plans()
+        assert [plan is None for _, plan in plans] == [row.base for row in one.rows]
+
+
+def test_the_geometric_mean_has_the_interval_of_its_own_draws() -> None:
+    path = KEPT / "vidsitu" / "toy" / "clip-tiny.json"
+    document = load(path)
+    value, settings = document["metrics"], document["settings"]
+    found = geometric_mean_of(document, path)
+    assert found["value"] == (value["Vb@1"]["value"] * value["CIDEr"]["value"]) ** 0.5
+    draws = registry.task_class("vidsitu").draws(
+        load_predictions(path, document), resamples=settings["resamples"], seed=settings["seed"]
+    )
+    means = np.sqrt(draws["Vb@1"] * draws["CIDEr"])
+    assert [found["low"], found["high"]] == pytest.approx(np.percentile(means, [2.5, 97.5]))
+    # Narrower than the product of the two intervals: the draws are of the same videos.
+    assert found["low"] > geometric_mean({name: value[name]["low"] for name in ("Vb@1", "CIDEr")})
+
+
+@pytest.mark.slow
+def test_a_sweep_again_trains_nothing_and_grids_share_their_rows(source: Path) -> None:
+    first = sweep(source, "first", Cell("none", {}, base=True), cell("all"),
+                  cell("events", clip_video=False, vc_video=False))  # fmt: skip
+    record = first.run(Bar(True))
+    assert [row["name"] for row in record["rows"]] == ["none", "all", "events"]
+    assert record == json.loads(first.file.read_text()) and record["toy"]
+    before = trainings(first.folder)
+    assert sum(name.endswith("log.jsonl") for name in before) == 2  # the base is not trained
+    assert first.run(Bar(True)) == record and trainings(first.folder) == before
+
+    # The default said aloud is the same training; another number of negatives is not.
+    second = sweep(source, "second", cell("four", negatives=4), cell("none", negatives=0))
+    shared = second.run(Bar(True))
+    assert shared["rows"][0]["metrics"] == record["rows"][1]["metrics"]
+    assert shared["rows"][0]["result"] == record["rows"][1]["result"]
+    after = trainings(first.folder)
+    assert all(after[name] == told for name, told in before.items())
+    assert sum(name.endswith("log.jsonl") for name in after) == 3
+
+
+def command(source: Path, output: str) -> list[str]:
+    settings = [word for key, value in RECIPE.items() for word in ("--set", f"{key}={value}")]
+    return ["-m", "bench", "sweep", "losses", "--model", "srlclip-tiny", "--source", str(source),
+            "--output", output, *settings]  # fmt: skip
+
+
+def record_of(output: str) -> bytes:
+    (path,) = Path(output, "sweep", "srlclip-tiny").glob("*/losses.*.json")
+    return path.read_bytes()
+
+
+def left(output: str) -> dict[Path, bytes]:
+    """The weights and the prediction lines of every row."""
+    found = [*Path(output).rglob("model/*.safetensors"), *Path(output).rglob("*.predictions.jsonl")]
+    return {path.relative_to(output): path.read_bytes() for path in found}
+
+
+def progress(output: str) -> tuple[int, int]:
+    """How many trainings were begun and how many rows are kept."""
+    records = [json.loads(path.read_text()) for path in Path(output).rglob("losses.*.json")]
+    begun = list(Path(output).rglob("log.jsonl"))
+    return len(begun), max((len(record["rows"]) for record in records), default=0)
+
+
+@pytest.mark.slow
+def test_a_killed_sweep_goes_on_to_the_same_record(
+    source: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """SIGKILL in the first row's training, and in the second's when the first is kept."""
+    subprocess.run([sys.executable, *command(source, "whole")], check=True, capture_output=True)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "other-cache"))
+    for logs, rows in ((1, 0), (2, 1)):
+        process = subprocess.Popen(
+            [sys.executable, *command(source, "broken")],
+            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        )  # fmt: skip
+        while process.poll() is None and progress("broken") < (logs, rows):
+            time.sleep(0.002)
+        process.kill()
+        assert process.wait(60) == -9
+    done = subprocess.run([sys.executable, *command(source, "broken")], check=True,
+                          capture_output=True, text=True)  # fmt: skip
+    assert record_of("broken") == record_of("whole")
+    assert left("broken") == left("whole") and len(left("whole")) == 3 * 3
+    assert "| all four" in done.stdout and "geometric mean" in done.stdout
+
+
+@pytest.mark.slow
+def test_two_processes_give_the_record_of_one(
+    source: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Without dropout, which every process draws for itself, and in steps too small to round."""
+    still = ["--set", "model.vc_dropout=0.0", "--set", "learning_rate=1e-6"]
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    launch = ["-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-port", "29519"]
+    for output, words in (("one", []), ("two", launch)):
+        monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / f"cache-{output}"))
+        done = subprocess.run([sys.executable, *words, *command(source, output), *still],
+                              capture_output=True, text=True, env=dict(os.environ))  # fmt: skip
+        assert done.returncode == 0, done.stderr[-2000:]
+        assert done.stdout.count("| all four") == 1  # one process prints
+    assert json.loads(record_of("one")) == json.loads(record_of("two"))

@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
-from bench import distributed
+from bench import distributed, locks
 from bench.cache import TensorStore, digest
 from bench.config import RunConfig
 from bench.contracts import Adapter, Clip, Failure, Progress, Task
@@ -108,10 +108,11 @@ class _Encoder:
         self.keys = {clip.id: _feature_key(work, self.frames, clip) for clip in work.clips}
         self.features: dict[str, np.ndarray] = {}
 
-    def read(self) -> None:
-        """Take from the store what it has."""
+    def read(self, clips: Iterable[str] | None = None) -> None:
+        """Take from the store what it has, of `clips` by their ids or of all."""
         with self.work.stage("store"):
-            for clip, key in self.keys.items():
+            for clip in self.keys if clips is None else clips:
+                key = self.keys[clip]
                 if clip not in self.features and key and (found := self.store.get(key)):
                     self.features[clip] = found[0]["features"]
                     self.work.records[clip] = found[1]
@@ -137,9 +138,17 @@ class _Encoder:
                     batch.append((clip, outcome))
             # A group that lacks only clips that fail again has been encoded before.
             if any(clip.id not in self.features for clip, _ in batch):
-                self._encode_group(batch)
+                self._encode_once(batch)
             work.progress.advance(len(group))
         decoded.close()
+
+    def _encode_once(self, batch: list[tuple[Clip, DecodedFrames]]) -> None:
+        """Encode a group, unless another run is at it: then wait and take what it has made."""
+        names = [clip.id for clip, _ in batch]
+        with locks.held(self.store.root / digest("group", [self.keys[name] for name in names])):
+            self.read(names)
+            if any(name not in self.features for name in names):
+                self._encode_group(batch)
 
     def _encode_group(self, batch: list[tuple[Clip, DecodedFrames]]) -> None:
         work = self.work
@@ -191,14 +200,13 @@ def text_features(work: Work) -> np.ndarray:
 
 
 def _encode_texts(work: Work, store: TensorStore, chunk: Sequence[str]) -> np.ndarray:
+    def encoded() -> dict[str, np.ndarray]:
+        with work.stage("encode texts"):
+            features = work.adapter.encode_texts(chunk)
+        return {"features": _checked(work.adapter, features, len(chunk))}
+
     key = digest("texts", work.adapter.fingerprint, list(chunk))
-    if found := store.get(key):
-        return found[0]["features"]
-    with work.stage("encode texts"):
-        encoded = work.adapter.encode_texts(chunk)
-    features = _checked(work.adapter, encoded, len(chunk))
-    store.put(key, {"features": features}, {})
-    return features
+    return store.kept(key, encoded)["features"]
 
 
 def _checked(adapter: Adapter, features: np.ndarray, count: int) -> np.ndarray:

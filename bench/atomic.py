@@ -95,11 +95,14 @@ def unwritable(path: Path, error: Exception) -> BenchError:
     """The error to raise where `path` could not be written: why, and what helps."""
     number = _errno(error)
     why = os.strerror(number) if number else plain(error)
-    remedy = REMEDIES.get(number, "see that its disk is in order")
     return BenchError(
-        f"cannot write {path}: {why}; {remedy}, or choose another folder (--output, or run.cache "
-        "and run.output in bench.yaml)"
+        f"cannot write {path}: {why}; {_remedy(number)}, or choose another folder (--output, or "
+        "run.cache and run.output in bench.yaml)"
     )
+
+
+def _remedy(number: int) -> str:
+    return REMEDIES.get(number, "see that its disk is in order")
 
 
 def _errno(error: Exception) -> int:

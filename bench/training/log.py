@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 from importlib.util import find_spec
 from pathlib import Path
+from io import FileIO
 from typing import Any
 
+from bench.atomic import unwritable
 from bench.errors import UsageError
 
 
@@ -17,8 +21,12 @@ class Log:
     """
 
     def __init__(self, folder: Path, project: str | None, settings: dict[str, Any]) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
-        self._file = (folder / "log.jsonl").open("a", encoding="utf-8")
+        self._path = folder / "log.jsonl"
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            self._file = _opened(self._path)
+        except OSError as error:
+            raise unwritable(self._path, error) from error
         self._board: Any = None
         self._wandb: Any = None
         if find_spec("tensorboard"):
@@ -33,10 +41,14 @@ class Log:
             self._wandb = wandb.init(project=project, dir=str(folder), config=settings)
 
     def write(self, kind: str, step: int, values: dict[str, float]) -> None:
-        """Note numbers of step `step`; `kind` is step or epoch."""
+        """Note numbers of step `step`; `kind` is step or epoch. BenchError if not writable."""
         line = {"kind": kind, "step": step, **values}
-        self._file.write(json.dumps(line) + "\n")
-        self._file.flush()
+        try:
+            text = (json.dumps(line) + "\n").encode()
+            if self._file.write(text) != len(text):  # the disk's last bytes took a part of it
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        except OSError as error:
+            raise unwritable(self._path, error) from error
         for name, value in values.items():
             if self._board is not None:
                 self._board.add_scalar(f"{kind}/{name}", value, step)
@@ -50,3 +62,13 @@ class Log:
             self._board.close()
         if self._wandb is not None:
             self._wandb.finish()
+
+
+def _opened(path: Path) -> FileIO:
+    """The log, unbuffered, for appending; a last line that a kill or a full disk cut is dropped."""
+    file = path.open("ab+", buffering=0)
+    file.seek(0)
+    text = file.read()
+    if not text.endswith(b"\n"):
+        file.truncate(text.rfind(b"\n") + 1)
+    return file

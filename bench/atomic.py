@@ -91,7 +91,7 @@ REMEDIES = {
 }
 
 
-def unwritable(path: Path, error: Exception) -> BenchError:
+def unwritable(path: Path | str, error: Exception) -> BenchError:
     """The error to raise where `path` could not be written: why, and what helps."""
     number = _errno(error)
     why = os.strerror(number) if number else plain(error)

@@ -38,7 +38,10 @@ class RunConfig:
             return self.cache
         import platformdirs
 
-        return Path(platformdirs.user_cache_dir("srl-bench", appauthor=False))
+        folder = Path(platformdirs.user_cache_dir("srl-bench", appauthor=False))
+        if not folder.is_absolute():  # a folder named ~ in the working directory
+            raise UsageError("you have no home folder to cache in; set run.cache in bench.yaml")
+        return folder
 
     @property
     def torch_device(self) -> str:

@@ -6,8 +6,8 @@ import errno
 import json
 import os
 from importlib.util import find_spec
-from pathlib import Path
 from io import FileIO
+from pathlib import Path
 from typing import Any
 
 from bench.atomic import unwritable

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
@@ -38,10 +39,11 @@ class RunConfig:
             return self.cache
         import platformdirs
 
-        folder = Path(platformdirs.user_cache_dir("srl-bench", appauthor=False))
-        if not folder.is_absolute():  # a folder named ~ in the working directory
-            raise UsageError("you have no home folder to cache in; set run.cache in bench.yaml")
-        return folder
+        with suppress(RuntimeError):  # how newer platformdirs says it; older ones return ~
+            folder = Path(platformdirs.user_cache_dir("srl-bench", appauthor=False))
+            if folder.is_absolute():
+                return folder
+        raise UsageError("you have no home folder to cache in; set run.cache in bench.yaml")
 
     @property
     def torch_device(self) -> str:

@@ -13,6 +13,8 @@ from typing import Any
 from bench.atomic import unwritable
 from bench.errors import UsageError
 
+LONGEST = 65_536  # bytes; no line is longer
+
 
 class Log:
     """Appends a JSON line an entry to `folder/log.jsonl`; numbers also go to the other sinks.
@@ -67,8 +69,9 @@ class Log:
 def _opened(path: Path) -> FileIO:
     """The log, unbuffered, for appending; a last line that a kill or a full disk cut is dropped."""
     file = path.open("ab+", buffering=0)
-    file.seek(0)
+    start = max(0, file.seek(0, os.SEEK_END) - LONGEST)
+    file.seek(start)
     text = file.read()
     if not text.endswith(b"\n"):
-        file.truncate(text.rfind(b"\n") + 1)
+        file.truncate(start + text.rfind(b"\n") + 1)
     return file

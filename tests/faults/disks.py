@@ -306,8 +306,10 @@ def rows(quick: bool) -> list[FaultRow]:
     found = []
     fine = "one line with path and remedy, exit 1; stores valid; with space the right numbers"
     if can_mount():
-        for target in TARGETS[:2] if quick else TARGETS:
-            found.append(_row(f"disk full: {target.what}", full_disk(target), fine))
+        found += [
+            _row(f"disk full: {target.what}", full_disk(target), fine)
+            for target in (TARGETS[:1] if quick else TARGETS)
+        ]
     found.append(_row("file size limit (RLIMIT_FSIZE)", limited(), fine))
     found.append(_row("a file where a folder should be", in_the_way(), fine))
     if quick:

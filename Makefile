@@ -29,7 +29,7 @@ test: .venv/.installed-test
 	$(BIN)/python -m pytest $(ARGS)
 
 # The oldest versions that setup.cfg allows, in an environment of their own (5 GB, most of it torch).
-# torch 2.4 has wheels for Python 3.10 to 3.12.
+# Its wheels are for Python 3.10 to 3.12.
 .venv-minimum/.installed: setup.cfg tests/minimum-versions.txt
 	@echo "==> making .venv-minimum with the oldest versions allowed"
 	$(PYTHON) -m venv .venv-minimum

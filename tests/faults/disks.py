@@ -82,7 +82,6 @@ TARGETS = (
     Target("training checkpoints and log", TRAIN, "results", ("4k", "300k", "2m")),
     Target("cells and record of a sweep", SWEEP, "results", ("8k", "1m", "4m")),
     Target("report page", PAGE, "full", ("4k", "60k"), RUN),
-    Target("bootstrap draws of a report", PAGE, "cache/draws", ("4k", "16k"), RUN),
     Target("exported checkpoint", EXPORT, "full", ("4k", "2m")),
     Target("exported predictions", ANSWERS, "full", ("4k",), RUN),
     Target("hashes of weights", RUN, "cache/hashes", ("0",)),
@@ -148,7 +147,6 @@ def _ready(target: Target, folder: Path) -> Place:
         kept = folder / "ready"
         if not kept.exists():
             place.bench(*target.ready)
-            shutil.rmtree(place.cache / "draws", ignore_errors=True)
             kept.mkdir()
             place.cache.rename(kept / "cache")
             place.output.rename(kept / "results")

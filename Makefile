@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test check clean boards perf pictures
+.PHONY: demo test test-minimum check audit clean boards perf pictures
 
 .venv/.installed: setup.cfg pyproject.toml
 	@echo "==> making .venv and installing srl-bench (torch is large: a few minutes)"
@@ -28,6 +28,24 @@ test: .venv/.installed-test
 	@echo "==> running the tests"
 	$(BIN)/python -m pytest $(ARGS)
 
+# The oldest versions that setup.cfg allows, in an environment of their own (5 GB, most of it torch).
+# Its wheels are for Python 3.10 to 3.12.
+.venv-minimum/.installed: setup.cfg tests/minimum-versions.txt
+	@echo "==> making .venv-minimum with the oldest versions allowed"
+	$(PYTHON) -m venv .venv-minimum
+	.venv-minimum/bin/python -m pip install --quiet --disable-pip-version-check \
+		-c tests/minimum-versions.txt -e ".[test]"
+	@touch $@
+
+test-minimum: .venv-minimum/.installed
+	@echo "==> running the quick tests with the oldest versions allowed"
+	.venv-minimum/bin/python -m pytest -m "not slow" $(ARGS)
+
+# Known vulnerabilities of what is installed in .venv; asks PyPI.
+audit: .venv/.installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check pip-audit
+	$(BIN)/pip-audit --local --skip-editable
+
 check: .venv/.installed-test
 	@echo "==> lint and types"
 	$(BIN)/ruff check .
@@ -51,4 +69,4 @@ pictures: .venv/.installed-test boards
 	$(BIN)/python tests/leaderboards/pictures.py
 
 clean:
-	rm -rf .venv build *.egg-info
+	rm -rf .venv .venv-minimum build *.egg-info

@@ -20,7 +20,9 @@ from urllib.parse import urlsplit
 
 import numpy as np
 
-from bench.cache import atomic_path, checksum, digest, write_text
+from bench import locks
+from bench.atomic import atomic_path, write_text
+from bench.cache import checksum, digest
 from bench.config import RunConfig
 from bench.contracts import Adapter
 from bench.errors import BenchError, MissingWeights, UsageError, nearest, plain
@@ -342,11 +344,14 @@ def _convert_original(path: Path, sha256: str, target: Path, run: RunConfig) -> 
     import torch
     from safetensors.torch import save_file
 
-    state = torch.jit.load(path, map_location="cpu").state_dict()
-    for key in ("input_resolution", "context_length", "vocab_size"):
-        state.pop(key, None)
-    with atomic_path(target) as temporary:
-        save_file({key: value.float().contiguous() for key, value in state.items()}, temporary)
+    with locks.held(target):
+        if target.is_file():  # another run has just made it
+            return target
+        state = torch.jit.load(path, map_location="cpu").state_dict()
+        for key in ("input_resolution", "context_length", "vocab_size"):
+            state.pop(key, None)
+        with atomic_path(target) as temporary:
+            save_file({key: value.float().contiguous() for key, value in state.items()}, temporary)
     return target
 
 

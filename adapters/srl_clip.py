@@ -15,7 +15,8 @@ import numpy as np
 
 from adapters.open_clip import SHIPPED, OpenCLIPAdapter, file_hash
 from adapters.srl_settings import CARD, FILES, SRLSettings, read_card
-from bench.cache import atomic_path, digest
+from bench.atomic import atomic_path
+from bench.cache import digest
 from bench.config import RunConfig
 from bench.errors import BenchError, MissingWeights
 from bench.settings import settings_from

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import copy
 import json
-import shutil
-import tempfile
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
@@ -18,7 +16,7 @@ from torch import nn
 
 from adapters.lora import FULL, TARGETS, add_lora, pack_attention, split_attention
 from adapters.srl_settings import CARD, CONTEXT, LORA, TOWER, VERSION, SRLSettings
-from bench.cache import make_readable
+from bench.atomic import atomic_path
 from bench.contextualizer import VideoContextualizer
 from bench.errors import BenchError, UsageError, plain
 
@@ -139,10 +137,8 @@ class SRLModel(nn.Module):
 
     def save(self, folder: Path, card: dict[str, Any]) -> None:
         """Write the trained folder whole or not at all; an older one is replaced."""
-        made: Path | None = None
-        try:
-            folder.parent.mkdir(parents=True, exist_ok=True)
-            made = Path(tempfile.mkdtemp(dir=folder.parent, prefix=".tmp-"))
+        with atomic_path(folder) as made:
+            made.mkdir()
             if self.settings.weights == FULL:
                 save_file(_contiguous(self.clip.visual.state_dict()), made / TOWER)
             else:
@@ -158,14 +154,6 @@ class SRLModel(nn.Module):
                 **card,
             }
             (made / CARD).write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
-            for path in (made, *made.iterdir()):
-                make_readable(path)
-            _replace(made, folder)
-        except (OSError, SafetensorError) as error:
-            raise BenchError(f"cannot write {folder}: {plain(error)}; free space there") from error
-        finally:
-            if made is not None:
-                shutil.rmtree(made, ignore_errors=True)
 
     def load(self, folder: Path) -> None:
         """Read a trained folder of the same settings. BenchError names the file and its fault."""
@@ -193,20 +181,6 @@ class SRLModel(nn.Module):
 
 def _contiguous(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     return {name: value.detach().cpu().contiguous() for name, value in state.items()}
-
-
-def _replace(made: Path, folder: Path) -> None:
-    """Put `made` in `folder`'s place; a folder cannot be renamed over one that is not empty."""
-    old = made.with_name(made.name + "-old")
-    if folder.exists():
-        folder.rename(old)
-    try:
-        made.rename(folder)
-    except OSError:
-        if old.exists():
-            old.rename(folder)
-        raise
-    shutil.rmtree(old, ignore_errors=True)
 
 
 def _read(path: Path) -> dict[str, torch.Tensor]:

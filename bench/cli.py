@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from bench.atomic import REMEDIES, unwritable
 from bench.cli_compare import compare
 from bench.cli_data import data
 from bench.cli_export import export
@@ -47,6 +48,8 @@ class _OneLineErrors(click.Group):
             if ctx.params["debug"]:
                 raise
             line, code = f"{type(error).__name__}: {error}; --debug shows where", 1
+            if isinstance(error, OSError) and error.filename is None and error.errno in REMEDIES:
+                line = str(unwritable("standard output", error))
             if isinstance(error, BenchError):
                 line, code = str(error), error.exit_code
         click.echo(f"error: {' '.join(line.split())}", err=True)

@@ -34,7 +34,7 @@ def show(
     RESULTS are files of `bench run`, such as results/vidsitu/toy/clip-tiny.json.
     """
     from bench import registry
-    from bench.cache import atomic_path, write_text
+    from bench.atomic import atomic_path, write_text
     from bench.looking import frames_of, markdown_cell
     from bench.results import is_toy, load, load_predictions
     from leaderboards.page import render_page

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
@@ -41,7 +42,11 @@ class RunConfig:
             return self.cache
         import platformdirs
 
-        return Path(platformdirs.user_cache_dir("srl-bench", appauthor=False))
+        with suppress(RuntimeError):  # how newer platformdirs says it; older ones return ~
+            folder = Path(platformdirs.user_cache_dir("srl-bench", appauthor=False))
+            if folder.is_absolute():
+                return folder
+        raise UsageError("you have no home folder to cache in; set run.cache in bench.yaml")
 
     @property
     def torch_device(self) -> str:

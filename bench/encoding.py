@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import time
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -18,12 +18,12 @@ from typing import Any
 
 import numpy as np
 
-from bench import distributed
+from bench import distributed, locks
 from bench.cache import TensorStore, digest
 from bench.config import RunConfig
 from bench.contracts import Adapter, Clip, Failure, Progress, Task
 from bench.errors import BenchError
-from bench.video import FrameStore
+from bench.video import DecodedFrames, FrameStore
 from bench.video.store import Outcome
 
 TEXTS_AT_ONCE = 256
@@ -166,10 +166,11 @@ class _Encoder:
         with work.stage("keys"):
             self.keys = {clip.id: _feature_key(work, self.frames, clip) for clip in work.clips}
 
-    def read(self) -> None:
-        """Take from the store what it has."""
+    def read(self, clips: Iterable[str] | None = None) -> None:
+        """Take from the store what it has, of `clips` by their ids or of all."""
         with self.work.stage("store"):
-            for clip, key in self.keys.items():
+            for clip in self.keys if clips is None else clips:
+                key = self.keys[clip]
                 if clip not in self.features and key and (found := self.store.get(key)):
                     arrays, record = found
                     self.features.add(clip, key, arrays["features"])
@@ -198,17 +199,27 @@ class _Encoder:
                     outcomes = upcoming.popleft().result()
                 if following is not None:
                     upcoming.append(reader.submit(_take, decoded, len(following)))
-                self._encode_group(outcomes)
+                self._encode_once(outcomes)
+                self.work.progress.advance(len(outcomes))
 
-    def _encode_group(self, outcomes: list[Outcome]) -> None:
-        """Encode what was decoded of a group and keep it; clips that fail are noted."""
-        work = self.work
-        work.failures += [found for _, found in outcomes if isinstance(found, Failure)]
+    def _encode_once(self, outcomes: list[Outcome]) -> None:
+        """Encode what was decoded of a group; clips that fail are noted.
+
+        If another run is at it, wait and take what it has made.
+        """
+        self.work.failures += [found for _, found in outcomes if isinstance(found, Failure)]
         batch = [(clip, found) for clip, found in outcomes if not isinstance(found, Failure)]
-        work.progress.advance(len(outcomes))
+        names = [clip.id for clip, _ in batch]
         # A group that lacks only clips that fail again has been encoded before.
-        if all(clip.id in self.features for clip, _ in batch):
+        if all(name in self.features for name in names):
             return
+        with locks.held(self.store.root / digest("group", [self.keys[name] for name in names])):
+            self.read(names)
+            if any(name not in self.features for name in names):
+                self._encode_group(batch)
+
+    def _encode_group(self, batch: list[tuple[Clip, DecodedFrames]]) -> None:
+        work = self.work
         lengths = [len(decoded.frames) for _, decoded in batch]
         encoded = work.encode("frames", np.concatenate([found.frames for _, found in batch]))
         parts = np.split(encoded, np.cumsum(lengths)[:-1])
@@ -264,11 +275,7 @@ def text_features(work: Work) -> np.ndarray:
 
 def _encode_texts(work: Work, store: TensorStore, chunk: Sequence[str]) -> np.ndarray:
     key = digest("texts", work.adapter.fingerprint, list(chunk))
-    if found := store.get(key):
-        return found[0]["features"]
-    features = work.encode("texts", chunk)
-    store.put(key, {"features": features}, {})
-    return features
+    return store.kept(key, lambda: {"features": work.encode("texts", chunk)})["features"]
 
 
 def _checked(adapter: Adapter, features: np.ndarray, count: int) -> np.ndarray:

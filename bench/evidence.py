@@ -49,12 +49,9 @@ class Evidence:
             return None
         task = registry.task_class(document["task"])
         key = digest("draws", task.name, task.version, _sha(document), run.resamples, run.seed)
-        if kept := self._store.get(key):
-            return {name: values.copy() for name, values in kept[0].items()}
-        lines = load_predictions(path, document)
-        found = task.draws(lines, resamples=run.resamples, seed=run.seed)
-        self._store.put(key, {n: np.ascontiguousarray(v) for n, v in found.items()}, {})
-        return found
+        found = self._store.kept(key, lambda: task.draws(
+            load_predictions(path, document), resamples=run.resamples, seed=run.seed))  # fmt: skip
+        return {name: values.copy() for name, values in found.items()}
 
     def stale(self, document: dict[str, Any]) -> list[str]:
         """Why a result no longer holds: its predictions, task version or data changed."""

@@ -14,6 +14,7 @@ from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Any
 
+from bench import locks
 from bench.config import Config, ModelConfig
 from bench.contracts import Adapter, Source, Task
 from bench.errors import BenchError, UsageError, nearest
@@ -263,10 +264,16 @@ def _generated(name: str, config: Config) -> Source:
 def prepare_source(
     task: str, source: Source, progress: Callable[[int, int], None] | None = None
 ) -> None:
-    """Make a generated source's files for `task` where they are not there yet."""
-    if is_undrawn(task, source):
-        write = _resolve("bench.sources", source.name, "source")
-        write(source.root, tasks=(task,), progress=progress)
+    """Make a generated source's files for `task` where they are not there yet.
+
+    Of several runs one makes them, and the others wait.
+    """
+    if not is_undrawn(task, source):
+        return
+    write = _resolve("bench.sources", source.name, "source")
+    with locks.held(source.root / task):
+        if is_undrawn(task, source):
+            write(source.root, tasks=(task,), progress=progress)
 
 
 def is_undrawn(task: str, source: Source) -> bool:

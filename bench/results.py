@@ -16,7 +16,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from bench.cache import atomic_path, write_text
+from bench import locks
+from bench.atomic import atomic_path, write_text
 from bench.contracts import Failure
 from bench.errors import DataError, plain
 
@@ -60,7 +61,12 @@ def save(result: Result, folder: Path, variant: Mapping[str, Any] | None = None)
     stem = slug(data["model"]["name"]) + (f".limit{limit}" if limit else "")
     stem += "".join(f".{slug(f'{key}-{value}')}" for key, value in sorted((variant or {}).items()))
     path = folder / data["task"] / slug(data["source"]["name"]) / f"{stem}.json"
-    lines = path.with_name(f"{stem}.predictions.jsonl")
+    with locks.held(path):  # two runs could else leave one's lines beside the other's numbers
+        _write(result, path, path.with_name(f"{stem}.predictions.jsonl"))
+    return path
+
+
+def _write(result: Result, path: Path, lines: Path) -> None:
     checksum = hashlib.sha256()
     with atomic_path(lines) as temporary, temporary.open("wb") as file:
         for line in result.predictions:
@@ -68,12 +74,11 @@ def save(result: Result, folder: Path, variant: Mapping[str, Any] | None = None)
             checksum.update(row)
             file.write(row)
     document = {
-        **data,
+        **result.data,
         "failures": [asdict(failure) for failure in result.failures],
         "predictions": {"file": lines.name, "sha256": checksum.hexdigest()},
     }
     write_text(path, json.dumps(document, indent=2, ensure_ascii=False) + "\n")
-    return path
 
 
 def load_all(folder: Path) -> Iterator[dict[str, Any]]:

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench import distributed, registry
-from bench.cache import digest, write_text
+from bench.atomic import write_text
+from bench.cache import digest
 from bench.errors import BenchError
 from bench.results import SWEEPS, covered, is_toy, load, load_predictions, save, slug
 from bench.training.plan import TrainingPlan, plan_training

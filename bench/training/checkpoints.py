@@ -10,7 +10,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
-from bench.cache import atomic_path
+from bench.atomic import atomic_path
 from bench.errors import BenchError, UsageError, plain
 
 LAST, BEST = "last.safetensors", "best.safetensors"

@@ -165,8 +165,5 @@ def _encode(texts: list[str], model: Trainable, folder: Path, progress: Progress
 
 def _encode_chunk(chunk: list[str], model: Trainable, store: TensorStore) -> np.ndarray:
     key = digest("training texts", model.fingerprint, chunk)
-    if found := store.get(key):
-        return found[0]["features"].copy()
-    features: np.ndarray = model.encode_texts(chunk).cpu().numpy()
-    store.put(key, {"features": features}, {})
-    return features
+    found = store.kept(key, lambda: {"features": model.encode_texts(chunk).cpu().numpy()})
+    return found["features"].copy()

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 from importlib.util import find_spec
+from io import FileIO
 from pathlib import Path
 from typing import Any
 
+from bench.atomic import unwritable
 from bench.errors import UsageError
+
+LONGEST = 65_536  # bytes; no line is longer
 
 
 class Log:
@@ -17,8 +23,12 @@ class Log:
     """
 
     def __init__(self, folder: Path, project: str | None, settings: dict[str, Any]) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
-        self._file = (folder / "log.jsonl").open("a", encoding="utf-8")
+        self._path = folder / "log.jsonl"
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            self._file = _opened(self._path)
+        except OSError as error:
+            raise unwritable(self._path, error) from error
         self._board: Any = None
         self._wandb: Any = None
         if find_spec("tensorboard"):
@@ -33,10 +43,14 @@ class Log:
             self._wandb = wandb.init(project=project, dir=str(folder), config=settings)
 
     def write(self, kind: str, step: int, values: dict[str, float]) -> None:
-        """Note numbers of step `step`; `kind` is step or epoch."""
+        """Note numbers of step `step`; `kind` is step or epoch. BenchError if not writable."""
         line = {"kind": kind, "step": step, **values}
-        self._file.write(json.dumps(line) + "\n")
-        self._file.flush()
+        try:
+            text = (json.dumps(line) + "\n").encode()
+            if self._file.write(text) != len(text):  # the disk's last bytes took a part of it
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        except OSError as error:
+            raise unwritable(self._path, error) from error
         for name, value in values.items():
             if self._board is not None:
                 self._board.add_scalar(f"{kind}/{name}", value, step)
@@ -50,3 +64,14 @@ class Log:
             self._board.close()
         if self._wandb is not None:
             self._wandb.finish()
+
+
+def _opened(path: Path) -> FileIO:
+    """The log, unbuffered, for appending; a last line that a kill or a full disk cut is dropped."""
+    file = path.open("ab+", buffering=0)
+    start = max(0, file.seek(0, os.SEEK_END) - LONGEST)
+    file.seek(start)
+    text = file.read()
+    if not text.endswith(b"\n"):
+        file.truncate(start + text.rfind(b"\n") + 1)
+    return file

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench import distributed, registry
+from bench import distributed, locks, registry
 from bench.config import Config
 from bench.contracts import Source
 from bench.settings import settings_from
@@ -42,7 +43,13 @@ class TrainingPlan:
             bar.warn(registry.FALLBACK.format(task="vidsitu"))
         trainable = registry.load_trainable(self.model, self.config, self.built)
         run = self.config.run
-        with distributed.process_group(trainable.device):
+
+        def waiting() -> None:
+            bar.warn(f"{folder}: another training works in it; waiting for it to end")
+
+        # Two would write checkpoints over each other's: the later one goes on where the first ends.
+        lock = locks.held(folder / "training", waiting) if distributed.is_main() else nullcontext()
+        with distributed.process_group(trainable.device), lock:
             if distributed.is_main():
                 registry.prepare_source("vidsitu", self.source, bar.to)
             distributed.barrier()

@@ -21,6 +21,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from bench import locks
 from bench.errors import BenchError
 
 COMMAND = [sys.executable, "-m", "bench.video.worker"]
@@ -164,7 +165,9 @@ class Pool:
                 continue
             try:
                 worker = worker or self._start()
-                answer = worker.ask(job, self.timeout)
+                # Here, not in the worker: waiting for another run's decoding is no hang.
+                with locks.held(Path(job["root"]) / job["key"]):
+                    answer = worker.ask(job, self.timeout)
             except (_Silent, _Ended) as error:
                 self._end(worker)
                 worker = None

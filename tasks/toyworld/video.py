@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import os
+import threading
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
 from pathlib import Path
 
 import av
 import numpy as np
 
-from bench.cache import atomic_path
+from bench.atomic import atomic_path
 from tasks.toyworld.draw import draw
 from tasks.toyworld.world import Event
 
@@ -72,15 +74,36 @@ def encode_missing(
     if progress:
         progress(done, len(videos))
     batches = [missing[k : k + 8] for k in range(0, len(missing), 8)]
-    if workers <= 1 or len(batches) <= 1:
+    pool = _pool(workers) if min(workers, len(batches)) > 1 else None
+    if pool is None:
         for batch in batches:
             done += _encode_all(batch)
             if progress:
                 progress(done, len(videos))
         return
-    # Spawned, not forked: the caller may hold threads (torch, decord) that a fork would break.
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+    with pool:
         for future in as_completed([pool.submit(_encode_all, batch) for batch in batches]):
             done += future.result()
             if progress:
                 progress(done, len(videos))
+
+
+def _pool(workers: int) -> ProcessPoolExecutor | None:
+    """Drawing processes; None where the system gives no semaphores, as without /dev/shm."""
+    # Spawned, not forked: the caller may hold threads (torch, decord) that a fork would break.
+    try:
+        return ProcessPoolExecutor(workers, get_context("spawn"), initializer=_end_with_parent)
+    except (OSError, ImportError, NotImplementedError):
+        return None
+
+
+def _end_with_parent() -> None:
+    """Let a drawing process end when the run is killed: else it waits for work for ever."""
+
+    def watch() -> None:
+        run = parent_process()
+        if run is not None:
+            run.join()
+            os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()

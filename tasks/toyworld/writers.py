@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from bench.cache import write_text
+from bench.atomic import write_text
 from bench.errors import UsageError
 from tasks.toyworld.annotations import annotate, vote
 from tasks.toyworld.video import Video, encode_missing

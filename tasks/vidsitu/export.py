@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from bench.cache import atomic_path
+from bench.atomic import atomic_path
 from bench.contracts import Source
 from bench.errors import UsageError
 from bench.metrics.verbs import TOP

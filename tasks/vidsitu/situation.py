@@ -10,7 +10,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from bench.cache import digest, write_text
+from bench import locks
+from bench.atomic import write_text
+from bench.cache import digest
 from bench.contracts import Adapter, Features, Workplace
 from bench.errors import BenchError
 from bench.metrics.verbs import TOP
@@ -86,6 +88,24 @@ def answer_all(
     path = folder / f"answers-{digest(own, asked)}.json"
     if (kept := _read_answers(path)) is not None:
         return kept
+    with locks.held(folder, lambda: place.progress.warn("waiting for another run's head")):
+        if (kept := _read_answers(path)) is None:
+            kept = _answered(questions, taught, asked, features, adapter, settings, folder, place)
+            text = json.dumps({name: asdict(answer) for name, answer in kept.items()})
+            write_text(path, text)
+    return kept
+
+
+def _answered(
+    questions: Questions,
+    taught: list[str],
+    asked: dict[str, list[list[str]] | None],
+    features: Features,
+    adapter: Adapter,
+    settings: HeadSettings,
+    folder: Path,
+    place: Workplace,
+) -> dict[str, Answer]:
     seen = video_features(list(asked), features, adapter)
     roles = list(asked.values())
 
@@ -93,11 +113,7 @@ def answer_all(
         found = ask(trained, seen, roles, settings, place)
         return dict(zip(asked, found, strict=True))
 
-    found = answers(
-        _trained(questions, taught, features, adapter, settings, folder, place, answers)
-    )
-    write_text(path, json.dumps({name: asdict(answer) for name, answer in found.items()}))
-    return found
+    return answers(_trained(questions, taught, features, adapter, settings, folder, place, answers))
 
 
 def _trained(
@@ -113,6 +129,7 @@ def _trained(
     """The kept head, or one trained now."""
     if (kept := kept_head(folder / HEAD)) is not None:
         head, facts = kept
+        _clear(folder)  # a killed run may have kept the head and no more
         head.settings = settings  # which may decode otherwise
         vocabulary = Vocabulary.from_tokens(facts["tokens"])
         return Trained(head.to(place.device), facts["verbs"], vocabulary)
@@ -131,9 +148,14 @@ def _trained(
     value = (lambda: judge(answers(trained))) if judge else None
     record = train_head(head, data, settings, folder, place, value)
     keep_head(head, folder / HEAD, vocabulary, verbs, record)
+    _clear(folder)
+    return trained
+
+
+def _clear(folder: Path) -> None:
+    """Remove the checkpoints of a head that is trained."""
     for name in (checkpoints.LAST, checkpoints.BEST):
         (folder / name).unlink(missing_ok=True)
-    return trained
 
 
 def video_features(names: Sequence[str], features: Features, adapter: Adapter) -> VideoFeatures:

@@ -193,7 +193,7 @@ def test_closing_early_ends_the_processes(
 def test_a_store_that_cannot_be_written_ends_the_run(tmp_path: Path, mp4: Path) -> None:
     (tmp_path / "file").write_text("")
     store = FrameStore(tmp_path / "file" / "frames", 128, Uniform(3))
-    with pytest.raises(BenchError, match=r"cannot write .*free space or choose"):
+    with pytest.raises(BenchError, match=r"cannot write .*move away the file"):
         list(store.fill([Clip("c", mp4)], workers=1))
 
 

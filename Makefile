@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test check clean boards
+.PHONY: demo test check clean boards faults
 
 .venv/.installed: setup.cfg pyproject.toml
 	@echo "==> making .venv and installing srl-bench (torch is large: a few minutes)"
@@ -38,6 +38,10 @@ check: .venv/.installed-test
 boards: .venv/.installed
 	$(BIN)/bench report --results leaderboards/results --published --format md --output leaderboards
 	$(BIN)/bench report --results leaderboards/results --published --format html --output docs/report.html
+
+# docs/reliability.md: everything that the suite breaks on purpose, and what came of it.
+faults: .venv/.installed-test
+	$(BIN)/python -m tests.faults $(ARGS)
 
 clean:
 	rm -rf .venv build *.egg-info

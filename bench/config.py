@@ -28,6 +28,7 @@ class RunConfig:
     workers: int | str = "auto"
     threads: int | str = "auto"
     decode_timeout: float = 30.0
+    decode_memory: int = 4096
     batch_frames: int = 96
     resamples: int = 1000
 
@@ -186,6 +187,7 @@ CHECKS: dict[str, Callable[[Any], Any]] = {
     "workers": _auto_or_whole,
     "threads": _auto_or_whole,
     "decode_timeout": _seconds,
+    "decode_memory": _whole(256),
     "batch_frames": _whole(1),
     "resamples": _whole(1),
 }

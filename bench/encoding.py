@@ -77,6 +77,11 @@ def decoding_workers(run: RunConfig) -> int:
     return max(1, cores // int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
 
 
+def decoding_limits(run: RunConfig) -> tuple[int, float, int]:
+    """Processes, seconds a clip and MiB a process: how `FrameStore.fill` is to decode."""
+    return decoding_workers(run), run.decode_timeout, run.decode_memory
+
+
 def clip_features(work: Work) -> dict[str, np.ndarray]:
     """Clip id -> frame features float32 [T, D]; what is in the store is neither read nor made.
 
@@ -125,7 +130,7 @@ class _Encoder:
         """Decode and encode whole groups; clips that fail are noted."""
         work = self.work
         wanted = [clip for group in groups for clip in group]
-        decoded = self.frames.fill(wanted, decoding_workers(work.run), work.run.decode_timeout)
+        decoded = self.frames.fill(wanted, *decoding_limits(work.run))
         for group in groups:
             batch: list[tuple[Clip, DecodedFrames]] = []
             for _ in group:

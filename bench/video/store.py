@@ -16,7 +16,7 @@ from bench.video.decode import DecodedFrames, numbered_frames
 from bench.video.pool import Pool
 from bench.video.sampling import parse_plan
 
-FORMAT = 1  # raised whenever the same video and plan could give other frames
+FORMAT = 2  # raised whenever the same video and plan could give other frames
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class FrameStore:
         """
         if clip.path is None:
             raise FileNotFoundError(f"{clip.id} has no file")
-        path = clip.path.resolve()
+        path = Path(os.path.realpath(clip.path))  # unlike resolve(), not upset by a loop of links
         fps = clip.frames_fps if path.is_dir() else None
         return digest(
             "frames", FORMAT, _identity(path), clip.start, clip.end, fps,
@@ -60,15 +60,15 @@ class FrameStore:
             return None
 
     def fill(
-        self, clips: Sequence[Clip], workers: int, timeout: float = 30.0
+        self, clips: Sequence[Clip], workers: int, timeout: float = 30.0, memory: int = 4096
     ) -> Generator[tuple[Clip, DecodedFrames | Failure], None, None]:
         """Yield every clip in order with its frames, decoding those that the store lacks.
 
         `workers` processes run ahead through the whole list, for they leave frames on disk and only
-        one clip's frames are held here. `timeout` is in seconds a clip. Raises BenchError when the
+        one clip's frames are held here. `timeout` is in seconds a clip, `memory` in MiB a process. Raises BenchError when the
         store cannot be written. Closing the generator kills the processes.
         """
-        with Pool(workers, timeout) as pool:
+        with Pool(workers, timeout, memory) as pool:
             started: dict[str, Future[dict[str, Any]]] = {}
             keys = [self._begin(clip, pool, started) for clip in clips]
             for clip, key in zip(clips, keys, strict=True):

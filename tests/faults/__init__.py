@@ -1,0 +1,1 @@
+"""Faults on purpose: what breaks, how often it was tried, what came of it (`make faults`)."""

@@ -56,7 +56,13 @@ def _walk(root: Path) -> Iterator[tuple[Path, list[str], list[str]]]:
     Every real folder is entered once, so that a loop of links cannot trap the walk.
     """
     entered: set[tuple[int, int]] = set()
-    for where, folders, files in os.walk(root, followlinks=True):
+
+    def refuse(error: OSError) -> None:
+        """Folders below may be another's, such as lost+found; the data's own may not."""
+        if error.filename == str(root):
+            raise DataError(f"{root}: cannot be listed ({error.strerror}); check its permissions")
+
+    for where, folders, files in os.walk(root, onerror=refuse, followlinks=True):
         status = Path(where).stat()
         if (status.st_dev, status.st_ino) in entered:
             folders.clear()
@@ -109,7 +115,7 @@ class VideoIndex:
                 self._paths.setdefault(where.name, where)
             for name in files:
                 stem, suffix = Path(name).stem, Path(name).suffix.lower()
-                if suffix in VIDEOS and (where / name).is_file():
+                if suffix in VIDEOS and _is_file(where / name):
                     rank = (VIDEOS.index(suffix), str(where / name))
                     if stem in best:
                         self.ambiguous.add(stem)
@@ -124,6 +130,13 @@ class VideoIndex:
     def find(self, clip: str) -> Path | None:
         """The clip's file. Ids are compared with names found, never joined to a path."""
         return self._paths.get(clip)
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:  # in a folder that may be listed but not entered
+        return False
 
 
 def _is_numbered(name: str) -> bool:

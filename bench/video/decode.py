@@ -7,6 +7,7 @@ trusted, else PyAV; it conceals damaged pictures without a word.
 from __future__ import annotations
 
 import re
+import stat
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from errno import ENOMEM
@@ -29,6 +30,7 @@ from bench.video.scan import (
     is_frame,
     open_video,
     scan,
+    status_of,
 )
 
 if TYPE_CHECKING:
@@ -55,9 +57,9 @@ def decode(clip: Clip, plan: Plan, size: int, decoder: str = "auto") -> DecodedF
     """
     if decoder not in DECODERS:
         raise UsageError(f"unknown decoder '{decoder}'; choose auto, decord or pyav")
-    if clip.path is None or not clip.path.exists():
-        raise VideoError("missing", f"no file {clip.path}" if clip.path else "no file was found")
-    if clip.path.is_dir():
+    if clip.path is None:
+        raise VideoError("missing", "no file was found")
+    if stat.S_ISDIR(status_of(clip.path).st_mode):
         return _from_folder(clip, clip.path, plan, size)
     found = scan(clip.path)
     indices = frame_indices(found.timestamps, _moments(clip, plan, found.duration))

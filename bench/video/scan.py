@@ -6,6 +6,7 @@ files on which decord returns other frames than those asked for.
 
 from __future__ import annotations
 
+import os
 import stat
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -93,16 +94,21 @@ def scan(path: Path) -> Scan:
 
 def check_file(path: Path) -> None:
     """VideoError for no file, for one of zero bytes, and for a pipe, which would wait for ever."""
-    try:
-        status = path.stat()
-    except FileNotFoundError:
-        raise VideoError("missing", f"no file {path}") from None
-    except OSError as error:
-        raise VideoError("broken", f"cannot be read: {plain(error)}") from error
+    status = status_of(path)
     if not stat.S_ISREG(status.st_mode):
         raise VideoError("broken", "not a regular file (a pipe, socket or device)")
     if status.st_size == 0:
         raise VideoError("empty", "the file has 0 bytes")
+
+
+def status_of(path: Path) -> os.stat_result:
+    """`path.stat()`, or VideoError."""
+    try:
+        return path.stat()
+    except FileNotFoundError:
+        raise VideoError("missing", f"no file {path}") from None
+    except OSError as error:
+        raise VideoError("broken", f"cannot be read: {plain(error)}") from error
 
 
 def open_video(path: Path, **options: str) -> InputContainer:

@@ -116,6 +116,8 @@ class TensorStore:
         try:
             with safe_open(path, framework="np") as file:
                 record = json.loads((file.metadata() or {}).get("record", "{}"))
+                if not isinstance(record, dict):
+                    return None
                 return {name: file.get_tensor(name) for name in file.keys()}, record  # noqa: SIM118
-        except (SafetensorError, OSError, ValueError):
+        except (SafetensorError, OSError, ValueError, RecursionError):
             return None

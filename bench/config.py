@@ -144,7 +144,10 @@ def _path(value: Any, base: Path) -> Path | None:
         return None
     if not isinstance(value, str) or not value or "\0" in value:
         raise ValueError("a path")
-    return base / Path(value).expanduser()
+    try:
+        return base / Path(value).expanduser()
+    except RuntimeError as error:  # ~NAME of nobody
+        raise ValueError("a path") from error
 
 
 def _whole(least: int) -> Callable[[Any], int]:

@@ -117,7 +117,9 @@ class _Encoder:
         """Take from the store what it has."""
         with self.work.stage("store"):
             for clip, key in self.keys.items():
-                if clip not in self.features and key and (found := self.store.get(key)):
+                if clip in self.features or not key or not (found := self.store.get(key)):
+                    continue
+                if _sound(self.work.adapter, found[0], None) and "times" in found[1]:
                     self.features[clip] = found[0]["features"]
                     self.work.records[clip] = found[1]
 
@@ -197,13 +199,22 @@ def text_features(work: Work) -> np.ndarray:
 
 def _encode_texts(work: Work, store: TensorStore, chunk: Sequence[str]) -> np.ndarray:
     key = digest("texts", work.adapter.fingerprint, list(chunk))
-    if found := store.get(key):
+    if (found := store.get(key)) and _sound(work.adapter, found[0], len(chunk)):
         return found[0]["features"]
     with work.stage("encode texts"):
         encoded = work.adapter.encode_texts(chunk)
     features = _checked(work.adapter, encoded, len(chunk))
     store.put(key, {"features": features}, {})
     return features
+
+
+def _sound(adapter: Adapter, arrays: dict[str, np.ndarray], count: int | None) -> bool:
+    """Whether kept features are what the adapter promises; else they are made again."""
+    found = arrays.get("features")
+    if found is None or found.dtype != np.float32 or found.ndim != 2:
+        return False
+    fits = found.shape[1] == adapter.embed_dim and count in (None, len(found))
+    return bool(fits and np.isfinite(found).all())
 
 
 def _checked(adapter: Adapter, features: np.ndarray, count: int) -> np.ndarray:

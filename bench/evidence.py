@@ -12,6 +12,7 @@ from bench import registry
 from bench.cache import TensorStore, checksum, digest
 from bench.config import Config
 from bench.errors import BenchError, DataError
+from bench.reading import fitting
 from bench.results import load_predictions, predictions_path, settings_of
 
 
@@ -52,7 +53,8 @@ class Evidence:
         if kept := self._store.get(key):
             return {name: values.copy() for name, values in kept[0].items()}
         lines = load_predictions(path, document)
-        found = task.draws(lines, resamples=run.resamples, seed=run.seed)
+        with fitting(path, "run it again"):
+            found = task.draws(lines, resamples=run.resamples, seed=run.seed)
         self._store.put(key, {n: np.ascontiguousarray(v) for n, v in found.items()}, {})
         return found
 
@@ -75,7 +77,7 @@ class Evidence:
         except BenchError:
             pass  # a task of a package that is not installed here: nothing to hold it to
         now = self.source_now(document)
-        if now is not None and now != document["source"]["fingerprint"]:
+        if now is not None and now != document["source"].get("fingerprint"):
             reasons.append("the data changed")
         return reasons
 
@@ -117,7 +119,7 @@ def comparable(first: dict[str, Any], second: dict[str, Any]) -> str:
     for key in ("task", "task_version", "protocol"):
         if first[key] != second[key]:
             return f"{key} {second[key]}, but {first[key]}"
-    if first["source"]["fingerprint"] != second["source"]["fingerprint"]:
+    if first["source"].get("fingerprint") != second["source"].get("fingerprint"):
         return "run on other data"
     return ""
 
@@ -146,9 +148,10 @@ def verified(path: Path, document: dict[str, Any]) -> tuple[int, list[str]]:
     where no lines were kept or they changed.
     """
     lines = load_predictions(path, document)
-    settings = document["settings"]
     task = registry.task_class(document["task"])
-    scores = task.score(lines, resamples=settings["resamples"], seed=settings["seed"])
+    with fitting(path, "run it again"):
+        settings = document["settings"]
+        scores = task.score(lines, resamples=settings["resamples"], seed=settings["seed"])
     wrong = []
     names = dict.fromkeys([*document["metrics"], *scores.metrics])
     for name in names:

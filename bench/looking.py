@@ -32,7 +32,7 @@ def frames_of(
 
     found, _ = registry.source_for(document["task"], source or _known(document, config), config)
     task = registry.load_task(document["task"], found)
-    if task.fingerprint != document["source"]["fingerprint"]:
+    if task.fingerprint != document["source"].get("fingerprint"):
         raise DataError(f"{found.root}: not the data of the results; give theirs with --source")
     store = FrameStore(config.run.cache_folder / "frames", SIZE, task.plan, config.run.decoder)
     wanted = [clip for clip in task.clips if clip.id in clips]

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import math
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import yaml
-
+from bench import located
 from bench.errors import DataError, UsageError, nearest
+from bench.reading import fitting, read_json
 from bench.results import SWEEPS
 from leaderboards.table import Board, Chart, Point, Row, Series
 
@@ -56,14 +55,15 @@ class Grid:
 
 def grids(file: Path = FILE) -> dict[str, Grid]:
     """Every published grid by name. DataError names the file and the faulty grid."""
-    try:
-        found = yaml.safe_load(file.read_text(encoding="utf-8"))
-        return {
+    found = located.read(file).plain()
+    with fitting(file, "correct it"):
+        made = {
             name: Grid(**{**entry, "rows": [Cell(**row) for row in entry["rows"]]})
             for name, entry in found.items()
         }
-    except (yaml.YAMLError, TypeError, KeyError, AttributeError) as error:
-        raise DataError(f"{file}: not a list of grids ({error}); correct it") from error
+        for cell in (cell for one in made.values() for cell in one.rows):
+            float(cell.values[MEAN])
+    return made
 
 
 def grid(name: str) -> Grid:
@@ -93,8 +93,15 @@ def grid_board(record: dict[str, Any]) -> Board:
             values |= {name: found["metrics"][name]["value"] for name in COLUMNS}
             bounds = {name: (found["metrics"][name]["low"], found["metrics"][name]["high"])
                       for name in COLUMNS}  # fmt: skip
+        kind = (
+            "published"
+            if not found
+            else "partial"
+            if "partial" in found["coverage"]
+            else "measured"
+        )
         rows.append(
-            Row(cell.name, "measured" if found else "published", values, bounds,
+            Row(cell.name, kind, values, bounds,
                 found["coverage"] if found else "not run yet",
                 notes=published.notes)
         )  # fmt: skip
@@ -128,10 +135,15 @@ def mark_best(rows: list[Row], columns: list[str]) -> list[Row]:
     """Best and second of each column, among all rows; higher is better throughout a grid."""
     places: list[dict[str, Any]] = [{"best": (), "second": ()} for _ in rows]
     for name in columns:
-        values = sorted({row.values[name] for row in rows if name in row.values}, reverse=True)
-        for row, place in zip(rows, places, strict=True):
+        # Of a partial cell only the paper's side may win.
+        ranked = [row.kind != "partial" or name.startswith(PAPER) for row in rows]
+        values = sorted(
+            {row.values[name] for row, fair in zip(rows, ranked, strict=True)
+             if fair and name in row.values}, reverse=True,
+        )  # fmt: skip
+        for row, place, fair in zip(rows, places, ranked, strict=True):
             for rank, mark in enumerate(("best", "second")):
-                if len(values) > max(1, rank) and row.values.get(name) == values[rank]:
+                if len(values) > max(1, rank) and fair and row.values.get(name) == values[rank]:
                     place[mark] = (*place[mark], name)
     return [replace(row, **place) for row, place in zip(rows, places, strict=True)]
 
@@ -141,9 +153,9 @@ def grid_chart(record: dict[str, Any]) -> Chart:
     published = grid(record["grid"])
     measured = [
         Point(row["name"], entry["value"], entry["low"], entry["high"])
-        for row in record["rows"]
+        for row in record["rows"] if "partial" not in row["coverage"]
         for entry in [row["metrics"][MEAN]]
-    ]
+    ]  # fmt: skip
     paper = [Point(cell.name, cell.values[MEAN]) for cell in published.rows]
     note = "The paper's points are ViT-L/14 on the real VidSitu."
     if record["toy"]:
@@ -157,12 +169,13 @@ def load_records(folder: Path) -> list[dict[str, Any]]:
     """Every sweep's record below a results folder. DataError names a damaged one."""
     found = []
     for path in sorted((folder / SWEEPS).glob("*/*/*.json")):
-        try:
-            record = json.loads(path.read_text(encoding="utf-8"))
-            known = record["schema"] == SCHEMA and record["kind"] == "sweep"
-        except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
-            raise DataError(f"{path}: no record of `bench sweep`; run the sweep again") from error
-        if not known:
+        record = read_json(path, "run the sweep again")
+        if not isinstance(record, dict) or record.get("kind") != "sweep":
+            raise DataError(f"{path}: no record of `bench sweep`; run the sweep again")
+        if record.get("schema") != SCHEMA:
             raise DataError(f"{path}: of another version; run the sweep again")
+        with fitting(path, "run the sweep again"):  # what cannot be shown is damaged
+            grid_board(record)
+            grid_chart(record)
         found.append(record)
     return found

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 from collections.abc import Iterator, Sequence
@@ -10,6 +9,7 @@ from pathlib import Path
 
 from bench.contracts import Source
 from bench.errors import DataError
+from bench.reading import read_json
 from bench.video.decode import IMAGES
 
 # Earlier ones win where a clip is there twice: what decodes fastest and seeks best comes first.
@@ -87,10 +87,11 @@ def protocol_of(source: Source, task: str, published: str, items: int, whole: in
 
 
 def _card_protocol(card: Path) -> str:
-    try:
-        name = json.loads(card.read_text(encoding="utf-8"))["protocol"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise DataError(f"{card}: no 'protocol' in it; draw or make the source again") from error
+    remedy = "draw or make the source again"
+    facts = read_json(card, remedy, largest=1 << 20)
+    if not isinstance(facts, dict) or "protocol" not in facts:
+        raise DataError(f"{card}: no 'protocol' in it; {remedy}")
+    name = facts["protocol"]
     if not isinstance(name, str) or not re.fullmatch(r"[\w-]{1,40}", name):
         raise DataError(f"{card}: 'protocol' must be one word of letters, digits and hyphens")
     return name

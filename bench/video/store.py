@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from bench.cache import TensorStore, digest
 from bench.contracts import Clip, Failure, Plan
 from bench.errors import BenchError
@@ -65,8 +67,9 @@ class FrameStore:
         """Yield every clip in order with its frames, decoding those that the store lacks.
 
         `workers` processes run ahead through the whole list, for they leave frames on disk and only
-        one clip's frames are held here. `timeout` is in seconds a clip, `memory` in MiB a process. Raises BenchError when the
-        store cannot be written. Closing the generator kills the processes.
+        one clip's frames are held here. `timeout` is in seconds a clip, `memory` in MiB a process.
+        Raises BenchError when the store cannot be written. Closing the generator kills the
+        processes.
         """
         with Pool(workers, timeout, memory) as pool:
             started: dict[str, Future[dict[str, Any]]] = {}
@@ -127,7 +130,12 @@ class FrameStore:
         if found is None:
             return None
         arrays, record = found
-        return DecodedFrames(arrays["frames"], arrays["times"], record["decoder"])
+        frames, times = arrays.get("frames"), arrays.get("times")
+        if frames is None or times is None or "decoder" not in record:
+            return None
+        if frames.dtype != np.uint8 or frames.shape != (len(times), self.size, self.size, 3):
+            return None  # of other hands: as good as damaged
+        return DecodedFrames(frames, times, record["decoder"])
 
 
 def _identity(path: Path) -> list[Any]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 
 import pytest
 
@@ -25,8 +24,10 @@ def test_a_bad_video_is_read_right_or_refused(
     case: videos.Case, found: Mapping[str, DecodedFrames | Failure]
 ) -> None:
     outcome = found[case.kind]
-    assert videos.right(case, outcome), outcome if isinstance(outcome, Failure) else (
-        [videos.read(frame) for frame in outcome.frames]
+    assert videos.right(case, outcome), (
+        outcome
+        if isinstance(outcome, Failure)
+        else ([videos.read(frame) for frame in outcome.frames])
     )
     if isinstance(outcome, Failure):
         assert "\n" not in outcome.reason and len(outcome.reason) < 300

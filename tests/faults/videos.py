@@ -448,8 +448,10 @@ def unruly_outcomes(folder: Path) -> dict[str, DecodedFrames | Failure]:
 
 def rows(quick: bool) -> list[FaultRow]:
     """A row a kind, in the order of the corpus; `quick` leaves nothing out."""
-    return [*_rows("Bad videos", CASES, outcomes),
-            *_rows("Bad decoders", DECODERS, lambda folder, _: unruly_outcomes(folder))]  # fmt: skip
+    return [
+        *_rows("Bad videos", CASES, outcomes),
+        *_rows("Bad decoders", DECODERS, lambda folder, _: unruly_outcomes(folder)),
+    ]
 
 
 def _rows(

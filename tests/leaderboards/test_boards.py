@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from bench.errors import DataError
+from bench.errors import BenchError
 from leaderboards.boards import boards
 from leaderboards.reference import PROTOCOLS, reference_rows
 from leaderboards.render import render
@@ -151,7 +151,7 @@ def test_every_reference_file_is_valid_and_holds_the_papers_numbers() -> None:
         ("- {modell: x}", "did you mean 'model'"),
         ("model: x", "a list of rows"),
         ("- x", "a mapping is expected"),
-        ("- [", "not YAML"),
+        ("- [", "correct the YAML"),
         (
             "- {model: x, metrics: {R@1: 1}, source: s, level: paper, notes: 3}",
             "notes must be text",
@@ -160,5 +160,5 @@ def test_every_reference_file_is_valid_and_holds_the_papers_numbers() -> None:
 )
 def test_a_faulty_row_is_named(tmp_path: Path, entry: str, says: str) -> None:
     (tmp_path / "msrvtt.yaml").write_text(entry)
-    with pytest.raises(DataError, match=says):
+    with pytest.raises(BenchError, match=says):
         reference_rows("msrvtt", tmp_path)

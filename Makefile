@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test test-minimum check audit clean boards perf pictures
+.PHONY: demo test test-minimum check audit clean boards perf pictures faults
 
 .venv/.installed: setup.cfg pyproject.toml
 	@echo "==> making .venv and installing srl-bench (torch is large: a few minutes)"
@@ -67,6 +67,10 @@ perf: .venv/.installed-test
 # The pictures in docs/, of that page and of the toy world; needs a Chromium.
 pictures: .venv/.installed-test boards
 	$(BIN)/python tests/leaderboards/pictures.py
+
+# docs/reliability.md: everything that the suite breaks on purpose, and what came of it.
+faults: .venv/.installed-test
+	$(BIN)/python -m tests.faults $(ARGS)
 
 clean:
 	rm -rf .venv .venv-minimum build *.egg-info

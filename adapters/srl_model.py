@@ -19,6 +19,7 @@ from adapters.srl_settings import CARD, CONTEXT, LORA, TOWER, VERSION, SRLSettin
 from bench.atomic import atomic_path
 from bench.contextualizer import VideoContextualizer
 from bench.errors import BenchError, UsageError, plain
+from bench.reading import fitting, read_json, shown
 
 
 class SRLModel(nn.Module):
@@ -186,23 +187,24 @@ def _contiguous(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
 def _read(path: Path) -> dict[str, torch.Tensor]:
     try:
         state = load_file(path)
-    except (OSError, SafetensorError) as error:
+        odd = [name for name, value in state.items() if not torch.isfinite(value).all()]
+    except (OSError, SafetensorError, RuntimeError, ValueError, KeyError) as error:
         raise BenchError(f"{path}: cannot be read ({plain(error)}); train again") from error
-    if odd := [name for name, value in state.items() if not torch.isfinite(value).all()]:
+    if odd:
         raise BenchError(f"{path}: {odd[0]} holds NaN or infinity; train again")
     return state
 
 
 def _check_config(path: Path, settings: SRLSettings) -> None:
     """BenchError where peft's own file would build another LoRA than the card's settings do."""
-    try:
-        config = json.loads(path.read_text(encoding="utf-8"))
+    config = read_json(path, "train again", largest=1 << 20)
+    with fitting(path, "train again"):
         given = (config["r"], config["lora_alpha"], config["target_modules"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise BenchError(f"{path}: damaged ({plain(error)}); train again") from error
     own = (settings.rank, settings.scaling, TARGETS[settings.weights])
     if given != own:
-        raise BenchError(f"{path}: rank, alpha, targets {given} differ from card.json's {own}")
+        raise BenchError(
+            f"{path}: rank, alpha, targets {shown(given)} differ from card.json's {own}"
+        )
 
 
 def _fit(own: dict[str, Any], state: dict[str, torch.Tensor], what: str) -> None:

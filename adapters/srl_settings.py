@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bench.errors import BenchError, UsageError, plain
+from bench.errors import BenchError, UsageError
+from bench.reading import fitting, read_json, shown
 
 CARD = "card.json"
 LORA = ("adapter_config.json", "adapter_model.safetensors")
@@ -15,6 +15,7 @@ TOWER = "visual.safetensors"  # in place of the LoRA after full fine-tuning
 CONTEXT = "contextualizer.safetensors"
 FILES = (*LORA, TOWER, CONTEXT)
 VERSION = 1
+LARGEST = 4096  # of any size in a card: it is built before its weights are read
 
 
 @dataclass(frozen=True)
@@ -44,8 +45,8 @@ class SRLSettings:
     def check(self, where: str) -> SRLSettings:
         """Itself, or UsageError for a value that no model can have."""
         for name in ("rank", "vc_layers", "vc_heads", "events", "frames"):
-            if getattr(self, name) < 1:
-                raise UsageError(f"{where}: {name} must be at least 1")
+            if not 1 <= getattr(self, name) <= LARGEST:
+                raise UsageError(f"{where}: {name} must be at least 1 and at most {LARGEST}")
         for name in ("dropout", "vc_dropout"):
             if getattr(self, name) >= 1:
                 raise UsageError(f"{where}: {name} must be below 1")
@@ -55,12 +56,14 @@ class SRLSettings:
 def read_card(folder: Path) -> dict[str, Any]:
     """A trained folder's card. BenchError where it is damaged or of another version."""
     path = folder / CARD
-    try:
-        card = json.loads(path.read_text(encoding="utf-8"))
-        card["settings"], card["base"]["weights_sha256"]
-        version = card["version"]
-    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
-        raise BenchError(f"{path}: damaged ({plain(error)}); train again") from error
+    remedy = "train again"
+    card = read_json(path, remedy, largest=1 << 20)
+    with fitting(path, remedy):
+        settings, base, version = card["settings"], card["base"]["weights_sha256"], card["version"]
+    if not (isinstance(settings, dict) and isinstance(base, str)):
+        raise BenchError(f"{path}: damaged (settings or base); {remedy}")
     if version != VERSION:
-        raise BenchError(f"{path}: version {version}, this srl-bench reads {VERSION}; train again")
+        raise BenchError(
+            f"{path}: version {shown(version)}, this srl-bench reads {VERSION}; {remedy}"
+        )
     return dict(card)

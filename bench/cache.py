@@ -59,12 +59,20 @@ class TensorStore:
                 metadata={"record": json.dumps(record)},
             )
 
-    def kept(self, key: str, make: Callable[[], dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
-        """The arrays of `key`, made and put where absent; two processes do not both make them."""
-        if found := self.get(key):
+    def kept(
+        self,
+        key: str,
+        make: Callable[[], dict[str, np.ndarray]],
+        sound: Callable[[dict[str, np.ndarray]], bool] = bool,
+    ) -> dict[str, np.ndarray]:
+        """The arrays of `key`, made and put where absent or not `sound`.
+
+        Two processes do not both make them.
+        """
+        if (found := self.get(key)) and sound(found[0]):
             return found[0]
         with locks.held(self.root / key):
-            if found := self.get(key):
+            if (found := self.get(key)) and sound(found[0]):
                 return found[0]
             arrays = make()
             self.put(key, arrays, {})
@@ -83,6 +91,8 @@ class TensorStore:
         try:
             with safe_open(path, framework="np") as file:
                 record = json.loads((file.metadata() or {}).get("record", "{}"))
+                if not isinstance(record, dict):
+                    return None
                 return {name: file.get_tensor(name) for name in file.keys()}, record  # noqa: SIM118
-        except (SafetensorError, OSError, ValueError):
+        except (SafetensorError, OSError, ValueError, RecursionError):
             return None

@@ -38,14 +38,21 @@ def compare(options: Options, first: Path, second: Path, seed: int | None, as_js
     FIRST and SECOND are result files, such as results/msrvtt/lab/clip-b32.json. Differences are
     SECOND less FIRST, with a 95 % interval and a two-sided p value.
     """
+    from bench.results import covered, load
+
     run = options.load(seed=seed).run
     names, rows = differences(first, second, run.resamples, run.seed)
+    coverage = covered(load(first))  # of both, for they answered the same items
     if as_json:
         rows_json = [asdict(row) for row in rows]
-        click.echo(json.dumps({"models": names, "differences": rows_json}, indent=2))
+        click.echo(
+            json.dumps({"models": names, "coverage": coverage, "differences": rows_json}, indent=2)
+        )
         return
     from tabulate import tabulate
 
+    if "partial" in coverage:
+        click.echo(f"both are {coverage}: no numbers of the full set", err=True)
     table = [
         [row.metric, f"{row.first:.2f}", f"{row.second:.2f}", f"{row.difference:+.2f}",
          f"[{row.low:+.2f}, {row.high:+.2f}]", f"{row.p:.3f}", row.better]
@@ -61,6 +68,7 @@ def differences(
     """The models' names and every metric's difference. DataError where the runs do not compare."""
     from bench.evidence import apart, comparable
     from bench.metrics.bootstrap import p_value
+    from bench.reading import fitting
     from bench.registry import task_class
     from bench.results import load, load_predictions
 
@@ -74,15 +82,21 @@ def differences(
     if {line["item"] for line in lines[0]} != {line["item"] for line in lines[1]}:
         raise DataError(f"{second}: other items than {first}; compare runs of the same coverage")
     task = task_class(documents[0]["task"])
-    one, two = (task.draws(part, resamples=resamples, seed=seed) for part in lines)
+    draws = []
+    for path, part in zip((first, second), lines, strict=True):
+        with fitting(path, "run it again"):
+            draws.append(task.draws(part, resamples=resamples, seed=seed))
     rows = []
-    for name, draws in one.items():
+    for name, one in draws[0].items():
+        if any(name not in found for found in (draws[1], *(d["metrics"] for d in documents))):
+            continue  # not told by both
+        two = draws[1][name]
         values = [document["metrics"][name]["value"] for document in documents]
-        differ, low, high = apart(draws, two[name])
+        differ, low, high = apart(one, two)
         gain = (values[1] > values[0]) == documents[0]["metric_info"][name]["higher_is_better"]
         better = ("second" if gain else "first") if differ else "-"
         rows.append(
             Difference(name, values[0], values[1], values[1] - values[0], low, high,
-                       p_value(two[name] - draws), better)
+                       p_value(two - one), better)
         )  # fmt: skip
     return [document["model"]["name"] for document in documents], rows

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -34,18 +35,37 @@ def show(
     RESULTS are files of `bench run`, such as results/vidsitu/toy/clip-tiny.json.
     """
     from bench import registry
-    from bench.atomic import atomic_path, write_text
-    from bench.looking import frames_of, markdown_cell
-    from bench.results import is_toy, load, load_predictions
-    from leaderboards.page import render_page
-    from leaderboards.table import Figure, Page
+    from bench.reading import fitting
+    from bench.results import load
 
     if output.suffix not in (".html", ".md"):
         raise DataError(f"{output}: pages are written as .html or .md; name it so")
     documents = [load(path) for path in results]
-    if len({(d["task"], d["source"]["fingerprint"]) for d in documents}) > 1:
+    if len({(d["task"], d["source"].get("fingerprint")) for d in documents}) > 1:
         raise DataError(f"{results[1]}: of another task or other data than {results[0]}")
     gallery = registry.gallery(documents[0]["task"])
+    with fitting(results[0], "run it again"):
+        _write(options, results, documents, gallery, items, limit, source, output)
+    click.echo(output)
+
+
+def _write(
+    options: Options,
+    results: tuple[Path, ...],
+    documents: list[dict[str, Any]],
+    gallery: Any,
+    items: tuple[str, ...],
+    limit: int,
+    source: str | None,
+    output: Path,
+) -> None:
+    """The page of `items`, or of those that the gallery chooses."""
+    from bench.atomic import atomic_path, write_text
+    from bench.looking import frames_of, markdown_cell
+    from bench.results import covered, is_toy, is_whole, load_predictions
+    from leaderboards.page import render_page
+    from leaderboards.table import Figure, Page
+
     answers = [
         {line["item"]: line for line in load_predictions(path, document)}
         for path, document in zip(results, documents, strict=True)
@@ -55,7 +75,10 @@ def show(
     chosen = list(items) or gallery.choose(answers, limit)
     clips = gallery.clips_of(answers, chosen)
     frames = frames_of(options.load(), documents[0], source, clips)
-    models = [document["model"]["name"] for document in documents]
+    models = [
+        document["model"]["name"] + ("" if is_whole(document) else f" ({covered(document)})")
+        for document in documents
+    ]
     toy = " (toy world: drawn videos)" if is_toy(documents[0]["protocol"]) else ""
     note = f"{documents[0]['protocol']}{toy}. {gallery.NOTE}"
     if output.suffix == ".html":
@@ -70,4 +93,3 @@ def show(
 
         body = gallery.as_markdown(models, answers, chosen, frames, keep)
         write_text(output, f"# {gallery.TITLE}\n\n{markdown_cell(note)}\n\n{body}\n")
-    click.echo(output)

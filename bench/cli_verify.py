@@ -23,7 +23,7 @@ def verify(options: Options, results: tuple[Path, ...]) -> None:
     changed since.
     """
     from bench.evidence import Evidence, verified
-    from bench.results import find_all, load
+    from bench.results import covered, find_all, is_whole, load
 
     files = [file for path in results for file in (find_all(path) if path.is_dir() else [path])]
     if not files:
@@ -47,6 +47,8 @@ def verify(options: Options, results: tuple[Path, ...]) -> None:
                 raise DataError(f"{path}: cannot be verified: {why}; run it again") from error
             click.echo(f"{path}: not computed again{remark}")
             continue
+        if not is_whole(document):
+            remark = f", of {covered(document)}" + remark
         differ |= bool(wrong)
         click.echo(f"{path}: {len(wrong)} of {count} metrics differ{remark}" if wrong
                    else f"{path}: {count} metrics equal{remark}")  # fmt: skip

@@ -32,6 +32,7 @@ class RunConfig:
     frames: str = "raw"
     memory: int = 2048
     precision: str = "auto"
+    decode_memory: int = 4096
     batch_frames: int = 96
     resamples: int = 1000
 
@@ -151,7 +152,10 @@ def _path(value: Any, base: Path) -> Path | None:
         return None
     if not isinstance(value, str) or not value or "\0" in value:
         raise ValueError("a path")
-    return base / Path(value).expanduser()
+    try:
+        return base / Path(value).expanduser()
+    except RuntimeError as error:  # ~NAME of nobody
+        raise ValueError("a path") from error
 
 
 def _whole(least: int) -> Callable[[Any], int]:
@@ -197,6 +201,7 @@ CHECKS: dict[str, Callable[[Any], Any]] = {
     "frames": _matching("raw|webp", "raw, webp"),
     "memory": _whole(0),
     "precision": _matching("auto|float32|bfloat16", "auto, float32, bfloat16"),
+    "decode_memory": _whole(256),
     "batch_frames": _whole(1),
     "resamples": _whole(1),
 }

@@ -97,6 +97,11 @@ def decoding_workers(run: RunConfig) -> int:
     return max(1, cores // int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
 
 
+def decoding_limits(run: RunConfig) -> tuple[int, float, int]:
+    """Processes, seconds a clip and MiB a process: how `FrameStore.fill` is to decode."""
+    return decoding_workers(run), run.decode_timeout, run.decode_memory
+
+
 class StoredFeatures(Mapping[str, np.ndarray]):
     """Clip id -> frame features float32 [T, D], of which only so many bytes are held in memory.
 
@@ -171,8 +176,11 @@ class _Encoder:
         with self.work.stage("store"):
             for clip in self.keys if clips is None else clips:
                 key = self.keys[clip]
-                if clip not in self.features and key and (found := self.store.get(key)):
-                    arrays, record = found
+                if clip in self.features or not key or not (found := self.store.get(key)):
+                    continue
+                arrays, record = found
+                told = {"decoder", "times"} <= record.keys()
+                if told and _sound(self.work.adapter, arrays, None):
                     self.features.add(clip, key, arrays["features"])
                     self.work.read[clip] = record["decoder"], np.array(record["times"])
 
@@ -185,13 +193,11 @@ class _Encoder:
         """Decode and encode whole groups; the next one is read while one is encoded."""
         if not groups:
             return
-        run = self.work.run
         wanted = [clip for group in groups for clip in group]
-        workers = decoding_workers(run)
         # Closed first, whatever happens: the reader may be waiting for a video.
         with (
             ThreadPoolExecutor(1) as reader,
-            self.frames.fill(wanted, workers, run.decode_timeout) as decoded,
+            self.frames.fill(wanted, *decoding_limits(self.work.run)) as decoded,
         ):
             upcoming = deque(reader.submit(_take, decoded, len(group)) for group in groups[:1])
             for following in [*groups[1:], None]:
@@ -275,7 +281,20 @@ def text_features(work: Work) -> np.ndarray:
 
 def _encode_texts(work: Work, store: TensorStore, chunk: Sequence[str]) -> np.ndarray:
     key = digest("texts", work.adapter.fingerprint, list(chunk))
-    return store.kept(key, lambda: {"features": work.encode("texts", chunk)})["features"]
+    return store.kept(
+        key,
+        lambda: {"features": work.encode("texts", chunk)},
+        lambda arrays: _sound(work.adapter, arrays, len(chunk)),
+    )["features"]
+
+
+def _sound(adapter: Adapter, arrays: dict[str, np.ndarray], count: int | None) -> bool:
+    """Whether kept features are what the adapter promises; else they are made again."""
+    found = arrays.get("features")
+    if found is None or found.dtype != np.float32 or found.ndim != 2:
+        return False
+    fits = found.shape[1] == adapter.embed_dim and count in (None, len(found))
+    return bool(fits and np.isfinite(found).all())
 
 
 def _checked(adapter: Adapter, features: np.ndarray, count: int) -> np.ndarray:

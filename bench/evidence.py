@@ -12,6 +12,7 @@ from bench import registry
 from bench.cache import TensorStore, checksum, digest
 from bench.config import Config
 from bench.errors import BenchError, DataError
+from bench.reading import fitting
 from bench.results import load_predictions, predictions_path, settings_of
 
 
@@ -49,9 +50,13 @@ class Evidence:
             return None
         task = registry.task_class(document["task"])
         key = digest("draws", task.name, task.version, _sha(document), run.resamples, run.seed)
-        found = self._store.kept(key, lambda: task.draws(
-            load_predictions(path, document), resamples=run.resamples, seed=run.seed))  # fmt: skip
-        return {name: values.copy() for name, values in found.items()}
+
+        def drawn() -> dict[str, np.ndarray]:
+            with fitting(path, "run it again"):
+                lines = load_predictions(path, document)
+                return task.draws(lines, resamples=run.resamples, seed=run.seed)
+
+        return {name: values.copy() for name, values in self._store.kept(key, drawn).items()}
 
     def stale(self, document: dict[str, Any]) -> list[str]:
         """Why a result no longer holds: its predictions, task version or data changed."""
@@ -72,7 +77,7 @@ class Evidence:
         except BenchError:
             pass  # a task of a package that is not installed here: nothing to hold it to
         now = self.source_now(document)
-        if now is not None and now != document["source"]["fingerprint"]:
+        if now is not None and now != document["source"].get("fingerprint"):
             reasons.append("the data changed")
         return reasons
 
@@ -114,7 +119,7 @@ def comparable(first: dict[str, Any], second: dict[str, Any]) -> str:
     for key in ("task", "task_version", "protocol"):
         if first[key] != second[key]:
             return f"{key} {second[key]}, but {first[key]}"
-    if first["source"]["fingerprint"] != second["source"]["fingerprint"]:
+    if first["source"].get("fingerprint") != second["source"].get("fingerprint"):
         return "run on other data"
     return ""
 
@@ -143,9 +148,10 @@ def verified(path: Path, document: dict[str, Any]) -> tuple[int, list[str]]:
     where no lines were kept or they changed.
     """
     lines = load_predictions(path, document)
-    settings = document["settings"]
     task = registry.task_class(document["task"])
-    scores = task.score(lines, resamples=settings["resamples"], seed=settings["seed"])
+    with fitting(path, "run it again"):
+        settings = document["settings"]
+        scores = task.score(lines, resamples=settings["resamples"], seed=settings["seed"])
     wrong = []
     names = dict.fromkeys([*document["metrics"], *scores.metrics])
     for name in names:

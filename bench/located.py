@@ -74,7 +74,7 @@ def _item(node: yaml.Node, path: Path) -> Item:
         return Item([_item(child, path) for child in node.value], where)
     try:
         return Item(yaml.SafeLoader("").construct_object(node), where)
-    except (yaml.YAMLError, ValueError) as error:
+    except (yaml.YAMLError, ValueError, KeyError, IndexError, TypeError, AttributeError) as error:
         raise UsageError(f"{where}: unreadable value '{node.value}'; correct it") from error
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from importlib.metadata import version
@@ -14,9 +15,11 @@ from typing import Any
 from bench import registry
 from bench.config import Config
 from bench.contracts import Progress
-from bench.errors import BenchError, UsageError
+from bench.document import finite
+from bench.errors import BenchError, DataError, UsageError
 from bench.evidence import Evidence
 from bench.looking import frames_of
+from bench.reading import fitting, parse_json, read_bytes
 from bench.results import (
     SWEEPS,
     TRAININGS,
@@ -31,6 +34,7 @@ from leaderboards.boards import provenance_id
 from leaderboards.table import Board, Chart, Figure, Page, Point, Series
 
 CUTOFFS = (1, 2, 3, 5, 7, 10, 15, 20, 30, 50, 70, 100, 200, 500, 1000)
+NUMBERS = ("step", "total", "epoch", "R@1")  # of a training's log that are drawn
 STEPS = 40  # points of a training curve; each is a mean of neighbours
 TOY = "Toy world: not comparable with published numbers. "
 Documents = list[tuple[Path, dict[str, Any]]]
@@ -59,8 +63,9 @@ def page_of(boards: list[Board], material: Material) -> Page:
     curves, figures = [], []
     for group in groups:
         lines = [load_predictions(path, document) for path, document in group]
-        curves += _recall_curves(group, lines)
-        figures += _gallery(group, lines, material) if material.gallery else []
+        with fitting(group[0][0].parent, "run its results again"):
+            curves += _recall_curves(group, lines)
+            figures += _gallery(group, lines, material) if material.gallery else []
     figures += _prompts(material) if material.gallery else []
     charts = [
         *curves,
@@ -146,7 +151,7 @@ def _training_curves(material: Material) -> list[Chart]:
         cells = {
             row["name"]: log
             for row in record["rows"] if row["log"]
-            for log in [base / Path(row["log"]).parent.name / "log.jsonl"] if log.is_file()
+            for log in [base / slug(Path(row["log"]).parent.name) / "log.jsonl"] if log.is_file()
         }  # fmt: skip
         title = f"{grid(record['grid']).title}: training"
         charts += _curves(title, cells, TOY if record["toy"] else "")
@@ -168,9 +173,8 @@ def _curves(title: str, logs: dict[str, Path], note: str) -> list[Chart]:
     losses, recalls = [], []
     for name, path in logs.items():
         lines = list(_log_lines(path))
-        steps = {line["step"]: line["total"] for line in lines if line["kind"] == "step"}
-        epochs = {line["epoch"]: line["R@1"] for line in lines
-                  if line["kind"] == "epoch" and "R@1" in line}  # fmt: skip
+        steps = {line["step"]: line["total"] for line in lines if {"step", "total"} <= line.keys()}
+        epochs = {line["epoch"]: line["R@1"] for line in lines if {"epoch", "R@1"} <= line.keys()}
         losses.append(Series(name, _means(list(steps.items()))))
         recalls.append(Series(name, [Point(x, y) for x, y in epochs.items()]))
     found = [
@@ -181,12 +185,12 @@ def _curves(title: str, logs: dict[str, Path], note: str) -> list[Chart]:
 
 
 def _log_lines(path: Path) -> Iterable[dict[str, Any]]:
-    """The log's entries; a last line that a kill cut short is left out."""
-    for text in path.read_text(encoding="utf-8").splitlines():
-        try:
-            yield json.loads(text)
-        except ValueError:
-            continue
+    """The log's entries; what a kill cut short, or is no entry, is left out."""
+    for text in read_bytes(path).decode(errors="replace").split("\n"):
+        with suppress(DataError):
+            line = parse_json(text, path, "")
+            if isinstance(line, dict) and finite(*(line.get(key, 0) for key in NUMBERS)):
+                yield line
 
 
 def _means(steps: list[tuple[int, float]]) -> list[Point]:

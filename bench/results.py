@@ -19,7 +19,9 @@ from typing import Any
 from bench import locks
 from bench.atomic import atomic_path, write_text
 from bench.contracts import Failure
+from bench.document import fault_of
 from bench.errors import DataError, plain
+from bench.reading import fitting, read_json, shown
 
 SCHEMA = 1
 TRAININGS, SWEEPS = "train", "sweep"  # folders below the results that hold other things
@@ -45,8 +47,9 @@ class Result:
         return not self.failures
 
     def __str__(self) -> str:
-        shown = ", ".join(f"{name} {value:.2f}" for name, value in self.metrics.items())
-        return f"{self.data['model']['name']} on {self.data['protocol']}: {shown}"
+        numbers = ", ".join(f"{name} {value:.2f}" for name, value in self.metrics.items())
+        of = self.data["protocol"] + ("" if is_whole(self.data) else f" ({covered(self.data)})")
+        return f"{self.data['model']['name']} on {of}: {numbers}"
 
 
 def save(result: Result, folder: Path, variant: Mapping[str, Any] | None = None) -> Path:
@@ -100,16 +103,15 @@ def find_all(folder: Path) -> list[Path]:
 
 def load(path: Path) -> dict[str, Any]:
     """One result document. DataError names the file where it is none, or of another schema."""
-    try:
-        document = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise DataError(f"{path}: not a result ({plain(error)}); move it away") from error
+    document = read_json(path, "move it away")
     if not isinstance(document, dict) or "schema" not in document:
         raise DataError(f"{path}: not a result of `bench run`; move it away")
     if document["schema"] != SCHEMA:
         raise DataError(
-            f"{path}: schema {document['schema']}, this version reads {SCHEMA}; run it again"
+            f"{path}: schema {shown(document['schema'])}, this version reads {SCHEMA}; run it again"
         )
+    if fault := fault_of(document):
+        raise DataError(f"{path}: not a result of `bench run` ({fault}); run it again")
     return document
 
 
@@ -152,8 +154,9 @@ def load_predictions(path: Path, document: dict[str, Any]) -> list[dict[str, Any
         raise DataError(f"{lines}: cannot be read ({plain(error)}); run it again") from error
     if hashlib.sha256(content).hexdigest() != kept["sha256"]:
         raise DataError(f"{lines}: changed since {path.name} was written; run it again")
-    found = [json.loads(line) for line in content.decode().splitlines()]
-    if not all(isinstance(line, dict) and "item" in line for line in found):
+    with fitting(lines, "run it again"):
+        found = [json.loads(line) for line in content.decode().split("\n")[:-1]]
+    if not all(isinstance(line, dict) and isinstance(line.get("item"), str) for line in found):
         raise DataError(f"{lines}: lines of another version; run it again")
     return found
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import MISSING, fields
 from typing import Any, TypeVar
@@ -43,7 +44,8 @@ def _fits(value: Any, default: Any) -> bool:
         return isinstance(default, bool) and isinstance(value, bool)
     if isinstance(default, int | float):
         whole = isinstance(value, int)
-        return (whole or (isinstance(default, float) and isinstance(value, float))) and value >= 0
+        decimal = isinstance(default, float) and isinstance(value, float) and math.isfinite(value)
+        return (whole or decimal) and value >= 0
     if default is None:
         return value is None or (isinstance(value, int) and value >= 0)
     return isinstance(value, type(default))

@@ -11,6 +11,7 @@ from bench import distributed, registry
 from bench.atomic import write_text
 from bench.cache import digest
 from bench.errors import BenchError
+from bench.reading import fitting
 from bench.results import SWEEPS, covered, is_toy, load, load_predictions, save, slug
 from bench.training.plan import TrainingPlan, plan_training
 from leaderboards.ablations import COLUMNS, MEAN, SCHEMA, Cell, Grid, geometric_mean
@@ -129,8 +130,9 @@ def geometric_mean_of(document: dict[str, Any], path: Path) -> dict[str, float]:
 
     value = geometric_mean({name: entry["value"] for name, entry in document["metrics"].items()})
     settings = document["settings"]
-    draws = registry.task_class("vidsitu").draws(
-        load_predictions(path, document), resamples=settings["resamples"], seed=settings["seed"]
-    )
+    with fitting(path, "remove it, and run the sweep again"):
+        draws = registry.task_class("vidsitu").draws(
+            load_predictions(path, document), resamples=settings["resamples"], seed=settings["seed"]
+        )
     low, high = interval(geometric_mean(draws))
     return {"value": value, "low": low, "high": high}

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import math
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import yaml
-
+from bench import located
 from bench.errors import DataError, UsageError, nearest
+from bench.reading import fitting, read_json
 from bench.results import SWEEPS
 from leaderboards.table import Board, Chart, Point, Row, Series, ranked
 
@@ -57,8 +56,8 @@ class Grid:
 
 def grids(file: Path = FILE) -> dict[str, Grid]:
     """Every published grid by name. DataError names the file and the faulty grid."""
-    try:
-        found = yaml.safe_load(file.read_text(encoding="utf-8"))
+    found = located.read(file).plain()
+    with fitting(file, "correct it"):
         made = {
             name: Grid(**{**entry, "rows": [Cell(**row) for row in entry["rows"]]})
             for name, entry in found.items()
@@ -66,10 +65,8 @@ def grids(file: Path = FILE) -> dict[str, Grid]:
         for row in (row for one in made.values() for row in one.rows):
             if set(row.metrics) | {MEAN} != set(COLUMNS) or not isinstance(row.set, dict):
                 raise TypeError(f"row '{row.name}' needs metrics {COLUMNS[0]} and {COLUMNS[1]}")
-            _ = row.values  # numbers, or there is no mean of them
-        return made
-    except (yaml.YAMLError, TypeError, KeyError, AttributeError) as error:
-        raise DataError(f"{file}: not a list of grids ({error}); correct it") from error
+            float(row.values[MEAN])
+    return made
 
 
 def grid(name: str) -> Grid:
@@ -99,8 +96,15 @@ def grid_board(record: dict[str, Any]) -> Board:
             values |= {name: found["metrics"][name]["value"] for name in COLUMNS}
             bounds = {name: (found["metrics"][name]["low"], found["metrics"][name]["high"])
                       for name in COLUMNS}  # fmt: skip
+        kind = (
+            "published"
+            if not found
+            else "partial"
+            if "partial" in found["coverage"]
+            else "measured"
+        )
         rows.append(
-            Row(cell.name, "measured" if found else "published", values, bounds,
+            Row(cell.name, kind, values, bounds,
                 found["coverage"] if found else "not run yet",
                 notes=published.notes)
         )  # fmt: skip
@@ -127,8 +131,12 @@ def published_grids(without: set[str]) -> list[Board]:
 
 def _grid_board(title: str, one: Grid, columns: list[str], rows: list[Row]) -> Board:
     """Rows stay in the paper's order; higher is better throughout a grid."""
+
+    def fair(row: Row, name: str) -> bool:
+        return row.kind != "partial" or name.startswith(PAPER)
+
     higher = dict.fromkeys(columns, True)
-    return Board(title, TASK, one.table, columns, ranked(rows, higher), higher, one.first)
+    return Board(title, TASK, one.table, columns, ranked(rows, higher, fair), higher, one.first)
 
 
 def grid_chart(record: dict[str, Any]) -> Chart:
@@ -136,9 +144,9 @@ def grid_chart(record: dict[str, Any]) -> Chart:
     published = grid(record["grid"])
     measured = [
         Point(row["name"], entry["value"], entry["low"], entry["high"])
-        for row in record["rows"]
+        for row in record["rows"] if "partial" not in row["coverage"]
         for entry in [row["metrics"][MEAN]]
-    ]
+    ]  # fmt: skip
     paper = [Point(cell.name, cell.values[MEAN]) for cell in published.rows]
     note = "The paper's points are ViT-L/14 on the real VidSitu."
     if record["toy"]:
@@ -152,12 +160,13 @@ def load_records(folder: Path) -> list[dict[str, Any]]:
     """Every sweep's record below a results folder. DataError names a damaged one."""
     found = []
     for path in sorted((folder / SWEEPS).glob("*/*/*.json")):
-        try:
-            record = json.loads(path.read_text(encoding="utf-8"))
-            known = record["schema"] == SCHEMA and record["kind"] == "sweep"
-        except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
-            raise DataError(f"{path}: no record of `bench sweep`; run the sweep again") from error
-        if not known:
+        record = read_json(path, "run the sweep again")
+        if not isinstance(record, dict) or record.get("kind") != "sweep":
+            raise DataError(f"{path}: no record of `bench sweep`; run the sweep again")
+        if record.get("schema") != SCHEMA:
             raise DataError(f"{path}: of another version; run the sweep again")
+        with fitting(path, "run the sweep again"):  # what cannot be shown is damaged
+            grid_board(record)
+            grid_chart(record)
         found.append(record)
     return found

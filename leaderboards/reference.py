@@ -6,8 +6,8 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-import yaml
-
+from bench import located
+from bench.document import finite
 from bench.errors import DataError, nearest
 
 FOLDER = Path(__file__).with_name("reference")
@@ -48,14 +48,14 @@ _KINDS = {"str": (str, "text"), "bool": (bool, "true or false"), "int | None": (
 
 
 def reference_rows(task: str, folder: Path = FOLDER) -> list[ReferenceRow]:
-    """The published rows of a task; none where there is no file. DataError names file and row."""
+    """The published rows of a task; none where there is no file.
+
+    UsageError names the line that is no YAML, DataError the row that is none.
+    """
     path = folder / f"{task}.yaml"
     if not path.is_file():
         return []
-    try:
-        entries = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except yaml.YAMLError as error:
-        raise DataError(f"{path}: not YAML ({error}); correct it") from error
+    entries = located.read(path).plain()
     if not isinstance(entries, list):
         raise DataError(f"{path}: a list of rows is expected")
     return [_row(entry, f"{path}: row {number}") for number, entry in enumerate(entries, 1)]
@@ -76,10 +76,6 @@ def _row(entry: Any, where: str) -> ReferenceRow:
             raise DataError(f"{where}: '{key}' is missing; a row needs it")
     if entry["level"] not in LEVELS:
         raise DataError(f"{where}: level must be one of {', '.join(LEVELS)}")
-    if not all(_number(value) for value in entry["metrics"].values()):
+    if not finite(*entry["metrics"].values()):
         raise DataError(f"{where}: metrics must map names to numbers")
     return ReferenceRow(**entry)
-
-
-def _number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -44,19 +45,24 @@ class Board:
     first: str = "model"  # what the first column is called
 
 
-def ranked(rows: list[Row], higher: dict[str, bool]) -> list[Row]:
+def ranked(
+    rows: list[Row],
+    higher: dict[str, bool],
+    fair: Callable[[Row, str], bool] = lambda row, name: True,
+) -> list[Row]:
     """`rows` with the best and the second of each metric marked; equals share a place.
 
-    A metric that only one of them has, or whose better way is not known, is not ranked.
+    A metric that only one of them has, or whose better way is not known, is not ranked; nor is what
+    is not `fair` to set beside the rest.
     """
     best: list[tuple[str, ...]] = [() for _ in rows]
     second = list(best)
     for name, up in higher.items():
-        values = [row.values[name] for row in rows if name in row.values]
+        values = [row.values[name] for row in rows if name in row.values and fair(row, name)]
         order = sorted(set(values), reverse=up)[:2] if len(values) > 1 else []
         for marks, value in zip((best, second), order, strict=False):
             for place, row in enumerate(rows):
-                if row.values.get(name) == value:
+                if row.values.get(name) == value and fair(row, name):
                     marks[place] += (name,)
     return [replace(row, best=one, second=two)
             for row, one, two in zip(rows, best, second, strict=True)]  # fmt: skip

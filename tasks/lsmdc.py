@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import ClassVar
 
 from bench.errors import DataError
-from tasks.retrieval import Pair, RetrievalTask, read_text
+from bench.reading import read_text
+from tasks.retrieval import Pair, RetrievalTask
 
 
 class LSMDC(RetrievalTask):

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import ClassVar
 
 from bench.errors import DataError
-from tasks.retrieval import Pair, RetrievalTask, read_text
+from bench.reading import read_text
+from tasks.retrieval import Pair, RetrievalTask
 
 
 class MSRVTT(RetrievalTask):
@@ -25,7 +26,12 @@ class MSRVTT(RetrievalTask):
         header = text.partition("\n")[0]
         dialect = ";" if header.count(";") > header.count(",") else ","
         reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=dialect, strict=True)
-        columns = reader.fieldnames or []
+        try:
+            columns = list(reader.fieldnames or [])
+        except csv.Error as error:
+            raise DataError(f"{path}:1: {error}; check the quotes") from error
+        if len(set(columns)) < len(columns):
+            raise DataError(f"{path}:1: a column is named twice; fetch the file again")
         missing = [name for name in ("video_id", "sentence") if name not in columns]
         if missing:
             raise DataError(f"{path}:1: no column {' and '.join(missing)}; fetch the file again")

@@ -172,21 +172,6 @@ def chance(captions: Counter[str]) -> dict[str, float]:
     return {**one_way, **{f"v2t/{name}": value for name, value in one_way.items()}}
 
 
-def read_text(path: Path) -> str:
-    """A text file as UTF-8 with or without a byte order mark. DataError names what is wrong."""
-    try:
-        text = path.read_bytes().decode("utf-8-sig")
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error.strerror}); check the file") from error
-    except UnicodeDecodeError as error:
-        line = error.object[: error.start].count(b"\n") + 1
-        raise DataError(f"{path}:{line}: not UTF-8; convert the file") from error
-    if "\0" in text:
-        line = text[: text.index("\0")].count("\n") + 1
-        raise DataError(f"{path}:{line}: a NUL byte; this is not a text file")
-    return text
-
-
 def check_pairs(pairs: list[Pair], path: Path) -> None:
     """Refuse what would make a score wrong: no pairs, empty fields, a pair given twice."""
     if not pairs:
@@ -199,6 +184,8 @@ def check_pairs(pairs: list[Pair], path: Path) -> None:
             raise DataError(f"{pair.where}: a field far too long; check quotes and separators")
         if "/" in pair.video or "\\" in pair.video or pair.video in (".", ".."):
             raise DataError(f"{pair.where}: the id {pair.video!r} is a path; ids are plain names")
+        if not pair.video.isprintable():
+            raise DataError(f"{pair.where}: the id {pair.video!r} holds control characters")
         key = (pair.video, pair.sentence)
         if key in seen:
             raise DataError(f"{pair.where}: the same pair as {seen[key]}; remove one")

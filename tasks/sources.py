@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 from collections.abc import Iterator, Sequence
@@ -10,6 +9,7 @@ from pathlib import Path
 
 from bench.contracts import Source
 from bench.errors import DataError
+from bench.reading import read_json
 from bench.video.decode import IMAGES
 
 # Earlier ones win where a clip is there twice: what decodes fastest and seeks best comes first.
@@ -56,7 +56,13 @@ def _walk(root: Path) -> Iterator[tuple[Path, list[str], list[str]]]:
     Every real folder is entered once, so that a loop of links cannot trap the walk.
     """
     entered: set[tuple[int, int]] = set()
-    for where, folders, files in os.walk(root, followlinks=True):
+
+    def refuse(error: OSError) -> None:
+        """Folders below may be another's, such as lost+found; the data's own may not."""
+        if error.filename == str(root):
+            raise DataError(f"{root}: cannot be listed ({error.strerror}); check its permissions")
+
+    for where, folders, files in os.walk(root, onerror=refuse, followlinks=True):
         status = Path(where).stat()
         if (status.st_dev, status.st_ino) in entered:
             folders.clear()
@@ -81,10 +87,11 @@ def protocol_of(source: Source, task: str, published: str, items: int, whole: in
 
 
 def _card_protocol(card: Path) -> str:
-    try:
-        name = json.loads(card.read_text(encoding="utf-8"))["protocol"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise DataError(f"{card}: no 'protocol' in it; draw or make the source again") from error
+    remedy = "draw or make the source again"
+    facts = read_json(card, remedy, largest=1 << 20)
+    if not isinstance(facts, dict) or "protocol" not in facts:
+        raise DataError(f"{card}: no 'protocol' in it; {remedy}")
+    name = facts["protocol"]
     if not isinstance(name, str) or not re.fullmatch(r"[\w-]{1,40}", name):
         raise DataError(f"{card}: 'protocol' must be one word of letters, digits and hyphens")
     return name
@@ -109,7 +116,7 @@ class VideoIndex:
                 self._paths.setdefault(where.name, where)
             for name in files:
                 stem, suffix = Path(name).stem, Path(name).suffix.lower()
-                if suffix in VIDEOS and (where / name).is_file():
+                if suffix in VIDEOS and _is_file(where / name):
                     rank = (VIDEOS.index(suffix), str(where / name))
                     if stem in best:
                         self.ambiguous.add(stem)
@@ -124,6 +131,13 @@ class VideoIndex:
     def find(self, clip: str) -> Path | None:
         """The clip's file. Ids are compared with names found, never joined to a path."""
         return self._paths.get(clip)
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:  # in a folder that may be listed but not entered
+        return False
 
 
 def _is_numbered(name: str) -> bool:

@@ -37,8 +37,10 @@ def read(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]] | None:
     try:
         with safe_open(path, framework="pt") as file:
             record = json.loads((file.metadata() or {})["record"])
+            if not isinstance(record, dict):
+                raise ValueError("its record is no mapping")
             return {name: file.get_tensor(name) for name in file.keys()}, record  # noqa: SIM118
-    except (SafetensorError, OSError, ValueError, KeyError) as error:
+    except (SafetensorError, OSError, ValueError, KeyError, RecursionError) as error:
         raise BenchError(f"{path}: damaged checkpoint ({plain(error)}); move it away") from error
 
 

@@ -16,7 +16,7 @@ from bench import distributed
 from bench.cache import TensorStore, digest
 from bench.config import RunConfig
 from bench.contracts import Clip, Failure, Progress
-from bench.encoding import decoding_workers
+from bench.encoding import decoding_limits
 from bench.errors import BenchError
 from bench.training.contracts import Trainable, TrainingSet
 from bench.video import DecodedFrames, FrameStore
@@ -99,7 +99,7 @@ def prepare(
     store = FrameStore(folder, model.image_size, data.plan, run.decoder, run.frames)
     if distributed.world() > 1:
         share = data.clips[distributed.rank() :: distributed.world()]
-        deque(store.fill(share, decoding_workers(run), run.decode_timeout), 0)  # into the store
+        deque(store.fill(share, *decoding_limits(run)), 0)  # into the store
         distributed.barrier()
     data, failures = _decoded(data, store, run, progress)
     rows: dict[str, int] = {}
@@ -123,9 +123,7 @@ def _decoded(
     kept: list[int] = []
     progress.start(f"{data.name}: frames", len(data.clips))
     wanted = data.events * data.frames
-    for place, (clip, found) in enumerate(
-        store.fill(data.clips, decoding_workers(run), run.decode_timeout)
-    ):
+    for place, (clip, found) in enumerate(store.fill(data.clips, *decoding_limits(run))):
         problem = _problem(clip, found, wanted)
         if problem is None:
             kept.append(place)

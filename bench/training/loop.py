@@ -17,6 +17,7 @@ from bench import distributed
 from bench.config import RunConfig
 from bench.contracts import Failure, Progress
 from bench.errors import BenchError, UsageError
+from bench.reading import fitting
 from bench.training import checkpoints
 from bench.training.contracts import Trainable, TrainingSet
 from bench.training.data import Batch, Prepared, prepare
@@ -272,9 +273,12 @@ def _resume(training: _Training) -> None:
     if found is None:
         return
     tensors, record = found
-    checkpoints.check_identity(path, record["identity"], training.identity)
-    checkpoints.unpack(tensors, training.model, training.optimizer)
-    training.state = _State(**record["state"])
+    with fitting(path, "move it away"):
+        checkpoints.check_identity(path, record["identity"], training.identity)
+        state = _State(**record["state"])
+    with fitting(path, "move it away"):
+        checkpoints.unpack(tensors, training.model, training.optimizer)
+    training.state = state
 
 
 def _finish(training: _Training, failures: list[Failure], stopped: str) -> Trained:

@@ -1,22 +1,37 @@
-"""The frames a plan asks for, exact ones or none, by the quickest decoder that can be trusted."""
+"""The frames a plan asks for, exact ones or none.
+
+`auto` and `pyav` are PyAV, told to stop at damage; it skips what the wanted frames do not need
+where that is safe. `decord` is decord where its index can be trusted, else PyAV; it conceals
+damaged pictures without a word, and takes longer.
+"""
 
 from __future__ import annotations
 
 import re
+import stat
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from errno import ENOMEM
 from importlib.metadata import PackageNotFoundError, version
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageOps
 
 from bench.contracts import Clip, Plan
 from bench.errors import UsageError, plain
 from bench.video.sampling import EPSILON, frame_indices
-from bench.video.scan import Scan, VideoError, first_video, is_frame, scan
+from bench.video.scan import (
+    Scan,
+    VideoError,
+    check_size,
+    is_frame,
+    open_video,
+    scan,
+    status_of,
+    strict_video,
+)
 from bench.video.sparse import can_skip, needed_frames
 
 if TYPE_CHECKING:
@@ -43,9 +58,9 @@ def decode(clip: Clip, plan: Plan, size: int, decoder: str = "auto") -> DecodedF
     """
     if decoder not in DECODERS:
         raise UsageError(f"unknown decoder '{decoder}'; choose auto, decord or pyav")
-    if clip.path is None or not clip.path.exists():
-        raise VideoError("missing", f"no file {clip.path}" if clip.path else "no file was found")
-    if clip.path.is_dir():
+    if clip.path is None:
+        raise VideoError("missing", "no file was found")
+    if stat.S_ISDIR(status_of(clip.path).st_mode):
         return _from_folder(clip, clip.path, plan, size)
     found = scan(clip.path)
     indices = frame_indices(found.timestamps, _moments(clip, plan, found.duration))
@@ -86,18 +101,18 @@ def _from_file(
     path: Path, found: Scan, indices: Sequence[int], size: int, decoder: str
 ) -> tuple[np.ndarray, str]:
     """Frames [T, size, size, 3] and the decoder's name."""
-    sound = found.decord_ok and not can_skip(found)  # skipping costs two thirds of decord's time
-    if decoder == "decord" or (decoder == "auto" and sound and find_spec("decord")):
+    if decoder == "decord" and found.decord_ok:
         try:
             return _stack(_by_decord(path, found, indices), indices, size), _version("decord")
         except Exception as error:  # decord raises its own kinds, which differ by version
-            if decoder == "decord":
-                raise VideoError("broken", f"decord: {plain(error)}") from error
+            raise VideoError("broken", f"decord: {plain(error)}") from error
     import av
 
     try:
         return _stack(_by_pyav(path, found, indices), indices, size), _version("av")
     except (av.FFmpegError, ValueError, OSError) as error:
+        if getattr(error, "errno", None) == ENOMEM:
+            raise MemoryError from error  # the limit's doing, not the video's
         raise VideoError("broken", f"cannot be decoded: {plain(error)}") from error
 
 
@@ -138,19 +153,20 @@ def _by_decord(path: Path, found: Scan, indices: Sequence[int]) -> Iterator[tupl
 
 def _by_pyav(path: Path, found: Scan, indices: Sequence[int]) -> Iterator[tuple[int, np.ndarray]]:
     """Decode what the wanted frames need, or else from the start to the last of them."""
-    import av
-
     wanted = set(indices)
     index_of: dict[int | None, int] = {pts: at for at, pts in enumerate(found.pts or [])}
-    with av.open(str(path), metadata_errors="ignore") as container:
+    with open_video(path) as container:
         if found.pts is not None and can_skip(found):
             frames = needed_frames(container, found, {found.pts[index] for index in wanted})
         else:
-            frames = _frames(container)
+            frames = _frames(container, counted=found.pts is None)
         for count, frame in enumerate(frames):
             index = count if found.pts is None else index_of.get(frame.pts)
             if index is None or index not in wanted:
                 continue
+            if frame.is_corrupt:
+                raise VideoError("broken", f"frame {index} is damaged")
+            check_size(frame.width, frame.height)
             wanted.remove(index)
             picture = frame.to_ndarray(format="rgb24")
             yield index, np.rot90(picture, round(frame.rotation / 90)).copy()
@@ -158,12 +174,15 @@ def _by_pyav(path: Path, found: Scan, indices: Sequence[int]) -> Iterator[tuple[
                 return
 
 
-def _frames(container: InputContainer) -> Iterator[VideoFrame]:
-    """All frames in the order shown. Errors before the first are those of a cut in mid-group."""
+def _frames(container: InputContainer, counted: bool) -> Iterator[VideoFrame]:
+    """All frames in the order shown, up to the first damage.
+
+    Errors before the first frame are those of a cut in mid-group; where frames are `counted`, a
+    lost one would shift all that follow, so that none is forgiven.
+    """
     import av
 
-    stream = first_video(container)
-    stream.codec_context.thread_count = 1
+    stream = strict_video(container)
     seen = False
     for packet in container.demux(stream):
         if not is_frame(packet):
@@ -171,7 +190,7 @@ def _frames(container: InputContainer) -> Iterator[VideoFrame]:
         try:
             frames = stream.decode(packet)
         except av.error.InvalidDataError:
-            if seen:
+            if seen or counted:
                 raise
             continue
         seen = seen or bool(frames)
@@ -205,8 +224,18 @@ def _from_folder(clip: Clip, folder: Path, plan: Plan, size: int) -> DecodedFram
 
 
 def _picture(path: Path, size: int) -> np.ndarray:
+    """One picture, turned as its camera says. Transparency is ignored, as in videos."""
     try:
-        with Image.open(path) as image:
-            return np.asarray(to_square(image.convert("RGB"), size))
+        # By content Pillow would also open what runs other programs, such as PostScript.
+        with Image.open(path, formats=("JPEG", "PNG")) as image:
+            check_size(*image.size)
+            ImageOps.exif_transpose(image, in_place=True)
+            return np.asarray(to_square(_rgb(image), size))
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise VideoError("broken", f"{path.name}: {plain(error)}") from error
+
+
+def _rgb(image: Image.Image) -> Image.Image:
+    if image.mode.startswith("I"):  # 16-bit grey, which `convert` would cut off at 255
+        image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
+    return image.convert("RGB")

@@ -22,12 +22,19 @@ def packed(frames: np.ndarray, form: str) -> dict[str, np.ndarray]:
     return {"webp": np.frombuffer(b"".join(pictures), np.uint8), "ends": ends}
 
 
-def unpacked(arrays: dict[str, np.ndarray]) -> np.ndarray:
-    """The frames of a store's entry, whatever its form."""
-    if "frames" in arrays:
-        return arrays["frames"]
-    parts = np.split(arrays["webp"], arrays["ends"][:-1])
-    return np.stack([np.asarray(Image.open(io.BytesIO(part.tobytes()))) for part in parts])
+def unpacked(arrays: dict[str, np.ndarray]) -> np.ndarray | None:
+    """The frames of a store's entry, whatever its form; None where it holds none."""
+    if "webp" not in arrays:
+        return arrays.get("frames")
+    try:
+        parts = np.split(arrays["webp"], arrays["ends"][:-1])
+        return np.stack([_pixels(part.tobytes()) for part in parts])
+    except (OSError, ValueError, TypeError, KeyError, IndexError, Image.DecompressionBombError):
+        return None  # damaged, or of other hands
+
+
+def _pixels(picture: bytes) -> np.ndarray:
+    return np.asarray(Image.open(io.BytesIO(picture), formats=("WEBP",)))
 
 
 def _webp(frame: np.ndarray) -> bytes:

@@ -40,9 +40,9 @@ class _Ended(Exception):
 class _Worker:
     """One process; `ask` takes one job at a time."""
 
-    def __init__(self) -> None:
+    def __init__(self, memory: int) -> None:
         self.process = subprocess.Popen(
-            COMMAND,
+            [*COMMAND, str(memory)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
@@ -102,11 +102,15 @@ def _environment() -> dict[str, str]:
 
 
 class Pool:
-    """Up to `workers` processes, started as jobs come. Use it as a context manager."""
+    """Up to `workers` processes, started as jobs come. Use it as a context manager.
 
-    def __init__(self, workers: int, timeout: float) -> None:
+    `timeout` is in seconds a job, `memory` in MiB a process.
+    """
+
+    def __init__(self, workers: int, timeout: float, memory: int) -> None:
         self.workers = max(1, workers)
         self.timeout = timeout
+        self.memory = memory
         self._jobs: queue.SimpleQueue[tuple[dict[str, Any], Future[dict[str, Any]]] | None]
         self._jobs = queue.SimpleQueue()
         self._threads: list[threading.Thread] = []
@@ -185,14 +189,15 @@ class Pool:
         with self._lock:
             if self._closed:
                 raise BenchError(STOPPED)
-            worker = _Worker()
+            worker = _Worker(self.memory)
             self._running.add(worker)
         try:
             worker.answer(STARTUP)  # the greeting, so that imports do not count as decoding
         except (_Silent, _Ended) as error:
             self._end(worker)
             raise BenchError(
-                "the decoding processes do not start; run `python -m bench.video.worker` to see why"
+                "the decoding processes do not start; run "
+                f"`python -m bench.video.worker {self.memory}` to see why"
             ) from error
         return worker
 

@@ -6,6 +6,7 @@ files on which decord returns other frames than those asked for.
 
 from __future__ import annotations
 
+import os
 import stat
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -23,6 +24,14 @@ if TYPE_CHECKING:
 
 MP4 = "mov,mp4,m4a,3gp,3g2,mj2"
 MATROSKA = "matroska,webm"
+# What may be opened, whatever its name. FFmpeg also knows playlists and scripts (HLS, concat, ...):
+# text that would have it open other files, or addresses.
+FORMATS = (
+    "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,flv,asf,mpeg,mpegvideo,mpegts,ogg,m4v,h264,hevc,ivf,"
+    "gif,apng,mxf,nut"
+)
+LARGEST_PIXELS = 8192 * 8192  # of one picture; more is a broken header, and memory for nothing
+LONGEST_STRIP = 100  # times its short side; scaling the short side up would make it enormous
 
 
 class VideoError(Exception):
@@ -69,8 +78,9 @@ def scan(path: Path) -> Scan:
     import av
 
     try:
-        with av.open(str(path), metadata_errors="ignore") as container:
+        with open_video(path) as container:
             stream = first_video(container)
+            check_size(stream.codec_context.width, stream.codec_context.height)
             entries = _entries(container, stream)
             found = _summarise(container.format.name, stream, entries)
     except (av.FFmpegError, ValueError, OSError) as error:
@@ -85,15 +95,46 @@ def scan(path: Path) -> Scan:
 
 
 def check_file(path: Path) -> None:
-    """VideoError for no file and for one of zero bytes."""
+    """VideoError for no file, for one of zero bytes, and for a pipe, which would wait for ever."""
+    status = status_of(path)
+    if not stat.S_ISREG(status.st_mode):
+        raise VideoError("broken", "not a regular file (a pipe, socket or device)")
+    if status.st_size == 0:
+        raise VideoError("empty", "the file has 0 bytes")
+
+
+def status_of(path: Path) -> os.stat_result:
+    """`path.stat()`, or VideoError."""
     try:
-        status = path.stat()
+        return path.stat()
     except FileNotFoundError:
         raise VideoError("missing", f"no file {path}") from None
     except OSError as error:
         raise VideoError("broken", f"cannot be read: {plain(error)}") from error
-    if stat.S_ISREG(status.st_mode) and status.st_size == 0:
-        raise VideoError("empty", "the file has 0 bytes")
+
+
+def open_video(path: Path, **options: str) -> InputContainer:
+    """PyAV's container of a file that is a video and names no others. Raises as `av.open`."""
+    import av
+
+    # Absolute: a relative name such as `http:a.mp4` would be an address to FFmpeg.
+    return av.open(
+        str(path.absolute()),
+        options={"format_whitelist": FORMATS, "protocol_whitelist": "file", **options},
+        metadata_errors="ignore",
+    )
+
+
+def check_size(width: int, height: int) -> None:
+    """VideoError for a picture of no size, of absurd size or of absurd shape."""
+    if width < 1 or height < 1:
+        raise VideoError("broken", "no picture size in its header")
+    if width * height > LARGEST_PIXELS or max(width, height) > LONGEST_STRIP * min(width, height):
+        raise VideoError(
+            "broken",
+            f"pictures of {width}x{height}; at most {LARGEST_PIXELS >> 20} million pixels and "
+            f"{LONGEST_STRIP}:1 are read",
+        )
 
 
 def first_video(container: InputContainer) -> VideoStream:
@@ -103,6 +144,19 @@ def first_video(container: InputContainer) -> VideoStream:
         raise VideoError("broken", "no video stream")
     found: VideoStream = stream
     return found
+
+
+def strict_video(container: InputContainer) -> VideoStream:
+    """The same, to be decoded by one thread up to the first damage.
+
+    By default FFmpeg conceals damage: a picture is made up from its neighbours.
+    """
+    stream = first_video(container)
+    stream.codec_context.thread_count = 1
+    stream.codec_context.options = {
+        "err_detect": "crccheck+explode", "max_pixels": str(LARGEST_PIXELS)
+    }  # fmt: skip
+    return stream
 
 
 def is_frame(packet: Packet) -> bool:
@@ -123,8 +177,7 @@ def _packets_without_edits(path: Path) -> int:
     import av
 
     try:
-        options = {"ignore_editlist": "1"}
-        with av.open(str(path), options=options, metadata_errors="ignore") as container:
+        with open_video(path, ignore_editlist="1") as container:
             return sum(is_frame(packet) for packet in container.demux(first_video(container)))
     except (av.FFmpegError, ValueError, OSError) as error:
         raise VideoError("broken", f"cannot be read: {plain(error)}") from error

@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Collection, Iterator
 from typing import TYPE_CHECKING
 
-from bench.video.scan import Scan, first_video, is_frame
+from bench.video.scan import Scan, is_frame, strict_video
 
 if TYPE_CHECKING:
     from av.container import InputContainer
@@ -30,9 +30,8 @@ def needed_frames(
     container: InputContainer, found: Scan, wanted: Collection[int]
 ) -> Iterator[VideoFrame]:
     """The frames with the `wanted` presentation times, and some of those they depend on."""
-    stream = first_video(container)
+    stream = strict_video(container)
     codec = stream.codec_context
-    codec.thread_count = 1
     left = Counter(_group(found, pts) for pts in wanted)
     skipped = False
     for packet in container.demux(stream):

@@ -11,6 +11,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+import numpy as np
+
 from bench.cache import TensorStore, digest
 from bench.contracts import Clip, Failure, Plan
 from bench.errors import BenchError
@@ -19,7 +21,7 @@ from bench.video.packing import FORMS, unpacked
 from bench.video.pool import Pool
 from bench.video.sampling import parse_plan
 
-FORMAT = 1  # raised whenever the same video and plan could give other frames
+FORMAT = 2  # raised whenever the same video and plan could give other frames
 AHEAD = 32  # clips that a worker may be ahead of the reader
 Outcome = tuple[Clip, DecodedFrames | Failure]
 
@@ -70,19 +72,21 @@ class FrameStore:
     def _resolved(self, path: Path) -> Path:
         """`path` without links; folders are looked up once, for many clips lie in each."""
         if path.is_symlink():
-            return path.resolve()
+            return Path(os.path.realpath(path))  # unlike resolve(), not upset by a loop of links
         if path.parent not in self._folders:
-            self._folders[path.parent] = path.parent.resolve()
+            self._folders[path.parent] = Path(os.path.realpath(path.parent))
         return self._folders[path.parent] / path.name
 
-    def fill(self, clips: Sequence[Clip], workers: int, timeout: float = 30.0) -> Filling:
+    def fill(
+        self, clips: Sequence[Clip], workers: int, timeout: float = 30.0, memory: int = 4096
+    ) -> Filling:
         """Every clip in order with its frames, decoding those that the store lacks.
 
         `workers` processes run ahead, but not far: they leave frames on disk, and only one clip's
-        are held here. `timeout` is in seconds a clip. The iterator raises BenchError when the store
-        cannot be written.
+        are held here. `timeout` is in seconds a clip, `memory` in MiB a process. The iterator
+        raises BenchError when the store cannot be written.
         """
-        return Filling(self, clips, Pool(workers, timeout))
+        return Filling(self, clips, Pool(workers, timeout, memory))
 
     def _job(self, clip: Clip, key: str) -> dict[str, Any]:
         return {
@@ -109,7 +113,12 @@ class FrameStore:
         if found is None:
             return None
         arrays, record = found
-        return DecodedFrames(unpacked(arrays), arrays["times"], record["decoder"])
+        frames, times = unpacked(arrays), arrays.get("times")
+        if frames is None or times is None or "decoder" not in record:
+            return None
+        if frames.dtype != np.uint8 or frames.shape != (len(times), self.size, self.size, 3):
+            return None  # of other hands: as good as damaged
+        return DecodedFrames(frames, times, record["decoder"])
 
 
 class Filling(Iterator[Outcome]):

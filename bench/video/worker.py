@@ -1,7 +1,8 @@
 """A decoding process: jobs as JSON lines on stdin, an answer a line on the stdout it was given.
 
 An answer is {} once the frames are in the store, {"kind", "reason"} for a video that gave none, or
-{"error"} where the store cannot be written. The process ends with its stdin.
+{"error"} where the store cannot be written. The process ends with its stdin. Its one argument is
+the memory in MiB that it may take.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import queue
 import signal
 import sys
 import threading
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +43,8 @@ def answer(job: dict[str, Any]) -> dict[str, Any]:
         return {"kind": error.kind, "reason": error.reason}
     except BenchError as error:
         return {"error": str(error)}
+    except MemoryError:
+        return {"kind": "broken", "reason": "needs more memory than run.decode_memory allows"}
     except Exception as error:  # the libraries' own kinds: one odd file must not end the run
         return {"kind": "broken", "reason": f"{type(error).__name__}: {plain(error)}"}
     return {}
@@ -49,6 +53,7 @@ def answer(job: dict[str, Any]) -> dict[str, Any]:
 def main() -> None:
     """Serve until stdin closes."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
+    _limit_memory(int(sys.argv[1]) << 20)
     output = os.dup(1)
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, 1)  # C libraries print to 1; the protocol must not see it
@@ -58,6 +63,18 @@ def main() -> None:
     while True:
         reply = answer(json.loads(jobs.get()))
         os.write(output, json.dumps(reply).encode() + b"\n")
+
+
+def _limit_memory(size: int) -> None:
+    """Let an allocation beyond `size` bytes fail, so that one video cannot take the machine down.
+
+    Enforced by Linux; elsewhere the timeout is what is left.
+    """
+    with suppress(ImportError, OSError, ValueError):  # no such limits, or a lower one is set
+        import resource
+
+        _, most = resource.getrlimit(resource.RLIMIT_DATA)
+        resource.setrlimit(resource.RLIMIT_DATA, (size, most))
 
 
 def _read(jobs: queue.SimpleQueue[str]) -> None:

@@ -16,6 +16,7 @@ from typing import Any
 
 from bench.atomic import write_text
 from bench.errors import UsageError
+from bench.reading import read_json
 from tasks.toyworld.annotations import annotate, vote
 from tasks.toyworld.video import Video, encode_missing
 from tasks.toyworld.world import PEOPLE, Event, deal, make_clip, make_groups, sentence
@@ -71,7 +72,7 @@ def _marker(task: str, seed: int, scale: float) -> dict[str, Any]:
 def _finished(folder: Path, marker: dict[str, Any]) -> bool:
     for name in ("source.json", "drawing.json"):
         if (folder / name).is_file():
-            if json.loads((folder / name).read_text(encoding="utf-8")) != marker:
+            if read_json(folder / name, "delete the folder") != marker:
                 raise UsageError(
                     f"{folder} holds another toy world ({name}); delete it or choose another folder"
                 )

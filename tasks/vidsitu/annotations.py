@@ -6,7 +6,6 @@ the official evaluator permutes that order.
 
 from __future__ import annotations
 
-import json
 import os
 import re
 from collections import Counter
@@ -15,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
+from bench import reading
 from bench.contracts import Clip, Source
 from bench.errors import DataError
 from tasks.sources import VideoIndex
@@ -162,13 +162,7 @@ def find_clips(source: Source, ids: Iterable[str]) -> list[Clip]:
 
 def read_json(path: Path) -> Any:
     """Any of the tree's files. DataError names the file."""
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise DataError(f"{path}: no such file; fetch VidSitu's annotations again") from error
-    except (OSError, ValueError, RecursionError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise DataError(f"{path}: not readable as JSON ({reason}); fetch it again") from error
+    return reading.read_json(path, "fetch VidSitu's annotations again")
 
 
 def _annotation(entry: Any, where: str) -> Annotation:

@@ -16,6 +16,7 @@ from torch.nn.utils import clip_grad_norm_
 
 from bench.contracts import Workplace
 from bench.errors import BenchError
+from bench.reading import fitting
 from bench.training import checkpoints
 from tasks.vidsitu.annotations import Annotation
 from tasks.vidsitu.head import ROLES, Queries, SituationHead, VideoFeatures
@@ -205,9 +206,10 @@ def kept_head(path: Path) -> tuple[SituationHead, dict[str, Any]] | None:
     if (found := checkpoints.read(path)) is None:
         return None
     tensors, facts = found
-    head = SituationHead(
-        HeadSettings(**facts["settings"]), facts["dim"], facts["context_dim"],
-        len(facts["verbs"]), len(facts["tokens"]) + END + 1,
-    )  # fmt: skip
-    head.load_trainable_state(tensors)
-    return head, facts
+    with fitting(path, "move it away"):
+        head = SituationHead(
+            HeadSettings(**facts["settings"]), facts["dim"], facts["context_dim"],
+            len(facts["verbs"]), len(facts["tokens"]) + END + 1,
+        )  # fmt: skip
+        head.load_trainable_state(tensors)
+        return head, facts

@@ -248,5 +248,5 @@ def _read_answers(path: Path) -> dict[str, Answer] | None:
     try:
         kept = json.loads(path.read_text(encoding="utf-8"))
         return {name: Answer(**answer) for name, answer in kept.items()}
-    except (OSError, ValueError, TypeError, AttributeError):
+    except (OSError, ValueError, TypeError, AttributeError, RecursionError):
         return None

@@ -215,5 +215,5 @@ def test_save_and_load(task: Task, run: RunConfig, tmp_path: Path) -> None:
 def test_the_readme_interface(toy: Path, capsys: pytest.CaptureFixture[str]) -> None:
     task = bench.load_task("msrvtt", str(toy), limit=6)
     result = bench.evaluate(Mean(), task)
-    assert str(result).startswith("mean on msrvtt/toy: R@1 ")
+    assert str(result).startswith("mean on msrvtt/toy (6/24 partial): R@1 ")
     assert result.data["coverage"]["limit"] == 6

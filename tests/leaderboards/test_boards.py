@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from bench.errors import DataError
+from bench.errors import BenchError, DataError
 from leaderboards.ablations import grids, published_grids
 from leaderboards.boards import boards
 from leaderboards.overview import overview
@@ -156,7 +156,7 @@ def test_every_reference_file_is_valid_and_holds_the_papers_numbers() -> None:
         ("- {modell: x}", "did you mean 'model'"),
         ("model: x", "a list of rows"),
         ("- x", "a mapping is expected"),
-        ("- [", "not YAML"),
+        ("- [", "correct the YAML"),
         (
             "- {model: x, metrics: {R@1: 1}, source: s, level: paper, notes: 3}",
             "notes must be text",
@@ -165,7 +165,7 @@ def test_every_reference_file_is_valid_and_holds_the_papers_numbers() -> None:
 )
 def test_a_faulty_row_is_named(tmp_path: Path, entry: str, says: str) -> None:
     (tmp_path / "msrvtt.yaml").write_text(entry)
-    with pytest.raises(DataError, match=says):
+    with pytest.raises(BenchError, match=says):
         reference_rows("msrvtt", tmp_path)
 
 
@@ -249,7 +249,7 @@ def test_the_overview_leaves_out_dual_softmax_and_charts_and_keeps_sources() -> 
 def test_a_faulty_grid_names_its_file(tmp_path: Path, rows: str) -> None:
     file = tmp_path / "ablations.yaml"
     file.write_text(f"g: {{title: t, first: f, source: s, table: t, split: s, rows: {rows}}}")
-    with pytest.raises(DataError, match=r"ablations\.yaml: not a list of grids"):
+    with pytest.raises(DataError, match=r"ablations\.yaml: not what it should hold"):
         grids(file)
 
 

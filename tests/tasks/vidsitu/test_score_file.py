@@ -85,8 +85,8 @@ def test_missing_and_repeated_videos_are_counted(source: Source, tmp_path: Path)
 @pytest.mark.parametrize(
     ("content", "says"),
     [
-        ("", "cannot be read"),
-        ("[" * 100_000, "cannot be read"),
+        ("", "not readable as JSON"),
+        ("[" * 100_000, "not readable as JSON"),
         ([], "a list of predictions"),
         ({}, "a list of predictions"),
         ([{"ann_idx": 0}], "give --kind"),

@@ -7,6 +7,7 @@ import hashlib
 import os
 import platform
 import re
+import secrets
 import shutil
 import tempfile
 import time
@@ -22,20 +23,19 @@ PREFIX = ".tmp-"
 
 
 @contextmanager
-def atomic_path(path: Path, beside: Path | None = None) -> Iterator[Path]:
+def atomic_path(path: Path) -> Iterator[Path]:
     """Yield a path to write a file or make a folder at; on success it takes `path`'s place.
 
-    It lies in a temporary folder in `beside`, by default in `path`'s own folder, that goes in every
-    case; what a killed writer left there is removed first. (A folder, for libraries write beside
-    the path they are given.) A failure leaves `path` as it was. BenchError says what to do when the
-    disk is full or not writable.
+    It lies in a temporary folder beside `path` that goes in every case; what a killed writer left
+    there is removed first. (A folder, for libraries write beside the path they are given.) A
+    failure leaves `path` as it was. BenchError says what to do when the disk is full or not
+    writable.
     """
     made: Path | None = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        home = beside or path.parent
-        sweep(home)
-        made = Path(tempfile.mkdtemp(prefix=f"{PREFIX}{_owner()}-", dir=home))
+        sweep(path.parent)
+        made = Path(tempfile.mkdtemp(prefix=f"{PREFIX}{_owner()}-", dir=path.parent))
         yield made / path.name
         _put(made / path.name, path)
     except Exception as error:
@@ -61,6 +61,38 @@ def _put(made: Path, path: Path) -> None:
     except OSError:
         old.rename(path)
         raise
+
+
+def write_bytes(path: Path, content: bytes, beside: Path) -> None:
+    """Write a file atomically by way of one in `beside`; raises as `atomic_path`.
+
+    For stores of many small files: making and removing a folder for each would cost far more than
+    the file itself.
+    """
+    sweep(beside)
+    temporary = beside / f"{PREFIX}{_owner()}-{secrets.token_hex(6)}"
+    try:
+        try:
+            _create(temporary, content)
+            temporary.replace(path)
+        except FileNotFoundError:  # a folder's first file
+            path.parent.mkdir(parents=True, exist_ok=True)
+            _create(temporary, content)
+            temporary.replace(path)
+    except BaseException as error:
+        with suppress(OSError):
+            temporary.unlink()
+        if isinstance(error, OSError):
+            raise unwritable(path, error) from error
+        raise
+
+
+def _create(path: Path, content: bytes) -> None:
+    """A new file with the permissions that the user's umask gives."""
+    with path.open("wb", buffering=0) as file:
+        rest = memoryview(content)
+        while rest:  # a raw file may take less than it is given
+            rest = rest[file.write(rest) :]
 
 
 def write_text(path: Path, text: str) -> None:
@@ -132,7 +164,14 @@ def sweep(folder: Path) -> None:
             if path.name.startswith(locks.PREFIX):
                 locks.clear(path)
             elif path.name.startswith(PREFIX) and _is_abandoned(path):
-                shutil.rmtree(path, ignore_errors=True)
+                _remove(path)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def _is_abandoned(path: Path) -> bool:
@@ -149,7 +188,12 @@ def _is_abandoned(path: Path) -> bool:
 
 
 def _owner() -> str:
-    return f"{_machine()}-{os.getpid()}-{_began(os.getpid())}"
+    return _owner_of(os.getpid())
+
+
+@lru_cache
+def _owner_of(pid: int) -> str:
+    return f"{_machine()}-{pid}-{_began(pid)}"
 
 
 @lru_cache

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from bench import locks
-from bench.atomic import atomic_path, sweep
+from bench.atomic import sweep, write_bytes
 
 
 def digest(*parts: object) -> str:
@@ -50,14 +50,11 @@ class TensorStore:
 
     def put(self, key: str, arrays: dict[str, np.ndarray], record: dict[str, Any]) -> None:
         """Write atomically. Raises BenchError when the folder cannot be written."""
-        from safetensors.numpy import save_file
+        from safetensors.numpy import save
 
-        with atomic_path(self.path(key), self.root) as temporary:
-            save_file(
-                {name: np.ascontiguousarray(array) for name, array in arrays.items()},
-                temporary,
-                metadata={"record": json.dumps(record)},
-            )
+        kept = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
+        content = save(kept, metadata={"record": json.dumps(record)})
+        write_bytes(self.path(key), content, self.root)
 
     def kept(
         self,

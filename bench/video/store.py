@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -44,7 +45,7 @@ class FrameStore:
     def __post_init__(self) -> None:
         parse_plan(self.plan.key)
 
-    @property
+    @cached_property
     def _store(self) -> TensorStore:
         return TensorStore(self.root)
 

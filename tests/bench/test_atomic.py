@@ -9,10 +9,11 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from bench import atomic
-from bench.atomic import atomic_path, sweep, unwritable, write_text
+from bench.atomic import atomic_path, sweep, unwritable, write_bytes, write_text
 from bench.cache import TensorStore
 from bench.config import RunConfig
 from bench.errors import BenchError, UsageError
@@ -154,3 +155,23 @@ def test_without_a_home_no_folder_of_that_name_is_made(monkeypatch: pytest.Monke
     monkeypatch.setattr("os.path.expanduser", lambda path: path)  # for a user without an entry
     with pytest.raises(UsageError, match=r"set run\.cache"):
         _ = RunConfig().cache_folder
+
+
+def test_a_stores_file_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
+    store = TensorStore(tmp_path / "store")
+    store.put("aa1", {"x": np.zeros(3, np.float32)}, {"n": 1})
+    assert [path.name for path in store.root.rglob("*") if path.is_file()] == ["aa1.safetensors"]
+    assert store.path("aa1").stat().st_mode & 0o777 == 0o666 & ~umask()
+    (store.root / f".tmp-{'-'.join(atomic._owner().split('-')[:2])}-1-file").touch()  # a dead one's
+    atomic._swept.clear()
+    write_bytes(store.root / "bb" / "bb2", b"whole", store.root)
+    assert sorted(path.name for path in store.root.iterdir()) == ["aa", "bb"]
+    with pytest.raises(BenchError, match=r"cannot write .*move away the file"):
+        write_bytes(store.path("aa1") / "below", b"", store.root)
+    assert not list(store.root.glob(".tmp-*"))
+
+
+def umask() -> int:
+    now = os.umask(0)
+    os.umask(now)
+    return now

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from bench import locks
-from bench.atomic import write_text
+from bench.atomic import sweep, write_text
 from bench.cache import digest
 from bench.contracts import Adapter, Features, Workplace
 from bench.errors import BenchError
@@ -86,9 +86,10 @@ def answer_all(
                  place.seed, taught)  # fmt: skip
     folder = place.folder / key[:2] / key
     path = folder / f"answers-{digest(own, asked)}.json"
+    sweep(folder)
     if (kept := _read_answers(path)) is not None:
         return kept
-    with locks.held(folder, lambda: place.progress.warn("waiting for another run's head")):
+    with locks.held(folder / HEAD, lambda: place.progress.warn("waiting for another run's head")):
         if (kept := _read_answers(path)) is None:
             kept = _answered(questions, taught, asked, features, adapter, settings, folder, place)
             text = json.dumps({name: asdict(answer) for name, answer in kept.items()})

@@ -114,11 +114,13 @@ def dead_locks() -> list[str]:
         running = place.start("run", *RUN[1:], "--seed", "1", token="locks")
         deadline = time.monotonic() + 60
         # The head is learnt under a lock: kill while it is held.
-        while not list((place.cache / "learnt").glob("*/.lock-*")) and time.monotonic() < deadline:
+        while (
+            not list((place.cache / "learnt").glob("*/*/.lock-*")) and time.monotonic() < deadline
+        ):
             time.sleep(0.005)
         os.killpg(running.pid, signal.SIGKILL)
         running.communicate()
-        if not list((place.cache / "learnt").glob("*/.lock-*")):
+        if not list((place.cache / "learnt").glob("*/*/.lock-*")):
             return ["the kill left no lock: nothing was tried"]
         began = time.monotonic()
         place.bench(*RUN, "--seed", "1")

@@ -92,10 +92,13 @@ class Place:
 
 
 def contents(folder: Path) -> dict[str, str]:
-    """Every file below `folder` by what of it must repeat: tensors, numbers, text, not times."""
+    """Every file below `folder` by what of it must repeat: tensors, numbers, text, not times.
+
+    Remembered hashes are left out: they go by the times of files.
+    """
     found = {}
     for path in sorted(folder.rglob("*")):
-        if path.is_file():
+        if path.is_file() and path.parent.name != "hashes":
             name = str(path.relative_to(folder))
             found[name] = hashlib.sha256("\n".join(_facts(path)).encode()).hexdigest()
     return found

@@ -29,6 +29,8 @@ def fault_of(document: Mapping[str, Any]) -> str:
     for name, kind in _OPTIONAL.items():
         if name in document and not isinstance(document[name], kind):
             return f"no usable '{name}'"
+    if not isinstance(document.get("settings", {}).get("task", {}), dict):
+        return "no usable settings of the task"
     if not isinstance(document["source"].get("name"), str):
         return "the source has no name"
     if not isinstance(document["model"].get("name"), str):

@@ -19,11 +19,12 @@ import numpy as np
 from bench import distributed
 from bench.cache import TensorStore, digest
 from bench.config import RunConfig
-from bench.contracts import Adapter, Clip, Failure, Progress, Task
+from bench.contracts import Adapter, Clip, Failure, Progress, Task, normalise
 from bench.errors import BenchError
 from bench.video import DecodedFrames, FrameStore
 
 TEXTS_AT_ONCE = 256
+LEAST_SPREAD = 1e-4  # see `collapsed`
 
 
 class Silent:
@@ -206,6 +207,21 @@ def _encode_texts(work: Work, store: TensorStore, chunk: Sequence[str]) -> np.nd
     features = _checked(work.adapter, encoded, len(chunk))
     store.put(key, {"features": features}, {})
     return features
+
+
+def collapsed(features: np.ndarray) -> str:
+    """What is wrong with vectors [N, D] that cannot tell N things apart; empty where nothing is.
+
+    The spread is the mean squared distance of normalised vectors from their mean: 0 for equal ones,
+    1 for unrelated ones. CLIP's images come to 0.3 or more.
+    """
+    if not features.any(axis=-1).all():
+        return f"{int((~features.any(axis=-1)).sum())} of {len(features)} features are zero"
+    unit = normalise(features)
+    spread = float(np.mean(np.square(unit - unit.mean(axis=0)).sum(axis=-1)))
+    if len(features) > 1 and spread < LEAST_SPREAD:
+        return f"all {len(features)} features are nearly the same (spread {spread:.1e})"
+    return ""
 
 
 def _sound(adapter: Adapter, arrays: dict[str, np.ndarray], count: int | None) -> bool:

@@ -7,6 +7,7 @@ import io
 import json
 from dataclasses import asdict
 
+from bench.errors import printable
 from bench.looking import markdown_cell
 from leaderboards.table import Board, Row
 
@@ -123,24 +124,24 @@ def _rich(board: Board) -> str:
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(title=Text(_plain(board.title)), title_justify="left", expand=False)
-    table.add_column(_plain(board.first), overflow="fold", min_width=12)
+    table = Table(title=Text(printable(board.title)), title_justify="left", expand=False)
+    table.add_column(printable(board.first), overflow="fold", min_width=12)
     for name in board.columns:
         table.add_column(f"{name} {arrow(board, name)}".rstrip(), justify="right")
     table.add_column("coverage or source", overflow="fold", style="dim")
     notes = footnotes(board)
     for row in board.rows:
         marks = "".join(f" [{notes[note]}]" for note in row.notes)
-        cells = [Text(_plain(row.model) + marks), *(_terminal(row, n) for n in board.columns)]
+        cells = [Text(printable(row.model) + marks), *(_terminal(row, n) for n in board.columns)]
         gap = difference(row, board.columns)
         remark = "; ".join(filter(None, [row.remark, f"{gap} to published" if gap else ""]))
         quiet = "" if row.kind == "measured" else "dim" if row.kind != "stale" else "red"
-        table.add_row(*cells, Text(_plain(remark)), style=quiet)
+        table.add_row(*cells, Text(printable(remark)), style=quiet)
     terminal = sys.stdout.isatty()
     console = Console(file=io.StringIO(), force_terminal=terminal, width=None if terminal else 160)
     console.print(table)
     for note, place in notes.items():
-        console.print(Text(f"[{place}] {_plain(note)}"))
+        console.print(Text(f"[{place}] {printable(note)}"))
     assert isinstance(console.file, io.StringIO)
     return console.file.getvalue()
 
@@ -159,18 +160,18 @@ def _terminal(row: Row, name: str):  # type: ignore[no-untyped-def]  # rich is i
     return text
 
 
-def _plain(text: str) -> str:
-    """Without line breaks and control characters, which would move a terminal's cursor."""
-    return "".join(c for c in " ".join(text.split()) if c.isprintable())
-
-
 def _escape(text: str, latex: bool) -> str:
     if not latex:
         return markdown_cell(text)
     special = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
     special |= {character: "\\" + character for character in "&%$#_{}"}
     special |= {"†": r"$\dagger$"}
-    return "".join(special.get(character, character) for character in " ".join(text.split()))
+    return "".join(special.get(character, character) for character in printable(text))
+
+
+def _inert(text: str) -> str:
+    """A text that no spreadsheet takes for a formula."""
+    return f"'{text}" if text[:1] in ("=", "+", "-", "@", "\t", "\r") else text
 
 
 def _csv(found: list[Board]) -> str:
@@ -188,8 +189,7 @@ def _csv(found: list[Board]) -> str:
             bounds = [side for name in columns for side in row.bounds.get(name, ("", ""))]
             told = [" ".join(row.best), " ".join(row.second), " ".join(row.tied),
                     difference(row, board.columns)]  # fmt: skip
-            writer.writerow(
-                [board.task, board.protocol, row.model, row.kind, *values, *bounds, *told,
-                 row.remark, " ".join(row.notes)]
-            )  # fmt: skip
+            names = map(_inert, (board.task, board.protocol, row.model, row.kind))
+            told += [_inert(row.remark), _inert(" ".join(row.notes))]
+            writer.writerow([*names, *values, *bounds, *told])
     return out.getvalue().rstrip("\n")

@@ -116,6 +116,7 @@ def _lines(folder: Path) -> Any:
 
 _LINE = {"item": "t2v 0", "direction": "t2v", "query": 0, "text": "a", "target": "v", "rank": 1,
          "score": 1.0, "top": [["v", 1.0]]}  # fmt: skip
+_LINES = b"\n".join([_json(_LINE), _json({**_LINE, "item": "v2t v", "direction": "v2t"}), b""])
 _CELL = {"name": "0", "set": {}, "coverage": "2/2", "training": None, "result": "r", "log": None,
          "metrics": {n: {"value": 1.0, "low": 0.0, "high": 2.0}
                      for n in ("Vb@1", "CIDEr", "geometric mean")}}  # fmt: skip
@@ -179,7 +180,7 @@ READERS = [
            b" rows: [{name: a, metrics: {Vb@1: 1, CIDEr: 2}}]}\n",
            lambda folder: grids(folder / "grids.yaml")),
     Reader("result", "json", "m.json", _json(document()), _result),
-    Reader("prediction lines", "json", "m.predictions.jsonl", _json(_LINE) + b"\n" + _json({**_LINE, "item": "v2t v", "direction": "v2t"}) + b"\n", _lines),
+    Reader("prediction lines", "json", "m.predictions.jsonl", _LINES, _lines),
     Reader("sweep record", "json", "sweep/m/s/supp-2.json", _json(RECORD),
            lambda folder: [render([grid_board(r)], "md") for r in load_records(folder)]),
     Reader("card of a trained model", "json", CARD,

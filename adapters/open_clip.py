@@ -356,11 +356,16 @@ def _convert_original(path: Path, sha256: str, target: Path, run: RunConfig) -> 
 
 
 def file_hash(path: Path, cache: Path) -> str:
-    """SHA-256 of a weights file; remembered by path, size and time, since L/14 takes seconds."""
+    """SHA-256 of a weights file; remembered, since L/14 takes seconds.
+
+    By path, size and times, and by inode and change time too: a copy that keeps size and date is
+    another file all the same.
+    """
     path = path.resolve()
     status = path.stat()
-    memo = cache / "hashes" / f"{digest(str(path), status.st_size, status.st_mtime_ns)}.txt"
-    if memo.is_file() and len(text := memo.read_text()) == 64:
+    identity = status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino
+    memo = cache / "hashes" / f"{digest(str(path), *identity)}.txt"
+    if memo.is_file() and re.fullmatch("[0-9a-f]{64}", text := memo.read_text(errors="replace")):
         return text
     value = checksum(path)
     write_text(memo, value)

@@ -185,6 +185,8 @@ def _contiguous(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
 
 
 def _read(path: Path) -> dict[str, torch.Tensor]:
+    if not path.is_file():  # a pipe would wait for ever
+        raise BenchError(f"{path}: no such file; train again")
     try:
         state = load_file(path)
         odd = [name for name, value in state.items() if not torch.isfinite(value).all()]

@@ -25,7 +25,7 @@ from bench.cli_show import show
 from bench.cli_sweep import sweep
 from bench.cli_train import train
 from bench.cli_verify import verify
-from bench.errors import BenchError, UsageError
+from bench.errors import BenchError, UsageError, printable
 from bench.options import INCOMPLETE, Options, complete, names, screen_format, task_settings
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ class _OneLineErrors(click.Group):
                 line = str(unwritable("standard output", error))
             if isinstance(error, BenchError):
                 line, code = str(error), error.exit_code
-        click.echo(f"error: {' '.join(line.split())}", err=True)
+        click.echo(f"error: {printable(line)}", err=True)
         sys.exit(code)
 
 
@@ -185,7 +185,7 @@ def _end(results: list[Result], allow_missing: bool) -> None:
     shown = dict.fromkeys(f"{failure.clip}: {failure.kind}: {failure.reason}"
                           for _, failure in failures)  # fmt: skip
     for line in list(shown)[:10]:
-        click.echo(line, err=True)
+        click.echo(printable(line), err=True)
     if len(shown) > 10:
         click.echo(f"... and {len(shown) - 10} more failures; see the result files", err=True)
     if failures and not allow_missing:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from bench.errors import DataError
+from bench.errors import DataError, printable
 from bench.options import Options
 
 
@@ -58,7 +58,7 @@ def compare(options: Options, first: Path, second: Path, seed: int | None, as_js
          f"[{row.low:+.2f}, {row.high:+.2f}]", f"{row.p:.3f}", row.better]
         for row in rows
     ]  # fmt: skip
-    head = ["metric", *names, "difference", "95 % interval", "p", "better"]
+    head = ["metric", *map(printable, names), "difference", "95 % interval", "p", "better"]
     click.echo(tabulate(table, headers=head, disable_numparse=True))
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from bench.errors import printable
 from bench.options import INCOMPLETE, Options
 
 
@@ -66,7 +67,7 @@ def score(
         "environment": environment(),
     }
     for warning in document["warnings"]:
-        click.echo(warning, err=True)
+        click.echo(printable(warning), err=True)
     text = json.dumps(document, indent=2, ensure_ascii=False)
     if output is not None:
         write_text(output, text + "\n")

@@ -60,9 +60,11 @@ def _write(
     output: Path,
 ) -> None:
     """The page of `items`, or of those that the gallery chooses."""
+    from urllib.parse import quote
+
     from bench.atomic import atomic_path, write_text
     from bench.looking import frames_of, markdown_cell
-    from bench.results import covered, is_toy, is_whole, load_predictions
+    from bench.results import covered, is_toy, is_whole, load_predictions, slug
     from leaderboards.page import render_page
     from leaderboards.table import Figure, Page
 
@@ -87,9 +89,10 @@ def _write(
     else:
 
         def keep(name: str, image: bytes) -> str:
+            name = slug(name)  # a clip may be called anything; the address must hold no markup
             with atomic_path(output.with_suffix("") / name) as temporary:
                 temporary.write_bytes(image)
-            return f"{output.stem}/{name}"
+            return f"{quote(output.stem)}/{quote(name)}"
 
         body = gallery.as_markdown(models, answers, chosen, frames, keep)
         write_text(output, f"# {gallery.TITLE}\n\n{markdown_cell(note)}\n\n{body}\n")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from bench.errors import printable
 from bench.options import Options, complete, setting
 
 if TYPE_CHECKING:
@@ -62,7 +63,8 @@ def train(
 
 def _tell(model: str, trained: Trained) -> None:
     for failure in trained.failures[:10]:
-        click.echo(f"left out {failure.clip}: {failure.kind}: {failure.reason}", err=True)
+        told = f"left out {failure.clip}: {failure.kind}: {failure.reason}"
+        click.echo(printable(told), err=True)
     if len(trained.failures) > 10:
         click.echo(f"... and {len(trained.failures) - 10} more videos left out", err=True)
     if trained.stopped:

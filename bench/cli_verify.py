@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from bench.errors import BenchError, DataError
+from bench.errors import BenchError, DataError, printable
 from bench.options import INCOMPLETE, Options
 
 
@@ -53,5 +53,5 @@ def verify(options: Options, results: tuple[Path, ...]) -> None:
         click.echo(f"{path}: {len(wrong)} of {count} metrics differ{remark}" if wrong
                    else f"{path}: {count} metrics equal{remark}")  # fmt: skip
         for line in wrong[:5]:
-            click.echo(f"  {line}")
+            click.echo(f"  {printable(line)}")
     sys.exit(1 if differ else INCOMPLETE if stale else 0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -29,6 +30,16 @@ def fault_of(document: Mapping[str, Any]) -> str:
     for name, kind in _OPTIONAL.items():
         if name in document and not isinstance(document[name], kind):
             return f"no usable '{name}'"
+    return _names(document) or _coverage(document["coverage"]) or _numbers(document)
+
+
+def _names(document: Mapping[str, Any]) -> str:
+    if not isinstance(document.get("settings", {}).get("task", {}), dict):
+        return "no usable settings of the task"
+    if not re.fullmatch(r"\w[\w-]{0,60}", document["task"]):
+        return "the task's name is none"  # it becomes a file's
+    if not all(isinstance(told, str) for told in document["warnings"]):
+        return "no usable 'warnings'"
     if not isinstance(document["source"].get("name"), str):
         return "the source has no name"
     if not isinstance(document["model"].get("name"), str):
@@ -37,7 +48,7 @@ def fault_of(document: Mapping[str, Any]) -> str:
         isinstance(document["predictions"].get(key), str) for key in ("file", "sha256")
     ):
         return "'predictions' names no file and hash"
-    return _coverage(document["coverage"]) or _numbers(document)
+    return ""
 
 
 def _coverage(coverage: Mapping[str, Any]) -> str:

@@ -21,12 +21,13 @@ import numpy as np
 from bench import distributed, locks
 from bench.cache import TensorStore, digest
 from bench.config import RunConfig
-from bench.contracts import Adapter, Clip, Failure, Progress, Task
+from bench.contracts import Adapter, Clip, Failure, Progress, Task, normalise
 from bench.errors import BenchError
 from bench.video import DecodedFrames, FrameStore
 from bench.video.store import Outcome
 
 TEXTS_AT_ONCE = 256
+LEAST_SPREAD = 1e-4  # see `collapsed`
 
 
 class Silent:
@@ -286,6 +287,21 @@ def _encode_texts(work: Work, store: TensorStore, chunk: Sequence[str]) -> np.nd
         lambda: {"features": work.encode("texts", chunk)},
         lambda arrays: _sound(work.adapter, arrays, len(chunk)),
     )["features"]
+
+
+def collapsed(features: np.ndarray) -> str:
+    """What is wrong with vectors [N, D] that cannot tell N things apart; empty where nothing is.
+
+    The spread is the mean squared distance of normalised vectors from their mean: 0 for equal ones,
+    1 for unrelated ones. CLIP's images come to 0.3 or more.
+    """
+    if not features.any(axis=-1).all():
+        return f"{int((~features.any(axis=-1)).sum())} of {len(features)} features are zero"
+    unit = normalise(features)
+    spread = float(np.mean(np.square(unit - unit.mean(axis=0)).sum(axis=-1)))
+    if len(features) > 1 and spread < LEAST_SPREAD:
+        return f"all {len(features)} features are nearly the same (spread {spread:.1e})"
+    return ""
 
 
 def _sound(adapter: Adapter, arrays: dict[str, np.ndarray], count: int | None) -> bool:

@@ -6,11 +6,13 @@ import time
 from datetime import datetime, timezone
 from typing import Any
 
+import numpy as np
+
 from bench import distributed
 from bench.cache import digest
 from bench.config import RunConfig
 from bench.contracts import Adapter, Failure, Features, Progress, Task, Workplace
-from bench.encoding import Silent, Work, clip_features, text_features
+from bench.encoding import Silent, Work, clip_features, collapsed, text_features
 from bench.errors import BenchError
 from bench.results import SCHEMA, Result, environment
 
@@ -102,8 +104,13 @@ def answers(work: Work) -> tuple[list[dict[str, Any]], list[str]]:
     with work.stage("answer"):
         lines = list(task.answer(Features(clips, features.texts, learnt), adapter))
     warnings = [line["warning"] for line in lines if "warning" in line]
-    asked = {clip.id for clip in task.clips}
-    if lost := [failure for failure in work.failures if failure.clip not in asked]:
+    asked = [clips[clip.id] for clip in task.clips if clip.id in clips]
+    videos = np.stack([adapter.pool(frames) for frames in asked])
+    for what, found in (("videos", videos), ("texts", features.texts)):
+        if len(found) and (fault := collapsed(found)):
+            warnings.append(f"{adapter.name}: {what}: {fault}; check the model")
+    ids = {clip.id for clip in task.clips}
+    if lost := [failure for failure in work.failures if failure.clip not in ids]:
         warnings.append(
             f"{task.name}: {len(lost)} of {len(task.support)} clips to learn from could not be "
             f"read; the first, {lost[0].clip}: {lost[0].kind}: {lost[0].reason}"

@@ -31,6 +31,14 @@ def nearest(name: str, known: list[str]) -> str:
     return f" (did you mean '{close[0]}'?)" if close else ""
 
 
+def printable(text: str) -> str:
+    """Foreign text as one line for the terminal: nothing in it moves the cursor or changes colours.
+
+    Control and formatting characters go, text that is to be read from right to left included.
+    """
+    return "".join(c for c in " ".join(text.split()) if c.isprintable())
+
+
 def plain(error: BaseException) -> str:
     """A library's exception as one short line, without the path that the caller names anyway."""
     text = getattr(error, "strerror", None) or str(error) or type(error).__name__

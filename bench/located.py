@@ -8,10 +8,12 @@ from typing import Any
 
 import yaml
 
-from bench.errors import UsageError, nearest
+from bench.errors import DataError, UsageError, nearest
+from bench.reading import read_text, shown
 
 _LARGEST = 1_000_000  # bytes; a configuration is a page, not a data set
 _DEEPEST = 20  # levels of nesting
+_LONGEST = 200  # characters of a key
 
 
 @dataclass(frozen=True)
@@ -33,13 +35,11 @@ class Item:
 def read(path: Path) -> Item:
     """The file's one document; an empty file is an empty mapping. UsageError names the line."""
     try:
-        if path.stat().st_size > _LARGEST:
-            raise UsageError(f"{path}: larger than {_LARGEST} bytes; this is no configuration")
-        text = path.read_text(encoding="utf-8-sig")
+        text = read_text(path, "check the file", _LARGEST)
         _refuse_bombs(text, path)
         node = yaml.compose(text, yaml.SafeLoader)
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"{path}: cannot be read ({error}); check the file") from error
+    except DataError as error:
+        raise UsageError(str(error)) from error
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         line = f":{mark.line + 1}" if mark else ""
@@ -66,6 +66,8 @@ def _item(node: yaml.Node, path: Path) -> Item:
         values: dict[str, Item] = {}
         for key_node, value_node in node.value:
             key, line = str(key_node.value), key_node.start_mark.line + 1
+            if len(key) > _LONGEST:
+                raise UsageError(f"{path}:{line}: a key of {len(key)} characters; correct it")
             if key in values:
                 raise UsageError(f"{path}:{line}: '{key}' is given twice; keep one")
             values[key] = replace(_item(value_node, path), where=f"{path}:{line}")
@@ -75,7 +77,7 @@ def _item(node: yaml.Node, path: Path) -> Item:
     try:
         return Item(yaml.SafeLoader("").construct_object(node), where)
     except (yaml.YAMLError, ValueError, KeyError, IndexError, TypeError, AttributeError) as error:
-        raise UsageError(f"{where}: unreadable value '{node.value}'; correct it") from error
+        raise UsageError(f"{where}: unreadable value {shown(node.value)}; correct it") from error
 
 
 def mapping(item: Item, what: str) -> dict[str, Item]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bench.errors import DataError
+from bench.errors import DataError, printable
 
 if TYPE_CHECKING:
     from bench.config import Config
@@ -65,5 +65,5 @@ def picture(frames: np.ndarray, words: str) -> str:
 
 def markdown_cell(text: str) -> str:
     """Foreign text for a markdown table: nothing in it is markup."""
-    escaped = html.escape(" ".join(text.split()), quote=False).replace("\\", "\\\\")
-    return "".join("\\" + c if c in "|*_`[]" else c for c in escaped)
+    escaped = html.escape(printable(text), quote=False).replace("\\", "\\\\")
+    return "".join("\\" + c if c in "|*_`[]~$" else c for c in escaped)

@@ -19,6 +19,8 @@ from rich.progress import (
 )
 from rich.text import Text
 
+from bench.errors import printable
+
 
 class _Rate(ProgressColumn):
     def render(self, task: Task) -> Text:
@@ -82,6 +84,7 @@ class Bar:
 
     def warn(self, line: str) -> None:
         """One line for the user, shown in every mode."""
+        line = printable(line)
         if self._live:
             self._bar.console.print(line, style="yellow", markup=False, highlight=False)
         else:

@@ -20,8 +20,8 @@ from bench import locks
 from bench.atomic import atomic_path, write_text
 from bench.contracts import Failure
 from bench.document import fault_of
-from bench.errors import DataError, plain
-from bench.reading import fitting, read_json, shown
+from bench.errors import DataError
+from bench.reading import fitting, read_bytes, read_json, shown
 
 SCHEMA = 1
 TRAININGS, SWEEPS = "train", "sweep"  # folders below the results that hold other things
@@ -148,10 +148,7 @@ def load_predictions(path: Path, document: dict[str, Any]) -> list[dict[str, Any
     if not kept:
         raise DataError(f"{path}: no prediction lines were kept with it; use a `bench run` result")
     lines = predictions_path(path, document)
-    try:
-        content = lines.read_bytes()
-    except OSError as error:
-        raise DataError(f"{lines}: cannot be read ({plain(error)}); run it again") from error
+    content = read_bytes(lines, "run it again")
     if hashlib.sha256(content).hexdigest() != kept["sha256"]:
         raise DataError(f"{lines}: changed since {path.name} was written; run it again")
     with fitting(lines, "run it again"):

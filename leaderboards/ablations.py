@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -71,11 +72,16 @@ def grids(file: Path = FILE) -> dict[str, Grid]:
 
 def grid(name: str) -> Grid:
     """One grid. UsageError names the nearest known one."""
-    known = grids()
+    known = _published()
     if name not in known:
         raise UsageError(f"unknown grid '{name}'{nearest(name, list(known))}; "
                          f"known: {', '.join(known)}")  # fmt: skip
     return known[name]
+
+
+@lru_cache
+def _published() -> dict[str, Grid]:
+    return grids()
 
 
 def geometric_mean(metrics: dict[str, Any]) -> Any:

@@ -160,7 +160,10 @@ def _measured(document: Document, references: list[ReferenceRow], backing: Backi
     kind = "stale" if reasons else "measured" if whole else "partial"
     return Row(
         name, kind, values, bounds,
-        "; ".join([covered(document), *(f"stale: {why}" for why in reasons)]),
+        "; ".join([
+            covered(document), *(f"stale: {why}" for why in reasons),
+            *(f"warning: {told}" for told in document.get("warnings", [])),
+        ]),
         differences=differences, provenance=provenance_id(document),
     )  # fmt: skip
 

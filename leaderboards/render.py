@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from typing import Any
 
+from bench.errors import printable
 from bench.looking import markdown_cell
 from leaderboards.table import Board, Row
 
@@ -176,7 +177,7 @@ def _rich(board: Board) -> str:
         left = "sources" if told == INTERVALS else "intervals and sources"
         console.print(f"{left}: a wider terminal, or --format md", style="dim")
     for note, place in footnotes(board).items():
-        console.print(Text(f"[{place}] {_plain(note)}"))
+        console.print(Text(f"[{place}] {printable(note)}"))
     assert isinstance(console.file, io.StringIO)
     return console.file.getvalue()
 
@@ -193,9 +194,9 @@ def _grid(board: Board, columns: list[str], told: int) -> Any:
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(title=Text(_plain(board.title)), title_justify="left", expand=False)
+    table = Table(title=Text(printable(board.title)), title_justify="left", expand=False)
     longest = max((len(row.model) for row in board.rows), default=0)
-    table.add_column(_plain(board.first), overflow="fold", min_width=min(longest, 18),
+    table.add_column(printable(board.first), overflow="fold", min_width=min(longest, 18),
                      max_width=48 if told == REMARKS else 24)  # fmt: skip
     for name in columns:
         head = name.replace(" ", "\n").replace("/", "/\n")
@@ -209,13 +210,13 @@ def _grid(board: Board, columns: list[str], told: int) -> Any:
         marks = "".join(f" [{notes[note]}]" for note in row.notes)
         marks += f" ({row.kind})" if row.kind in ("partial", "stale") and told != REMARKS else ""
         cells = [
-            Text(_plain(row.model) + marks),
+            Text(printable(row.model) + marks),
             *(_terminal(row, n, told > NUMBERS) for n in columns),
         ]
         gap = difference(row, board.columns)
         remark = "; ".join(filter(None, [row.remark, f"{gap} to published" if gap else ""]))
         quiet = "" if row.kind == "measured" else "dim" if row.kind != "stale" else "red"
-        table.add_row(*cells, *([Text(_plain(remark))] if told == REMARKS else []), style=quiet)
+        table.add_row(*cells, *([Text(printable(remark))] if told == REMARKS else []), style=quiet)
     return table
 
 
@@ -233,18 +234,18 @@ def _terminal(row: Row, name: str, bounds: bool) -> Any:
     return text
 
 
-def _plain(text: str) -> str:
-    """Without line breaks and control characters, which would move a terminal's cursor."""
-    return "".join(c for c in " ".join(text.split()) if c.isprintable())
-
-
 def _tex(text: str) -> str:
     r"""`text` for LaTeX: nothing in it is a command, or an option of the line break before it."""
     special = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
     special |= {"<": r"\textless{}", ">": r"\textgreater{}", "[": "{[}", "*": "{*}"}
     special |= {character: "\\" + character for character in "&%$#_{}"}
     special |= {"†": r"$\dagger$", "≈": r"$\approx$"}
-    return "".join(special.get(character, character) for character in " ".join(text.split()))
+    return "".join(special.get(character, character) for character in printable(text))
+
+
+def _inert(text: str) -> str:
+    """A text that no spreadsheet takes for a formula."""
+    return f"'{text}" if text[:1] in ("=", "+", "-", "@", "\t", "\r") else text
 
 
 def _csv(found: list[Board]) -> str:
@@ -264,8 +265,7 @@ def _csv(found: list[Board]) -> str:
             bounds = [side for name in columns for side in row.bounds.get(name, ("", ""))]
             told = [" ".join(row.best), " ".join(row.second), " ".join(row.tied),
                     difference(row, board.columns)]  # fmt: skip
-            writer.writerow(
-                [board.title, board.task, board.protocol, row.model, row.kind, *values,
-                 *bounds, *told, row.remark, " ".join(row.notes)]
-            )  # fmt: skip
+            names = map(_inert, (board.title, board.task, board.protocol, row.model, row.kind))
+            told += [_inert(row.remark), _inert(" ".join(row.notes))]
+            writer.writerow([*names, *values, *bounds, *told])
     return out.getvalue().rstrip("\n")

@@ -203,4 +203,9 @@ def _identity(path: Path) -> list[Any]:
     name = os.fsencode(path).hex()  # a name need not be valid Unicode
     if not path.is_dir():
         return [name, status.st_size, status.st_mtime_ns]
-    return [name, [[os.fsencode(f.name).hex(), f.stat().st_size] for f in numbered_frames(path)]]
+    return [name, [_of_picture(picture) for picture in numbered_frames(path)]]
+
+
+def _of_picture(path: Path) -> list[Any]:
+    status = path.stat()
+    return [os.fsencode(path.name).hex(), status.st_size, status.st_mtime_ns]

@@ -6,6 +6,7 @@ import html
 from collections.abc import Mapping, Sequence
 
 from bench.contracts import Source
+from bench.errors import printable
 from bench.looking import markdown_cell
 from tasks.vidsitu.annotations import (
     Annotation,
@@ -57,7 +58,12 @@ def _text(segment: str, positives: list[str], hard: list[list[str]]) -> str:
         lines.append(f"  Ev{place + 1} positive   {positive}")
         lines += [f"      natural    {other}" for other in _others(positives, place)]
         lines += [f"      verb-role  {negative}" for negative in hard[place]]
-    return "\n".join(lines)
+    return "\n".join(map(_tidy, lines))
+
+
+def _tidy(line: str) -> str:
+    """A line for the terminal with its indentation."""
+    return line[: len(line) - len(line.lstrip(" "))] + printable(line)
 
 
 def _html(segment: str, positives: list[str], hard: list[list[str]]) -> str:

@@ -8,13 +8,18 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from pages import HOSTILE, full_page
 from pictures import REPORT, start_chromium
 
 from leaderboards.page import render_page
+from leaderboards.table import Figure, Page
+from tasks import retrieval_gallery
+from tasks.vidsitu import gallery
 
 pytestmark = pytest.mark.slow
 
@@ -125,6 +130,41 @@ def test_hostile_words_are_shown_and_never_run(page: Any) -> None:
         assert HOSTILE[0] in page.inner_text("#facts")
         page.keyboard.press("Escape")
     assert page.locator("img").count() == 0
+
+
+def galleries() -> list[Figure]:
+    """`bench show`'s own bodies, in which every word that comes from data is hostile."""
+    words = HOSTILE[1]
+    line = {"item": "t2v 0", "text": words, "target": HOSTILE[0], "rank": 2,
+            "top": [[HOSTILE[2], 1.0]], "direction": "t2v"}  # fmt: skip
+    found = retrieval_gallery.as_html([HOSTILE[3]], [{"t2v 0": line}], ["t2v 0"], {
+        HOSTILE[2]: np.zeros((2, 8, 8, 3), np.uint8)
+    })  # fmt: skip
+    events = [[words, [["Arg0 (x)", HOSTILE[0]]]]] * 5
+    situation = {
+        "item": words, "verbs": [[HOSTILE[2]] * 5] * 5,
+        "roles": {f"Ev{n}": {"Arg0": HOSTILE[1]} for n in range(1, 6)},
+        "truth": {"votes": [[HOSTILE[0]] * 10] * 5, "references": [events]},
+    }  # fmt: skip
+    frames = {words: np.zeros((20, 8, 8, 3), np.uint8)}
+    told = gallery.as_html([HOSTILE[0]], [{words: situation}], [words], frames)
+    return [Figure("Retrieval", HOSTILE[0], found), Figure("VidSitu", "", told)]
+
+
+def test_galleries_show_hostile_words_and_never_run_them(browser: Any, tmp_path: Path) -> None:
+    path = tmp_path / "show.html"
+    path.write_text(render_page(Page("t", "", [], [], galleries(), {})), encoding="utf-8")
+    opened = browser.new_page()
+    faults: list[str] = []
+    opened.on("dialog", lambda dialog: (faults.append(dialog.message), dialog.dismiss()))
+    opened.on("pageerror", lambda error: faults.append(str(error)))
+    opened.goto(path.as_uri())
+    opened.wait_for_timeout(50)
+    shown = opened.inner_text("body")
+    assert faults == [] and all(words in shown for words in HOSTILE[:3])
+    assert opened.locator("img").count() == opened.locator("img[src^='data:image/jpeg']").count()
+    assert opened.locator("svg[onload], [onerror]").count() == 0
+    opened.close()
 
 
 @pytest.mark.parametrize("width", [380, 1280])

@@ -218,7 +218,7 @@ def test_odd_features_and_doubled_files_are_said(tmp_path: Path) -> None:
     lines = list(task.answer(features([[1, 0]] * 3), Stub()))
     warnings = [line["warning"] for line in lines if "warning" in line]
     assert "several files for 1 clips, the first video1" in warnings[0]
-    assert "every video has the same feature" in warnings[1]
+    assert len(warnings) == 1  # that all features are alike is the engine's to say
     assert {line["rank"] for line in lines if "rank" in line} == {3}  # collapsed: last, not first
     with pytest.raises(BenchError, match="NaN"):
         list(task.answer(features([[1, 0], [np.nan, 0], [0, 1]]), Stub()))

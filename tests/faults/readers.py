@@ -1,0 +1,192 @@
+"""Every reader of files from elsewhere, with a well-formed file of each."""
+
+from __future__ import annotations
+
+import json
+import pickle
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from adapters.srl_settings import CARD, SRLSettings, read_card
+from bench.cache import TensorStore
+from bench.config import load_config
+from bench.contracts import Source
+from bench.results import load, load_predictions
+from bench.settings import settings_from
+from leaderboards.ablations import grid_board, grids, load_records
+from leaderboards.boards import boards
+from leaderboards.reference import reference_rows
+from leaderboards.render import render
+from tasks.lsmdc import LSMDC
+from tasks.msrvtt import MSRVTT
+from tasks.retrieval import check_pairs
+from tasks.sources import protocol_of
+from tasks.vidsitu.annotations import EVENTS, load_annotations, load_split, load_votes
+from tasks.vidsitu.check import check_tree
+from tasks.vidsitu.predictions import read_predictions
+
+SEGMENT = "v_abc_seg_0_10"
+
+
+@dataclass(frozen=True)
+class Reader:
+    """`read(folder)` reads `folder/place`, and all that is then done with it; `good` is readable.
+
+    `kind` says what hostile contents suit it: text, yaml, json, pickle or tensors.
+    """
+
+    name: str
+    kind: str
+    place: str
+    good: bytes
+    read: Callable[[Path], Any]
+
+    def of(self, folder: Path, content: bytes) -> Any:
+        """Read `content` from where the file belongs below `folder`."""
+        path = folder / self.place
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+        return self.read(folder)
+
+
+def _json(value: Any) -> bytes:
+    return json.dumps(value).encode()
+
+
+def _pairs(task: type[MSRVTT] | type[LSMDC]) -> Callable[[Path], Any]:
+    def read(folder: Path) -> Any:
+        path = folder / task.files[0]
+        pairs = task.read(path)
+        check_pairs(pairs, path)
+        return pairs
+
+    return read
+
+
+def _event(segment: str) -> dict[str, Any]:
+    return {"vid_seg_int": segment, "VerbID": "run.01", "Args": {"Arg0 (runner)": "a man"},
+            "Arg_List": {"Arg0 (runner)": 0}, "EvRel": "Causes"}  # fmt: skip
+
+
+def _checked(read: Callable[[Path, str], Any]) -> Callable[[Path], Any]:
+    """The reader, and `bench data check` over the same tree."""
+
+    def both(folder: Path) -> Any:
+        (folder / "split_files").mkdir(exist_ok=True)
+        check_tree(Source("s", folder), 1326)
+        return read(folder, "valid")
+
+    return both
+
+
+def document() -> dict[str, Any]:
+    """A result as `bench run` writes it, as far as boards need it."""
+    return {
+        "schema": 1, "task": "msrvtt", "task_version": 1, "protocol": "msrvtt/2 items",
+        "source": {"name": "lab", "fingerprint": "f"}, "model": {"name": "m", "fingerprint": "g"},
+        "metrics": {"R@1": {"value": 50.0, "low": 0.0, "high": 100.0}},
+        "metric_info": {"R@1": {"unit": "%", "higher_is_better": True}}, "primary": "R@1",
+        "coverage": {"expected": 2, "answered": 2, "clips": 2, "missing": 0, "broken": 0,
+                     "limit": None},
+        "chance": {"R@1": 50.0}, "warnings": [],
+        "settings": {"resamples": 5, "seed": 0, "task": {}}, "failures": [],
+    }  # fmt: skip
+
+
+def _result(folder: Path) -> Any:
+    return render(boards([load(folder / "m.json")]), "md")
+
+
+def _lines(folder: Path) -> Any:
+    import hashlib
+
+    path = folder / "m.predictions.jsonl"
+    sha = hashlib.sha256(path.read_bytes() if path.is_file() else b"").hexdigest()
+    kept = {"file": "m.predictions.jsonl", "sha256": sha}
+    from bench.evidence import verified
+
+    (folder / "m.json").write_text(json.dumps({**document(), "predictions": kept}))
+    read = load(folder / "m.json")
+    return load_predictions(folder / "m.json", read), verified(folder / "m.json", read)
+
+
+_LINE = {"item": "t2v 0", "direction": "t2v", "query": 0, "text": "a", "target": "v", "rank": 1,
+         "score": 1.0, "top": [["v", 1.0]]}  # fmt: skip
+_LINES = b"\n".join([_json(_LINE), _json({**_LINE, "item": "v2t v", "direction": "v2t"}), b""])
+_CELL = {"name": "0", "set": {}, "coverage": "2/2", "training": None, "result": "r", "log": None,
+         "metrics": {n: {"value": 1.0, "low": 0.0, "high": 2.0}
+                     for n in ("Vb@1", "CIDEr", "geometric mean")}}  # fmt: skip
+RECORD = {"schema": 1, "kind": "sweep", "grid": "supp-2", "model": "m", "source": "s",
+          "protocol": "vidsitu/valid", "toy": False, "common": {}, "seed": 0,
+          "rows": [_CELL]}  # fmt: skip
+
+
+def _card(folder: Path) -> Any:
+    where = str(folder / CARD)
+    return settings_from(SRLSettings, read_card(folder)["settings"], where).check(where)
+
+
+def _tensors(name: str) -> bytes:
+    from safetensors.numpy import save
+
+    return save({name: np.ones((2, 3), np.float32)}, metadata={"record": '{"decoder": "x"}'})
+
+
+def _checkpoint(folder: Path) -> Any:
+    from bench.training import checkpoints
+
+    return checkpoints.read(folder / "last.safetensors")
+
+
+def _weights(folder: Path) -> Any:
+    from adapters.srl_model import _read
+
+    return _read(folder / "contextualizer.safetensors")
+
+
+READERS = [
+    Reader("MSRVTT csv", "text", MSRVTT.files[0],
+           b"key,vid_key,video_id,sentence\nr0,m0,video0,a man\n", _pairs(MSRVTT)),
+    Reader("LSMDC tsv", "text", LSMDC.files[0], b"a\t1\t2\t1\t2\tSOMEONE nods.\n", _pairs(LSMDC)),
+    Reader("source card", "json", "source.json", b'{"protocol": "mine"}',
+           lambda folder: protocol_of(Source("s", folder), "msrvtt", "1k-A", 3)),
+    Reader("VidSitu split", "json", "split_files/vseg_split_valid_lb.json", _json([SEGMENT]),
+           _checked(load_split)),
+    Reader("VidSitu annotations", "json", "vseg_ann_files/vsann_valid_lb.json",
+           _json([{name: _event(SEGMENT) for name in EVENTS}]), _checked(load_annotations)),
+    Reader("VidSitu labels", "json", "vinfo_files/vinfo_valid_lb.json",
+           _json([{"vid_seg_int": SEGMENT, "vbid_lst": {n: ["run.01"] * 10 for n in EVENTS}}]),
+           _checked(load_votes)),
+    Reader("predictions, JSON", "json", "p.json",
+           _json([{"ann_idx": 0, "pred_vbs_ev": [["run.01"] * 5] * 5},
+                  {"ann_idx": 1, "pred_vbs_ev": [["run.01"] * 5] * 5}]),
+           lambda folder: read_predictions(folder / "p.json", 2)),
+    Reader("predictions, pickle", "pickle", "p.pkl",
+           pickle.dumps([{"ann_idx": 0, "vb_output": {n: {"Arg0": "a"} for n in EVENTS}}]),
+           lambda folder: read_predictions(folder / "p.pkl", 2)),
+    Reader("bench.yaml", "yaml", "bench.yaml",
+           b"run: {seed: 1, cache: c}\nsources: {s: {msrvtt: {root: x}}}\n"
+           b"models: {m: {adapter: open_clip, arch: a}}\ntasks: {vidsitu: {toy: {epochs: 2}}}\n",
+           lambda folder: load_config(folder / "bench.yaml")),
+    Reader("published rows", "yaml", "msrvtt.yaml",
+           b"- {model: m, metrics: {R@1: 1}, source: s, split: 1k-A, level: paper}\n",
+           lambda folder: reference_rows("msrvtt", folder)),
+    Reader("published grids", "yaml", "grids.yaml",
+           b"g: {title: t, first: f, source: s, table: t, split: v,"
+           b" rows: [{name: a, metrics: {Vb@1: 1, CIDEr: 2}}]}\n",
+           lambda folder: grids(folder / "grids.yaml")),
+    Reader("result", "json", "m.json", _json(document()), _result),
+    Reader("prediction lines", "json", "m.predictions.jsonl", _LINES, _lines),
+    Reader("sweep record", "json", "sweep/m/s/supp-2.json", _json(RECORD),
+           lambda folder: [render([grid_board(r)], "md") for r in load_records(folder)]),
+    Reader("card of a trained model", "json", CARD,
+           _json({"version": 1, "base": {"weights_sha256": "0"}, "settings": {"rank": 4}}), _card),
+    Reader("trained weights", "tensors", "contextualizer.safetensors", _tensors("x"), _weights),
+    Reader("training checkpoint", "tensors", "last.safetensors", _tensors("x"), _checkpoint),
+    Reader("feature store", "tensors", "ab/abcd.safetensors", _tensors("features"),
+           lambda folder: TensorStore(folder).get("abcd")),
+]  # fmt: skip

@@ -6,9 +6,10 @@ import pytest
 
 from tests.faults import concurrency, disks, kills
 from tests.faults.disks import TARGETS, Target, can_mount, full_disk
-from tests.faults.harness import RUN, SWEEP, TRAIN, Place, ended, workshop
+from tests.faults.harness import RUN, SOURCE, SWEEP, TRAIN, Place, ended, workshop
 
 pytestmark = pytest.mark.slow
+SMALL = ("run", "--task", "msrvtt", "--model", "clip-tiny", *SOURCE)
 
 
 @pytest.mark.parametrize("name", ["run", "report"])
@@ -18,14 +19,14 @@ def test_killed_and_restarted(name: str) -> None:
 
 
 def test_two_runs_at_once_do_the_work_of_one() -> None:
-    found = concurrency.two_at_once(RUN)
+    found = concurrency.two_at_once(SMALL)
     assert not found.problems
 
 
 @pytest.mark.skipif(not can_mount(), reason="needs to mount a small disk")
 def test_a_full_disk() -> None:
     target = TARGETS[0]
-    small = Target(target.what, target.command, target.below, target.sizes[1:2])
+    small = Target(target.what, SMALL, target.below, target.sizes[1:2])
     assert full_disk(small) == (1, [])
 
 

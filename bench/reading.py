@@ -31,6 +31,8 @@ def read_bytes(path: Path, remedy: str = "check the file", largest: int = LARGES
         if status.st_size > largest:
             raise DataError(f"{path}: {status.st_size} bytes, at most {largest} are read; {remedy}")
         return path.read_bytes()
+    except FileNotFoundError as error:
+        raise DataError(f"{path}: no such file; {remedy}") from error
     except (OSError, ValueError) as error:  # ValueError: a NUL in the name
         raise DataError(f"{path}: cannot be read ({plain(error)}); {remedy}") from error
 

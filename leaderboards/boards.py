@@ -165,6 +165,7 @@ def _measured(document: Document, references: list[ReferenceRow], backing: Backi
             *(f"warning: {told}" for told in document.get("warnings", [])),
         ]),
         differences=differences, provenance=provenance_id(document),
+        flagged=bool(reasons or document.get("warnings") or not whole),
     )  # fmt: skip
 
 

@@ -174,6 +174,9 @@ def _rich(board: Board) -> str:
     for columns in parts:
         console.print(_grid(board, columns, told))
     if told != REMARKS:
+        for row in board.rows:
+            if row.flagged:
+                console.print(Text(f"{printable(row.model)}: {printable(row.remark)}"))
         left = "sources" if told == INTERVALS else "intervals and sources"
         console.print(f"{left}: a wider terminal, or --format md", style="dim")
     for note, place in footnotes(board).items():

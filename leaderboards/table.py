@@ -30,6 +30,7 @@ class Row:
     differences: dict[str, float] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     provenance: str = ""
+    flagged: bool = False  # its remark must be read with its numbers
 
 
 @dataclass(frozen=True)

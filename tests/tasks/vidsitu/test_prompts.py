@@ -180,7 +180,7 @@ def test_faulty_splits_and_files(tmp_path: Path) -> None:
     for ids, says in (({}, "a list"), (["../x"], "no segment name"), ([ID, ID], "twice")):
         with pytest.raises(DataError, match=says):
             load_split(tree(tmp_path, [], ids), "train")
-    with pytest.raises(DataError, match="No such file"):
+    with pytest.raises(DataError, match="no such file"):
         load_split(tmp_path, "valid")
     (tmp_path / "split_files" / "vseg_split_train_lb.json").write_text("[" * 100_000)
     with pytest.raises(DataError, match="not readable as JSON"):

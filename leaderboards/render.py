@@ -176,7 +176,8 @@ def _rich(board: Board) -> str:
     if told != REMARKS:
         for row in board.rows:
             if row.flagged:
-                console.print(Text(f"{printable(row.model)}: {printable(row.remark)}"))
+                told_of = Text(f"{printable(row.model)}: {printable(row.remark)}")
+                console.print(told_of, soft_wrap=True)
         left = "sources" if told == INTERVALS else "intervals and sources"
         console.print(f"{left}: a wider terminal, or --format md", style="dim")
     for note, place in footnotes(board).items():

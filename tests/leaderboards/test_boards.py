@@ -212,7 +212,9 @@ def test_a_terminal_of_any_width_cuts_no_number(
     monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
     monkeypatch.setenv("COLUMNS", str(width))
     monkeypatch.setenv("TERM", "xterm")
-    documents = [result("mine", 20, 9), result("x" * 70, 30, 8, answered=10)]
+    warned = result("mine", 20, 9)
+    warned["warnings"] = ["all features are nearly the same"]
+    documents = [warned, result("x" * 70, 30, 8, answered=10)]
     shown = re.sub(r"\x1b\[[0-9;]*m", "", render(boards(documents), "rich"))
     lines = shown.splitlines()
     assert all(len(line) <= width for line in lines if line.startswith(("│", "┃")))
@@ -220,6 +222,9 @@ def test_a_terminal_of_any_width_cuts_no_number(
         assert number in shown
     assert "…" not in shown and ("18.0..22.0" in shown) == (width >= 80)
     assert ("--format md" in shown) == (width < 120)
+    # What qualifies a number is never left out to save room.
+    assert "nearly the same" in " ".join(re.sub("[│\n]", " ", shown).split()) or width >= 120
+    assert "10/1000 partial" in shown
 
 
 def test_csv_names_the_board_of_every_row_and_repeats_none() -> None:

@@ -75,6 +75,8 @@ def _numbers(document: Mapping[str, Any]) -> str:
             return f"metric_info does not say how to read '{name}'"
     if document["primary"] not in metrics:
         return "the primary metric has no value"
+    if document["chance"].keys() - info.keys():
+        return "chance of no known metric"
     return "" if finite(*document["chance"].values()) else "chance holds what is no number"
 
 

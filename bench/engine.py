@@ -12,6 +12,7 @@ from bench import distributed
 from bench.cache import digest
 from bench.config import RunConfig
 from bench.contracts import Adapter, Failure, Features, Progress, Task, Workplace
+from bench.document import finite
 from bench.encoding import Silent, Work, clip_features, collapsed, text_features
 from bench.errors import BenchError
 from bench.results import SCHEMA, Result, environment
@@ -36,6 +37,9 @@ def evaluate(
     lines, warnings = answers(work)
     with work.stage("score"):
         scores = task.score(lines, resamples=work.run.resamples, seed=work.run.seed)
+    bounds = (bound for both in scores.intervals.values() for bound in both)
+    if not finite(*scores.metrics.values(), *bounds):
+        raise BenchError(f"{task.name}: a metric or an interval is NaN or infinite; mend the task")
     asked = {clip.id for clip in task.clips}
     failures = [failure for failure in work.failures if failure.clip in asked]
     work.seconds["total"] = time.perf_counter() - began

@@ -11,7 +11,7 @@ import yaml
 from bench.errors import DataError, UsageError, nearest
 from bench.reading import read_text, shown
 
-_LARGEST = 1_000_000  # bytes; a configuration is a page, not a data set
+_LARGEST = 250_000  # bytes, five seconds of reading; a configuration is a page, not a data set
 _DEEPEST = 20  # levels of nesting
 _LONGEST = 200  # characters of a key
 

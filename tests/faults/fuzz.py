@@ -21,26 +21,27 @@ def fuzz(name: str, seconds: int) -> None:
     import atheris
 
     with atheris.instrument_imports(include=["bench", "tasks", "adapters", "leaderboards", "yaml"]):
-        from tests.faults.data import attempt, contents
+        from tests.faults import data
         from tests.faults.readers import READERS
+    data.SECONDS = 60.0  # watched code is slow
     (reader,) = (one for one in READERS if one.name == name)
     folder = Path(tempfile.mkdtemp())
     seeds = folder / "seeds"
     seeds.mkdir()
-    for place, (_, content) in enumerate([("good", reader.good), *contents(reader)]):
+    for place, (_, content) in enumerate([("good", reader.good), *data.contents(reader)]):
         if len(content) < 4096:
             (seeds / str(place)).write_bytes(content)
 
     def once(content: bytes) -> None:
         try:
-            attempt(reader, folder / "work", content)
+            data.attempt(reader, folder / "work", content)
         except Exception:
             kept = CORPUS / name / hashlib.sha256(content).hexdigest()[:12]
             kept.parent.mkdir(parents=True, exist_ok=True)
             kept.write_bytes(content)
             raise
 
-    options = [f"-max_total_time={seconds}", "-max_len=4096", "-rss_limit_mb=3000", "-timeout=15"]
+    options = [f"-max_total_time={seconds}", "-max_len=4096", "-rss_limit_mb=3000", "-timeout=90"]
     atheris.Setup([sys.argv[0], *options, str(seeds)], once)
     atheris.Fuzz()
 

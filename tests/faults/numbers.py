@@ -18,7 +18,7 @@ import numpy as np
 from adapters.open_clip import file_hash
 from bench.cache import TensorStore
 from bench.config import RunConfig
-from bench.contracts import Adapter, Source
+from bench.contracts import Adapter, Scores, Source
 from bench.engine import evaluate
 from bench.errors import BenchError
 from bench.results import Result, load, save
@@ -118,6 +118,18 @@ def zero(folder: Path) -> str:
     return "scores as nothing (ties stand behind); a warning"
 
 
+def odd_task(folder: Path) -> str:
+    class Odd(MSRVTT):
+        @classmethod
+        def score(cls, predictions: Any, **how: Any) -> Scores:
+            found = super().score(predictions, **how)
+            return replace(found, metrics={**found.metrics, "MnR": float("nan")})
+
+    task = Odd.load(Source("lab", world(folder)))
+    config = RunConfig(cache=folder / "cache", workers=1, resamples=10)
+    return _refused(lambda: evaluate(Model(), task, config), "NaN or infinite")
+
+
 def healthy(folder: Path) -> str:
     assert run(world(folder), Model()).data["warnings"] == []
     return "no warning"
@@ -200,6 +212,7 @@ CHECKS: dict[str, Callable[[Path], str]] = {
     "healthy features": healthy, "NaN features": not_a_number,
     "features of a wrong size": wrong_size, "constant features": constant,
     "nearly constant features": nearly_constant, "features of zero: all ties": zero,
+    "a task that scores NaN": odd_task,
     "a store of other weights": other_weights, "a store by other hands": foreign_store,
     "a video changed, the clock set back": changed_video,
     "weights changed, size and date kept": changed_weights, "partial coverage": partial,

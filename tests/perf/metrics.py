@@ -32,7 +32,7 @@ def figures(folder: Path, quick: bool) -> list[Figure]:
     return [
         *_roles(annotations, 1 if quick else 3),
         _verbs(root, segments[:videos], 1 if quick else 5),
-        *_retrieval([500, 1000] if quick else [25_000, 50_000, 100_000]),
+        *_retrieval([500, 1000] if quick else [25_000, 100_000]),
     ]
 
 

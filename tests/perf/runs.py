@@ -17,7 +17,7 @@ def figures(folder: Path, quick: bool) -> list[Figure]:
     """Cold, second model and warm, for both encoders and two shapes of videos."""
     rounds = 1 if quick else 3
     found = []
-    shapes = [(videos.SHORT, 4)] if quick else [(videos.SMALL, 48), (videos.LARGE, 24)]
+    shapes = [(videos.SHORT, 4)] if quick else [(videos.SMALL, 32), (videos.LARGE, 16)]
     for shape, count in shapes:
         source = videos.source(folder, shape, count)
         tiny = TINY.format(ROOT / "adapters/tiny/clip-tiny.safetensors")

@@ -64,10 +64,10 @@ def _features(folder: Path, count: int, rounds: int) -> Figure:
 
 def _frames(folder: Path, quick: bool, rounds: int) -> list[Figure]:
     """Of generated 240p videos and of the toy world, both forms."""
-    generated = videos.source(folder, videos.SHORT if quick else videos.SMALL, 4 if quick else 48)
+    generated = videos.source(folder, videos.SHORT if quick else videos.SMALL, 4 if quick else 32)
     found = []
     for name, source in (("generated 240p", str(generated)), ("toy world", "toy")):
-        clips = [clip for clip in bench.load_task("msrvtt", source).clips if clip.path][:48]
+        clips = [clip for clip in bench.load_task("msrvtt", source).clips if clip.path][:32]
         clips = clips[:4] if quick else clips
         found += [_form(folder, name, form, clips, rounds) for form in ("raw", "webp")]
     return found

@@ -22,7 +22,7 @@ def figures(folder: Path, quick: bool) -> list[Figure]:
     from tasks.toyworld import write
     from tasks.vidsitu.training import training_sets
 
-    videos, rounds = (2, 1) if quick else (4, 5)
+    videos, rounds = (2, 1) if quick else (2, 5)
     arch = "clip-tiny" if quick else "ViT-B-32-quickgelu"
     model, run = trainable(argparse.Namespace(folder=folder, arch=arch))
     model.train(True)

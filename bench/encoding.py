@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -21,13 +21,12 @@ import numpy as np
 from bench import distributed, locks
 from bench.cache import TensorStore, digest
 from bench.config import RunConfig
-from bench.contracts import Adapter, Clip, Failure, Progress, Task, normalise
-from bench.errors import BenchError
+from bench.contracts import Adapter, Clip, Failure, Progress, Task
+from bench.features import StoredFeatures, checked, sound
 from bench.video import DecodedFrames, FrameStore
 from bench.video.store import Outcome
 
 TEXTS_AT_ONCE = 256
-LEAST_SPREAD = 1e-4  # see `collapsed`
 
 
 class Silent:
@@ -67,7 +66,7 @@ class Work:
                 self.adapter.prepare()
         call = self.adapter.encode_frames if what == "frames" else self.adapter.encode_texts
         with self.stage(f"encode {what}"):
-            features = _checked(self.adapter, call(inputs), len(inputs))
+            features = checked(self.adapter, call(inputs), len(inputs))
         self.encoded[what] += len(inputs)
         return features
 
@@ -101,43 +100,6 @@ def decoding_workers(run: RunConfig) -> int:
 def decoding_limits(run: RunConfig) -> tuple[int, float, int]:
     """Processes, seconds a clip and MiB a process: how `FrameStore.fill` is to decode."""
     return decoding_workers(run), run.decode_timeout, run.decode_memory
-
-
-class StoredFeatures(Mapping[str, np.ndarray]):
-    """Clip id -> frame features float32 [T, D], of which only so many bytes are held in memory.
-
-    What is beyond `most` bytes is read from the store whenever it is asked for, so that a set of
-    any size can be walked through.
-    """
-
-    def __init__(self, store: TensorStore, most: int) -> None:
-        self._store, self._room = store, most
-        self._keys: dict[str, str] = {}
-        self._held: dict[str, np.ndarray] = {}
-
-    def add(self, clip: str, key: str, features: np.ndarray) -> None:
-        """Note that the store has a clip's features under `key`."""
-        self._keys[clip] = key
-        if features.nbytes <= self._room:
-            self._room -= features.nbytes
-            self._held[clip] = features
-
-    def __getitem__(self, clip: str) -> np.ndarray:
-        if clip in self._held:
-            return self._held[clip]
-        key = self._keys[clip]
-        if found := self._store.get(key):
-            return found[0]["features"]
-        raise BenchError(f"{self._store.path(key)} vanished during the run; run again")
-
-    def __contains__(self, clip: object) -> bool:
-        return clip in self._keys
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._keys)
-
-    def __len__(self) -> int:
-        return len(self._keys)
 
 
 def clip_features(work: Work) -> StoredFeatures:
@@ -181,7 +143,7 @@ class _Encoder:
                     continue
                 arrays, record = found
                 told = {"decoder", "times"} <= record.keys()
-                if told and _sound(self.work.adapter, arrays, None):
+                if told and sound(self.work.adapter, arrays, None):
                     self.features.add(clip, key, arrays["features"])
                     self.work.read[clip] = record["decoder"], np.array(record["times"])
 
@@ -285,44 +247,5 @@ def _encode_texts(work: Work, store: TensorStore, chunk: Sequence[str]) -> np.nd
     return store.kept(
         key,
         lambda: {"features": work.encode("texts", chunk)},
-        lambda arrays: _sound(work.adapter, arrays, len(chunk)),
+        lambda arrays: sound(work.adapter, arrays, len(chunk)),
     )["features"]
-
-
-def collapsed(features: np.ndarray) -> str:
-    """What is wrong with vectors [N, D] that cannot tell N things apart; empty where nothing is.
-
-    The spread is the mean squared distance of normalised vectors from their mean: 0 for equal ones,
-    1 for unrelated ones. CLIP's images come to 0.3 or more.
-    """
-    if not features.any(axis=-1).all():
-        return f"{int((~features.any(axis=-1)).sum())} of {len(features)} features are zero"
-    unit = normalise(features)
-    spread = float(np.mean(np.square(unit - unit.mean(axis=0)).sum(axis=-1)))
-    if len(features) > 1 and spread < LEAST_SPREAD:
-        return f"all {len(features)} features are nearly the same (spread {spread:.1e})"
-    return ""
-
-
-def _sound(adapter: Adapter, arrays: dict[str, np.ndarray], count: int | None) -> bool:
-    """Whether kept features are what the adapter promises; else they are made again."""
-    found = arrays.get("features")
-    if found is None or found.dtype != np.float32 or found.ndim != 2:
-        return False
-    fits = found.shape[1] == adapter.embed_dim and count in (None, len(found))
-    return bool(fits and np.isfinite(found).all())
-
-
-def _checked(adapter: Adapter, features: np.ndarray, count: int) -> np.ndarray:
-    """The features as float32, or BenchError where the adapter broke its contract."""
-    features = np.asarray(features)
-    if features.shape != (count, adapter.embed_dim):
-        raise BenchError(
-            f"{adapter.name}: features of shape {list(features.shape)} where "
-            f"[{count}, {adapter.embed_dim}] was promised; mend the adapter or its embed_dim"
-        )
-    if not np.isfinite(features).all():
-        raise BenchError(
-            f"{adapter.name}: NaN or infinite features; check its weights, or run in float32"
-        )
-    return features.astype(np.float32, copy=False)

@@ -13,8 +13,9 @@ from bench.cache import digest
 from bench.config import RunConfig
 from bench.contracts import Adapter, Failure, Features, Progress, Task, Workplace
 from bench.document import finite
-from bench.encoding import Silent, Work, clip_features, collapsed, text_features
+from bench.encoding import Silent, Work, clip_features, text_features
 from bench.errors import BenchError
+from bench.features import collapsed
 from bench.results import SCHEMA, Result, environment
 
 SAMPLE = 1000  # videos whose features are held against each other: enough to see a collapse
@@ -110,21 +111,28 @@ def answers(work: Work) -> tuple[list[dict[str, Any]], list[str]]:
     with work.stage("answer"):
         lines = list(task.answer(Features(clips, features.texts, learnt), adapter))
     warnings = [line["warning"] for line in lines if "warning" in line]
-    asked = [clip.id for clip in task.clips if clip.id in clips]
-    some = asked[:: 1 + len(asked) // SAMPLE]
-    videos = np.stack([adapter.pool(clips[name]) for name in some])
-    for what, found in (("videos", videos), ("texts", features.texts)):
-        if len(found) and (fault := collapsed(found)):
-            warnings.append(f"{adapter.name}: {what}: {fault}; check the model")
-    ids = {clip.id for clip in task.clips}
-    if lost := [failure for failure in work.failures if failure.clip not in ids]:
-        warnings.append(
-            f"{task.name}: {len(lost)} of {len(task.support)} clips to learn from could not be "
-            f"read; the first, {lost[0].clip}: {lost[0].kind}: {lost[0].reason}"
-        )
+    warnings += _suspicions(work, features)
     for warning in warnings:
         work.progress.warn(warning)
     return [line for line in lines if "warning" not in line], warnings
+
+
+def _suspicions(work: Work, features: Features) -> list[str]:
+    """What makes a run's numbers doubtful: features that are all alike, clips not learnt from."""
+    task, adapter, told = work.task, work.adapter, []
+    asked = [clip.id for clip in task.clips if clip.id in features.clips]
+    some = asked[:: 1 + len(asked) // SAMPLE]
+    videos = np.stack([adapter.pool(features.clips[name]) for name in some])
+    for what, found in (("videos", videos), ("texts", features.texts)):
+        if len(found) and (fault := collapsed(found)):
+            told.append(f"{adapter.name}: {what}: {fault}; check the model")
+    ids = {clip.id for clip in task.clips}
+    if lost := [failure for failure in work.failures if failure.clip not in ids]:
+        told.append(
+            f"{task.name}: {len(lost)} of {len(task.support)} clips to learn from could not be "
+            f"read; the first, {lost[0].clip}: {lost[0].kind}: {lost[0].reason}"
+        )
+    return told
 
 
 def _learn(work: Work, features: Features) -> Any:

@@ -31,7 +31,8 @@ if TYPE_CHECKING:
     import torch
 
 SHIPPED = Path(__file__).with_name("tiny")
-VERSION = 1  # raise it when a change here could change a feature
+CPU_FRAMES = 16  # a pass on the CPU: 96 at once took a fifth longer, for its caches hold fewer
+VERSION = 2  # raise it when a change here could change a feature
 
 # Published names of OpenAI's files, and the SHA-256 that stands in their addresses (OpenAI's CLIP
 # repository, clip.py); the same weights as safetensors are on the Hugging Face hub.
@@ -140,12 +141,15 @@ class OpenCLIPAdapter(Adapter):
         import torch
 
         model = self._load()
-        pixels = torch.from_numpy(np.ascontiguousarray(frames)).to(self.device)
-        # One fused multiply-add instead of /255, -mean, /std: the same up to float rounding.
-        images = pixels.permute(0, 3, 1, 2).float().mul_(self._scale).add_(self._shift)
-        with torch.inference_mode(), self._autocast():
-            features = model.encode_image(images)
-        return features.float().cpu().numpy()
+        pixels = torch.from_numpy(np.ascontiguousarray(frames))
+        features = []
+        for part in pixels.split(CPU_FRAMES if self.device == "cpu" else len(pixels)):
+            # One fused multiply-add instead of /255, -mean, /std: the same up to float rounding.
+            images = part.to(self.device).permute(0, 3, 1, 2).float()
+            images.mul_(self._scale).add_(self._shift)
+            with torch.inference_mode(), self._autocast():
+                features.append(model.encode_image(images).float())
+        return torch.cat(features).cpu().numpy()
 
     def encode_texts(self, texts: Sequence[str]) -> np.ndarray:
         """M texts -> float32 [M, D]; longer texts are cut to the model's context length."""

@@ -39,12 +39,12 @@ def main() -> None:
     """Measure what is asked for."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--folder", type=Path, default=Path("build/perf"))
-    parser.add_argument("--only", choices=MODULES)
+    parser.add_argument("--only", choices=MODULES, nargs="+")
     parser.add_argument("--quick", action="store_true")
     given = parser.parse_args()
     folder = given.folder.resolve()
     folder.mkdir(parents=True, exist_ok=True)
-    for name in [given.only] if given.only else MODULES:
+    for name in given.only or MODULES:
         began = time.perf_counter()
         figures = import_module(f"tests.perf.{name}").figures(folder, given.quick)
         print(f"{name}: {time.perf_counter() - began:.0f} s", file=sys.stderr, flush=True)

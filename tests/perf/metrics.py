@@ -1,11 +1,8 @@
-"""Scoring at full size: roles against pycocoevalcap, bootstrap, retrieval of 100,000."""
+"""VidSitu's numbers at full size: roles against pycocoevalcap, verbs, the bootstrap."""
 
 from __future__ import annotations
 
-import json
 import random
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -14,14 +11,12 @@ from tasks.vidsitu.annotations import EVENTS, Annotation, load_annotations, load
 from tasks.vidsitu.intervals import role_draws, verb_draws
 from tasks.vidsitu.scoring import permuted, role_items, role_metrics, short_role
 from tests.perf.peers import caption_metrics
-from tests.perf.table import ROOT, Figure, interleaved, median, seconds
+from tests.perf.table import Figure, interleaved, median, seconds
 from tests.rehearsal_vidsitu import write_tree
-
-DIM = 512
 
 
 def figures(folder: Path, quick: bool) -> list[Figure]:
-    """VidSitu's 1,326 videos, then retrieval."""
+    """Of 1,326 videos."""
     root = folder / "vidsitu"
     if not (root / "split_files").exists():
         write_tree(root, 1)
@@ -32,7 +27,6 @@ def figures(folder: Path, quick: bool) -> list[Figure]:
     return [
         *_roles(annotations, 1 if quick else 3),
         _verbs(root, segments[:videos], 1 if quick else 5),
-        *_retrieval([500, 1000] if quick else [25_000, 100_000]),
     ]
 
 
@@ -94,42 +88,3 @@ def _verbs(root: Path, segments: list[str], rounds: int) -> Figure:
     times = [seconds(score) for _ in range(rounds)]
     return Figure("Metrics", "verbs with 1,000 resamples", median(times), "2 s",
                   met=float(np.median(times)) <= 2)  # fmt: skip
-
-
-def _retrieval(sizes: list[int]) -> list[Figure]:
-    found = []
-    measured = []
-    for size in sizes:
-        command = [sys.executable, "-m", "tests.perf.metrics", str(size)]
-        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
-        measured.append(json.loads(done.stdout))
-    for size, told in zip(sizes, measured, strict=True):
-        pairs = size * size / told["seconds"] / 1e6
-        found.append(
-            Figure("Metrics", f"retrieval, {size:,} x {size:,}, ranks and tops both ways",
-                   f"{told['seconds']:.1f} s, {told['peak_mib']:,.0f} MiB",
-                   f"2,048 MiB; {pairs:.1f} million pairs/s", met=told["peak_mib"] < 2048,
-                   note=f"of the peak, {told['inputs_mib']:,.0f} MiB are the two sets of features.")
-        )  # fmt: skip
-    return found
-
-
-def _measure_retrieval(size: int) -> None:
-    """Rank random features of 512 dimensions in a process of its own; prints a JSON line."""
-    import resource
-
-    from bench.contracts import normalise
-    from bench.metrics.retrieval import ranks_from_features
-
-    chooser = np.random.default_rng(0)
-    texts = chooser.standard_normal((size, DIM), np.float32)
-    videos = normalise(texts + chooser.standard_normal((size, DIM), np.float32) * 3)
-    texts = normalise(texts)
-    spent = seconds(lambda: ranks_from_features(texts, videos, np.arange(size)))
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    inputs = (texts.nbytes + videos.nbytes) / 2**20
-    print(json.dumps({"seconds": spent, "peak_mib": peak, "inputs_mib": inputs}))
-
-
-if __name__ == "__main__":
-    _measure_retrieval(int(sys.argv[1]))

@@ -15,7 +15,7 @@ pytestmark = pytest.mark.slow
 
 def test_every_module_measures_and_both_pages_are_written(tmp_path: Path) -> None:
     figures: list[Figure] = []
-    for name in ("metrics", "stores", "encoding", "scale"):
+    for name in ("metrics", "retrieval", "stores", "encoding", "scale"):
         figures += import_module(f"tests.perf.{name}").figures(tmp_path, True)
     text = page(figures, "# Head")
     assert "pycocoevalcap" in text and "| clip-tiny, end to end" in text

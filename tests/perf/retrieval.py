@@ -1,0 +1,55 @@
+"""Ranking among many: memory grows with the features, time with the pairs."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from tests.perf.table import ROOT, Figure, seconds
+
+DIM = 512
+
+
+def figures(folder: Path, quick: bool) -> list[Figure]:
+    """Sets up to 100,000 texts and videos, each in a process of its own."""
+    sizes = [500, 1000] if quick else [25_000, 100_000]
+    found = []
+    measured = []
+    for size in sizes:
+        command = [sys.executable, "-m", "tests.perf.retrieval", str(size)]
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+        measured.append(json.loads(done.stdout))
+    for size, told in zip(sizes, measured, strict=True):
+        pairs = size * size / told["seconds"] / 1e6
+        found.append(
+            Figure("Retrieval", f"retrieval, {size:,} x {size:,}, ranks and tops both ways",
+                   f"{told['seconds']:.1f} s, {told['peak_mib']:,.0f} MiB",
+                   f"2,048 MiB; {pairs:.1f} million pairs/s", met=told["peak_mib"] < 2048,
+                   note=f"of the peak, {told['inputs_mib']:,.0f} MiB are the two sets of features.")
+        )  # fmt: skip
+    return found
+
+
+def _measure(size: int) -> None:
+    """Rank random features of 512 dimensions in a process of its own; prints a JSON line."""
+    import resource
+
+    from bench.contracts import normalise
+    from bench.metrics.retrieval import ranks_from_features
+
+    chooser = np.random.default_rng(0)
+    texts = chooser.standard_normal((size, DIM), np.float32)
+    videos = normalise(texts + chooser.standard_normal((size, DIM), np.float32) * 3)
+    texts = normalise(texts)
+    spent = seconds(lambda: ranks_from_features(texts, videos, np.arange(size)))
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    inputs = (texts.nbytes + videos.nbytes) / 2**20
+    print(json.dumps({"seconds": spent, "peak_mib": peak, "inputs_mib": inputs}))
+
+
+if __name__ == "__main__":
+    _measure(int(sys.argv[1]))

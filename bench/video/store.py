@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
@@ -40,7 +41,7 @@ class FrameStore:
     plan: Plan
     decoder: str = "auto"
     form: str = FORMS[0]
-    _folders: dict[Path, Path] = field(default_factory=dict, compare=False, repr=False)
+    _folders: dict[str, str] = field(default_factory=dict, compare=False, repr=False)
 
     def __post_init__(self) -> None:
         parse_plan(self.plan.key)
@@ -56,11 +57,11 @@ class FrameStore:
         """
         if clip.path is None:
             raise FileNotFoundError(f"{clip.id} has no file")
-        path = self._resolved(clip.path)
-        fps = clip.frames_fps if path.is_dir() else None
+        path, status = self._resolved(clip.path)
+        folder = stat.S_ISDIR(status.st_mode)
         return digest(
-            "frames", FORMAT, _identity(path), clip.start, clip.end, fps,
-            self.plan.key, self.size, self.decoder,
+            "frames", FORMAT, _identity(path, status), clip.start, clip.end,
+            clip.frames_fps if folder else None, self.plan.key, self.size, self.decoder,
         )  # fmt: skip
 
     def get(self, clip: Clip) -> DecodedFrames | None:
@@ -70,13 +71,16 @@ class FrameStore:
         except OSError:
             return None
 
-    def _resolved(self, path: Path) -> Path:
-        """`path` without links; folders are looked up once, for many clips lie in each."""
-        if path.is_symlink():
-            return Path(os.path.realpath(path))  # unlike resolve(), not upset by a loop of links
-        if path.parent not in self._folders:
-            self._folders[path.parent] = Path(os.path.realpath(path.parent))
-        return self._folders[path.parent] / path.name
+    def _resolved(self, path: Path) -> tuple[str, os.stat_result]:
+        """`path` without links, and its status. A folder is looked up once, for many clips."""
+        status = os.lstat(path)
+        if stat.S_ISLNK(status.st_mode):
+            real = os.path.realpath(path)  # unlike resolve(), not upset by a loop of links
+            return real, os.stat(real)  # noqa: PTH116
+        parent, name = os.path.split(path)
+        if parent not in self._folders:
+            self._folders[parent] = os.path.realpath(parent)
+        return f"{self._folders[parent]}{os.sep}{name}", status
 
     def fill(
         self, clips: Sequence[Clip], workers: int, timeout: float = 30.0, memory: int = 4096
@@ -103,6 +107,10 @@ class FrameStore:
             "root": str(self.root.absolute()),
             "key": key,
         }
+
+    def has(self, key: str) -> bool:
+        """Whether there is an entry under `key`, whole or not."""
+        return key in self._store
 
     def path(self, key: str) -> Path:
         """Where the frames under `key` lie or would lie."""
@@ -175,7 +183,7 @@ class Filling(Iterator[Outcome]):
             return Failure(clip.id, "missing", where)
         except OSError as error:
             return Failure(clip.id, "broken", f"cannot be read: {error.strerror or error}")
-        if key not in self._started and not store.path(key).is_file():
+        if key not in self._started and not store.has(key):
             self._started[key] = self._pool.submit(store._job(clip, key))
         return key
 
@@ -197,13 +205,12 @@ class Filling(Iterator[Outcome]):
         raise BenchError(f"{store.path(key)} vanished or was damaged during the run; run again")
 
 
-def _identity(path: Path) -> list[Any]:
+def _identity(path: str, status: os.stat_result) -> list[Any]:
     """What tells that a file, or a folder of frames, is still the same; no content is read."""
-    status = path.stat()
     name = os.fsencode(path).hex()  # a name need not be valid Unicode
-    if not path.is_dir():
+    if not stat.S_ISDIR(status.st_mode):
         return [name, status.st_size, status.st_mtime_ns]
-    return [name, [_of_picture(picture) for picture in numbered_frames(path)]]
+    return [name, [_of_picture(picture) for picture in numbered_frames(Path(path))]]
 
 
 def _of_picture(path: Path) -> list[Any]:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tests.perf.table import ROOT, Figure, seconds
+from tests.perf.table import ROOT, Figure, peak_mib, seconds
 
 DIM = 512
 
@@ -36,8 +36,6 @@ def figures(folder: Path, quick: bool) -> list[Figure]:
 
 def _measure(size: int) -> None:
     """Rank random features of 512 dimensions in a process of its own; prints a JSON line."""
-    import resource
-
     from bench.contracts import normalise
     from bench.metrics.retrieval import ranks_from_features
 
@@ -46,9 +44,8 @@ def _measure(size: int) -> None:
     videos = normalise(texts + chooser.standard_normal((size, DIM), np.float32) * 3)
     texts = normalise(texts)
     spent = seconds(lambda: ranks_from_features(texts, videos, np.arange(size)))
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     inputs = (texts.nbytes + videos.nbytes) / 2**20
-    print(json.dumps({"seconds": spent, "peak_mib": peak, "inputs_mib": inputs}))
+    print(json.dumps({"seconds": spent, "peak_mib": peak_mib(), "inputs_mib": inputs}))
 
 
 if __name__ == "__main__":

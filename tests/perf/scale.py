@@ -20,7 +20,7 @@ from bench.contracts import Adapter, Clip, Source
 from bench.encoding import Silent, Work, clip_features
 from bench.video import Uniform
 from tasks.msrvtt import MSRVTT
-from tests.perf.table import ROOT, Figure, seconds
+from tests.perf.table import ROOT, Figure, peak_mib, seconds
 
 DIM, FRAMES = 64, 12
 
@@ -93,8 +93,6 @@ def _fill(root: Path, size: int) -> None:
 
 
 def _measure(root: Path, size: int) -> dict[str, Any]:
-    import resource
-
     adapter: Any = Generated()
     run = RunConfig(cache=root / "cache", memory=16)
 
@@ -105,8 +103,7 @@ def _measure(root: Path, size: int) -> dict[str, Any]:
             pooled[at] = adapter.pool(features[clip])
 
     spent = seconds(walk)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    return {"seconds": spent, "peak_mib": peak}
+    return {"seconds": spent, "peak_mib": peak_mib()}
 
 
 if __name__ == "__main__":

@@ -111,7 +111,7 @@ def _opening(folder: Path, count: int, rounds: int) -> Figure:
 
     def opened() -> None:
         store = FrameStore(root / "frames", 224, Uniform(12))
-        assert sum(store.path(store.key(clip)).is_file() for clip in clips) == (count + 1) // 2
+        assert sum(store.has(store.key(clip)) for clip in clips) == (count + 1) // 2
 
     times = [seconds(opened) for _ in range(rounds)]
     shutil.rmtree(root)

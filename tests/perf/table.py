@@ -86,6 +86,12 @@ def command(*words: str) -> float:
     return spent
 
 
+def peak_mib() -> float:
+    """The most memory that this process had; `ru_maxrss` would start from its parent's."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return float(next(line.split()[1] for line in lines if line.startswith("VmHWM:"))) / 1024
+
+
 def median(times: Sequence[float], unit: str = "s", scale: float = 1.0) -> str:
     """The median with the spread, as `1.23 s [1.20, 1.31]`."""
     found = [value * scale for value in times]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import statistics
+from dataclasses import replace
 from pathlib import Path
 
 from tests.perf import videos
@@ -21,15 +22,24 @@ def figures(folder: Path, quick: bool) -> list[Figure]:
 
 
 def of_model(
-    folder: Path, name: str, model: str, shapes: list[tuple[videos.Shape, int]], rounds: int
+    folder: Path,
+    name: str,
+    model: str,
+    shapes: list[tuple[videos.Shape, int]],
+    rounds: int,
+    note: str = "",
 ) -> list[Figure]:
-    """Cold, second model and warm, on videos of each shape."""
-    return [
+    """Cold, second model and warm, on videos of each shape; `note` belongs to the first two."""
+    found = [
         figure for shape, count in shapes
         for figure in _against_the_common_way(
             folder, videos.source(folder, shape, count), name, model, rounds
         )
     ]  # fmt: skip
+    return [
+        figure if figure.what.endswith("warm run") else replace(figure, note=note)
+        for figure in found
+    ]
 
 
 def _against_the_common_way(

@@ -60,7 +60,6 @@ def figures(folder: Path, quick: bool) -> list[Figure]:
             Figure("Scale", f"{told['size']:,} clips found, read and pooled",
                    f"{told['seconds']:.1f} s, {told['peak_mib']:.0f} MiB",
                    f"{features:.0f} MiB of features", [each[0] / spent],
-                   0.8 if told is not first else None,
                    note=f"{1e6 * spent:.0f} µs a clip{slope}.",
                    extra={"clip_seconds": spent,
                           **({"clip_bytes": grown * 2**20 / more} if more else {})})

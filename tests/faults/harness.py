@@ -36,7 +36,7 @@ TRAIN = ("train", "--model", "srlclip-tiny", *SOURCE, "--set", "epochs=3", "--se
 SWEEP = ("sweep", "losses", "--model", "srlclip-tiny", *SOURCE, "--set", "epochs=1", "--set",
          "batch_videos=4", "--set", "hold_out=0.2", "--set", "learning_rate=1e-3")  # fmt: skip
 REPORT = ("report", "--format", "html", "--output", "page.html", "--gallery", "6")
-VOLATILE = ("seconds", "started")  # keys whose values are times
+VOLATILE = ("seconds", "started", "encoded")  # what one run of several took and did
 
 
 @lru_cache

@@ -162,7 +162,7 @@ def test_galleries_show_hostile_words_and_never_run_them(browser: Any, tmp_path:
     opened.wait_for_timeout(50)
     shown = opened.inner_text("body")
     assert faults == [] and all(words in shown for words in HOSTILE[:3])
-    assert opened.locator("img").count() == opened.locator("img[src^='data:image/jpeg']").count()
+    assert opened.locator("img").count() == opened.locator("img[src^='data:image/webp']").count()
     assert opened.locator("svg[onload], [onerror]").count() == 0
     opened.close()
 

@@ -19,7 +19,7 @@ from bench.cache import TensorStore, digest
 from bench.contracts import Clip, Failure, Plan
 from bench.errors import BenchError
 from bench.video.decode import DecodedFrames, numbered_frames
-from bench.video.packing import FORMS, unpacked
+from bench.video.packing import FORMS, packed, unpacked
 from bench.video.pool import Pool
 from bench.video.sampling import parse_plan
 
@@ -128,6 +128,11 @@ class FrameStore:
         if frames.dtype != np.uint8 or frames.shape != (len(times), self.size, self.size, 3):
             return None  # of other hands: as good as damaged
         return DecodedFrames(frames, times, record["decoder"])
+
+    def keep(self, key: str, decoded: DecodedFrames) -> None:
+        """Write a clip's frames under `key`. BenchError where the store cannot be written."""
+        arrays = {**packed(decoded.frames, self.form), "times": decoded.times}
+        self._store.put(key, arrays, {"decoder": decoded.decoder})
 
 
 class Filling(Iterator[Outcome]):

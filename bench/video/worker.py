@@ -17,28 +17,23 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from bench.cache import TensorStore
 from bench.contracts import Clip
 from bench.errors import BenchError, plain
 from bench.video.decode import decode
-from bench.video.packing import packed
 from bench.video.sampling import parse_plan
 from bench.video.scan import VideoError
+from bench.video.store import FrameStore
 
 
 def answer(job: dict[str, Any]) -> dict[str, Any]:
     """Decode one clip into the store. `job` is what `FrameStore` made of a clip."""
     clip = Clip(job["id"], Path(job["path"]), job["start"], job["end"], job["frames_fps"])
-    store = TensorStore(Path(job["root"]))
-    if store.get(job["key"]) is not None:
+    plan, size, decoder = parse_plan(job["plan"]), job["size"], job["decoder"]
+    store = FrameStore(Path(job["root"]), size, plan, decoder, job["form"])
+    if store.load(job["key"]) is not None:
         return {}  # another run has decoded it meanwhile
     try:
-        decoded = decode(clip, parse_plan(job["plan"]), job["size"], job["decoder"])
-        store.put(
-            job["key"],
-            {**packed(decoded.frames, job["form"]), "times": decoded.times},
-            {"decoder": decoded.decoder},
-        )
+        store.keep(job["key"], decode(clip, plan, size, decoder))
     except VideoError as error:
         return {"kind": error.kind, "reason": error.reason}
     except BenchError as error:

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from clips import read, write_video
 
+from bench.cache import TensorStore
 from bench.contracts import Clip, Failure
 from bench.errors import BenchError, UsageError
 from bench.video import DecodedFrames, FrameStore, PerEvent, Uniform, pool
@@ -143,6 +144,17 @@ def test_a_damaged_entry_is_decoded_again(mp4: Path, store: FrameStore) -> None:
     ((_, outcome),) = store.fill([clip], workers=1)
     assert isinstance(outcome, DecodedFrames)
     assert [path for path in store.root.rglob("*") if path.is_file()] == [entry]
+
+
+def test_an_entry_by_other_hands_is_decoded_again(mp4: Path, store: FrameStore) -> None:
+    clip = Clip("c", mp4)
+    key = store.key(clip)
+    arrays = {"frames": np.zeros((2, 3, 3, 3), np.uint8), "times": np.zeros(2)}
+    TensorStore(store.root).put(key, arrays, {"decoder": "theirs"})
+    ((_, outcome),) = store.fill([clip], workers=1)
+    assert isinstance(outcome, DecodedFrames)
+    assert outcome.decoder != "theirs"
+    assert len(outcome.frames) == len(outcome.times)
 
 
 def test_a_hang_costs_its_clip_only(

@@ -10,7 +10,8 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,9 @@ import numpy as np
 
 from bench import locks
 from bench.atomic import sweep, write_bytes
+
+AHEAD = 16  # entries that the disk is asked for before they are read
+Entry = tuple[dict[str, np.ndarray], dict[str, Any]]
 
 # Made once: `json.dumps` would make one for every key of a large store.
 _ENCODER = json.JSONEncoder(sort_keys=True, ensure_ascii=False, default=str)
@@ -47,10 +51,13 @@ class TensorStore:
 
     def path(self, key: str) -> Path:
         """Where `key` lies or would lie."""
-        return self.root / key[:2] / f"{key}.safetensors"
+        return Path(self._file(key))
+
+    def _file(self, key: str) -> str:
+        return f"{self.root}/{key[:2]}/{key}.safetensors"  # no Path: there are many
 
     def __contains__(self, key: str) -> bool:
-        return os.path.isfile(f"{self.root}/{key[:2]}/{key}.safetensors")  # noqa: PTH113 - many
+        return os.path.isfile(self._file(key))  # noqa: PTH113
 
     def put(self, key: str, arrays: dict[str, np.ndarray], record: dict[str, Any]) -> None:
         """Write atomically. Raises BenchError when the folder cannot be written."""
@@ -79,18 +86,37 @@ class TensorStore:
             self.put(key, arrays, {})
             return arrays
 
-    def get(self, key: str) -> tuple[dict[str, np.ndarray], dict[str, Any]] | None:
+    def get_each(self, keys: Sequence[str]) -> Iterator[Entry | None]:
+        """`get` of one key after the other, while the system already fetches those that follow."""
+        for key in keys[:AHEAD]:
+            self._fetch(key)
+        for at, key in enumerate(keys):
+            if at + AHEAD < len(keys):
+                self._fetch(keys[at + AHEAD])
+            yield self.get(key)
+
+    def _fetch(self, key: str) -> None:
+        """Have a file read into the page cache in the background, where the system can."""
+        if not hasattr(os, "posix_fadvise"):
+            return
+        with suppress(OSError):  # absent, most often
+            file = os.open(self._file(key), os.O_RDONLY | os.O_NONBLOCK)
+            try:
+                os.posix_fadvise(file, 0, 0, os.POSIX_FADV_WILLNEED)
+            finally:
+                os.close(file)
+
+    def get(self, key: str) -> Entry | None:
         """The arrays and the record, or None where the key is absent or its file is damaged.
 
         A damaged file (power cut, foreign hands) is as good as absent: it is computed again.
         """
         from safetensors import SafetensorError, safe_open
 
-        path = self.path(key)
-        if not path.is_file():
+        if key not in self:
             return None
         try:
-            with safe_open(path, framework="np") as file:
+            with safe_open(self._file(key), framework="np") as file:
                 record = json.loads((file.metadata() or {}).get("record", "{}"))
                 if not isinstance(record, dict):
                     return None

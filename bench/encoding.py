@@ -137,9 +137,14 @@ class _Encoder:
     def read(self, clips: Iterable[str] | None = None) -> None:
         """Take from the store what it has, of `clips` by their ids or of all."""
         with self.work.stage("store"):
-            for clip in self.keys if clips is None else clips:
-                key = self.keys[clip]
-                if clip in self.features or not key or not (found := self.store.get(key)):
+            wanted = {
+                clip: key
+                for clip in (self.keys if clips is None else clips)
+                if clip not in self.features and (key := self.keys[clip])
+            }
+            entries = self.store.get_each([*wanted.values()])
+            for (clip, key), found in zip(wanted.items(), entries, strict=True):
+                if found is None:
                     continue
                 arrays, record = found
                 told = {"decoder", "times"} <= record.keys()

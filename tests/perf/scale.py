@@ -1,7 +1,8 @@
 """Many clips: time grows with their number, memory for features does not.
 
 Features of generated clips are kept first; then a process of its own finds them all in the store
-and pools each clip, holding at most 16 MiB of features at a time.
+and pools each clip. It may hold but 1 MiB of features: at every size nearly all are read twice,
+once when they are looked for and once when they are pooled.
 """
 
 from __future__ import annotations
@@ -93,7 +94,7 @@ def _fill(root: Path, size: int) -> None:
 
 def _measure(root: Path, size: int) -> dict[str, Any]:
     adapter: Any = Generated()
-    run = RunConfig(cache=root / "cache", memory=16)
+    run = RunConfig(cache=root / "cache", memory=1)
 
     def walk() -> None:
         features = clip_features(Work(adapter, _task(root, size), run, Silent()))

@@ -19,7 +19,7 @@ from bench.document import finite
 from bench.errors import BenchError, DataError, UsageError
 from bench.evidence import Evidence
 from bench.looking import frames_of
-from bench.reading import fitting, parse_json, read_bytes
+from bench.reading import fitting, parse_json, read_bytes, read_json
 from bench.results import (
     SWEEPS,
     TRAININGS,
@@ -164,7 +164,9 @@ def _trained_on(logs: dict[str, Path]) -> str:
     for name, log in logs.items():
         card = log.parent / "model" / "card.json"
         if card.is_file():
-            data = json.loads(card.read_text(encoding="utf-8"))["training"]["data"]
+            remedy = "move it away, or train again"
+            with fitting(card, remedy):
+                data = read_json(card, remedy)["training"]["data"]
             told.append(f"{name} was trained on {data}.")
     return " ".join(told)
 

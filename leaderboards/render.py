@@ -13,9 +13,8 @@ from bench.errors import printable
 from bench.looking import markdown_cell
 from leaderboards.table import Board, Row
 
-NUMBERS, INTERVALS, REMARKS = range(
-    3
-)  # how much a table in the terminal tells, each with the former
+# How much a table in the terminal tells, each with the former.
+NUMBERS, INTERVALS, REMARKS = range(3)
 LEGEND = (
     "Best measured in bold, second underlined, ≈ not told apart from the best by a paired "
     "bootstrap (95 %), [95 % interval], ↑ higher is better, ↓ lower is better."

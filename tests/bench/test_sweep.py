@@ -129,8 +129,10 @@ def left(output: str) -> dict[Path, bytes]:
 
 def progress(output: str) -> tuple[int, int]:
     """How many trainings were begun and how many rows are kept."""
-    records = [json.loads(path.read_text()) for path in Path(output).rglob("losses.*.json")]
-    begun = list(Path(output).rglob("log.jsonl"))
+    # Not `rglob`: it would walk into temporary folders that vanish under it.
+    folder = Path(output)
+    records = [json.loads(path.read_text()) for path in folder.glob("sweep/*/*/losses.*.json")]
+    begun = list(folder.glob("sweep/*/*/*/log.jsonl"))
     return len(begun), max((len(record["rows"]) for record in records), default=0)
 
 

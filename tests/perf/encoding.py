@@ -34,7 +34,7 @@ BATCHES = (12, 16, 24, 48)
 
 def figures(folder: Path, quick: bool) -> list[Figure]:
     """ViT-B/32, where the encoder limits, clip-tiny, where the decoders do, and neither."""
-    rounds, few, many = (1, 4, 4) if quick else (3, 32, 128)
+    rounds, few, many = (1, 4, 4) if quick else (5, 64, 128)
     shape = videos.SHORT if quick else videos.SMALL
     fast = load_adapter("clip-tiny", config(folder))
     with _decoders() as pool:

@@ -8,6 +8,9 @@ class BenchError(Exception):
 
     exit_code = 1
 
+    def __str__(self) -> str:
+        return printable(super().__str__())  # it may quote foreign text
+
 
 class UsageError(BenchError):
     """The request itself is wrong (unknown name, bad configuration). The exit code is 2."""

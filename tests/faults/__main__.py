@@ -39,11 +39,12 @@ def main() -> None:
     given = parser.parse_args()
     for name in given.only or MODULES:
         print(f"faults: {name}", file=sys.stderr, flush=True)
+        tree = commit()  # now: what is changed while it runs is not what it began with
         rows = importlib.import_module(f"tests.faults.{name}").rows(given.quick)
         if given.quick:
             print(markdown(rows))
         else:
-            kept = {"commit": commit(), "rows": [asdict(row) for row in rows]}
+            kept = {"commit": tree, "rows": [asdict(row) for row in rows]}
             given.folder.mkdir(parents=True, exist_ok=True)
             text = json.dumps(kept, indent=1, ensure_ascii=False)
             (given.folder / f"{name}.json").write_text(text, encoding="utf-8")

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
 
-from tests.perf.table import ROOT, Figure, peak_mib, seconds
+from tests.perf.table import Figure, peak_mib, seconds, told
 
 DIM = 512
 
@@ -18,18 +17,14 @@ def figures(folder: Path, quick: bool) -> list[Figure]:
     """Sets up to 100,000 texts and videos, each in a process of its own."""
     sizes = [500, 1000] if quick else [25_000, 100_000]
     found = []
-    measured = []
     for size in sizes:
-        command = [sys.executable, "-m", "tests.perf.retrieval", str(size)]
-        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
-        measured.append(json.loads(done.stdout))
-    for size, told in zip(sizes, measured, strict=True):
-        pairs = size * size / told["seconds"] / 1e6
+        one = told("-m", "tests.perf.retrieval", str(size))
+        pairs = size * size / one["seconds"] / 1e6
         found.append(
             Figure("Retrieval", f"retrieval, {size:,} x {size:,}, ranks and tops both ways",
-                   f"{told['seconds']:.1f} s, {told['peak_mib']:,.0f} MiB",
-                   f"2,048 MiB; {pairs:.1f} million pairs/s", met=told["peak_mib"] < 2048,
-                   note=f"of the peak, {told['inputs_mib']:,.0f} MiB are the two sets of features.")
+                   f"{one['seconds']:.1f} s, {one['peak_mib']:,.0f} MiB",
+                   f"2,048 MiB; {pairs:.1f} million pairs/s", met=one["peak_mib"] < 2048,
+                   note=f"of the peak, {one['inputs_mib']:,.0f} MiB are the two sets of features.")
         )  # fmt: skip
     return found
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 import statistics
-from dataclasses import replace
 from pathlib import Path
 
 from tests.perf import videos
@@ -30,20 +29,16 @@ def of_model(
     note: str = "",
 ) -> list[Figure]:
     """Cold, second model and warm, on videos of each shape; `note` belongs to the first two."""
-    found = [
+    return [
         figure for shape, count in shapes
         for figure in _against_the_common_way(
-            folder, videos.source(folder, shape, count), name, model, rounds
+            folder, videos.source(folder, shape, count), name, model, rounds, note
         )
     ]  # fmt: skip
-    return [
-        figure if figure.what.endswith("warm run") else replace(figure, note=note)
-        for figure in found
-    ]
 
 
 def _against_the_common_way(
-    folder: Path, source: Path, name: str, model: str, rounds: int
+    folder: Path, source: Path, name: str, model: str, rounds: int, note: str
 ) -> list[Figure]:
     settings = str(write_config(folder))
 
@@ -70,12 +65,12 @@ def _against_the_common_way(
     warms = [run() for _ in range(rounds)]
     middle = statistics.median(usual)
     ratios = {
-        "cold run": (colds, [b / a for a, b in zip(colds, usual, strict=True)], 2.0),
-        "second model": (seconds, [middle / value for value in seconds], 4.0),
-        "warm run": (warms, [middle / value for value in warms], 50.0),
+        "cold run": (colds, [b / a for a, b in zip(colds, usual, strict=True)], 2.0, note),
+        "second model": (seconds, [middle / value for value in seconds], 4.0, note),
+        "warm run": (warms, [middle / value for value in warms], 50.0, ""),
     }
     return [
         Figure("Whole runs against the common way", f"{what}: {kind}", median(times),
-               median(usual), found, goal)
-        for kind, (times, found, goal) in ratios.items()
+               median(usual), found, goal, note=remark)
+        for kind, (times, found, goal, remark) in ratios.items()
     ]  # fmt: skip

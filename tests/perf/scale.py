@@ -11,7 +11,6 @@ import json
 import os
 import shutil
 import statistics
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -23,7 +22,7 @@ from bench.contracts import Adapter, Clip, Source
 from bench.encoding import Silent, Work, clip_features
 from bench.video import Uniform
 from tasks.msrvtt import MSRVTT
-from tests.perf.table import ROOT, Figure, median, peak_mib, seconds
+from tests.perf.table import Figure, median, peak_mib, seconds, told
 
 DIM, FRAMES = 64, 12
 
@@ -48,18 +47,16 @@ def figures(folder: Path, quick: bool) -> list[Figure]:
     os.sync()  # or the first sizes are measured while the disk is still writing
     measured: dict[int, list[dict[str, float]]] = {size: [] for size in sizes}
     for size in sizes * rounds:
-        command = [sys.executable, "-m", "tests.perf.scale", str(root), str(size)]
-        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
-        measured[size].append(json.loads(done.stdout))
+        measured[size].append(told("-m", "tests.perf.scale", str(root), str(size)))
     shutil.rmtree(root)
     return [_figure(size, measured[size], sizes[0], measured[sizes[0]]) for size in sizes]
 
 
 def _figure(
-    size: int, told: list[dict[str, float]], least: int, first: list[dict[str, float]]
+    size: int, runs: list[dict[str, float]], least: int, first: list[dict[str, float]]
 ) -> Figure:
-    times = [one["seconds"] for one in told]
-    peak = max(one["peak_mib"] for one in told)
+    times = [one["seconds"] for one in runs]
+    peak = max(one["peak_mib"] for one in runs)
     grown, more = peak - max(one["peak_mib"] for one in first), size - least
     slope = f", {1024 * grown / more:.2f} KiB for each further clip" if more else ""
     spent = statistics.median(times) / size

@@ -10,6 +10,7 @@ import os
 import shutil
 import statistics
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -43,35 +44,41 @@ def _same_bytes(paths: list[Path]) -> float:
 
 
 def _read_back(
-    paths: list[Path], read: Callable[[], object], rounds: int, cold: bool
-) -> tuple[list[float], list[float]]:
-    """Seconds to `read` what lies in `paths` and to read their bytes, from disk if `cold`."""
+    what: str, paths: list[Path], read: Callable[[], object], rounds: int
+) -> tuple[Figure, float]:
+    """Ours, which `read`s what lies in `paths`, against its bytes; and the seconds of ours."""
+    ours, limit = interleaved(lambda: seconds(read), lambda: _same_bytes(paths), rounds)
+    return _figure(what, ours, limit), statistics.median(ours)
 
-    def forget() -> None:
-        for path in paths if cold else []:
+
+def _from_disk(what: str, paths: list[Path], read: Callable[[], object], rounds: int) -> Figure:
+    """The same with the files out of the page cache."""
+
+    def forgotten() -> None:
+        for path in paths:
             with path.open("rb") as file:
                 os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
 
     def ours() -> float:
-        forget()
+        forgotten()
         return seconds(read)
 
     def theirs() -> float:
-        forget()
+        forgotten()
         return _same_bytes(paths)
 
     os.sync()  # only what is written can be forgotten
-    return interleaved(ours, theirs, rounds)
+    cold, limit = interleaved(ours, theirs, rounds)
+    speed = sum(path.stat().st_size for path in paths) / statistics.median(limit) / 2**20
+    note = f"{speed:,.0f} MiB/s is what the disk gives."
+    return replace(_figure(f"{what}, from the disk", cold, limit), goal=0.8, note=note)
 
 
-def _from_disk(what: str, paths: list[Path], read: Callable[[], object], rounds: int) -> Figure:
-    ours, limit = _read_back(paths, read, rounds, cold=True)
-    size = sum(path.stat().st_size for path in paths)
+def _figure(what: str, ours: list[float], limit: list[float]) -> Figure:
     return Figure(
-        "Stores", f"{what}, from the disk", median(ours, "ms", 1000),
+        "Stores", what, median(ours, "ms", 1000),
         f"{median(limit, 'ms', 1000)}: the same files' bytes",
-        [b / a for a, b in zip(ours, limit, strict=True)], 0.8,
-        note=f"{size / statistics.median(limit) / 2**20:,.0f} MiB/s is what the disk gives.",
+        [b / a for a, b in zip(ours, limit, strict=True)],
     )  # fmt: skip
 
 
@@ -91,16 +98,14 @@ def _features(folder: Path, count: int, rounds: int) -> list[Figure]:
 
     what = f"features of {count:,} videos read back"
     cold = _from_disk(what, paths, read, rounds)
-    ours, limit = _read_back(paths, read, rounds, cold=False)
+    warm, spent = _read_back(what, paths, read, rounds)
     size = sum(path.stat().st_size for path in paths) / count
     shutil.rmtree(folder / "features")
-    warm = Figure(
-        "Stores", what, median(ours, "ms", 1000),
-        f"{median(limit, 'ms', 1000)}: the same files' bytes",
-        [b / a for a, b in zip(ours, limit, strict=True)],
+    warm = replace(
+        warm,
         note=f"from the page cache; {size / 1024:.1f} KiB a video of 12 x 512; writing took "
         f"{1e6 * written / count:.0f} µs a video.",
-        extra={"feature_read": statistics.median(ours) / count, "feature_write": written / count},
+        extra={"feature_read": spent / count, "feature_write": written / count},
     )  # fmt: skip
     return [cold, warm]
 
@@ -130,16 +135,14 @@ def _form(folder: Path, name: str, form: str, clips: list[Clip], rounds: int) ->
 
     what = f"{form} frames of {len(clips)} clips read back, {name}"
     cold = [_from_disk(what, paths, read, rounds)] if form == "raw" else []
-    ours, limit = _read_back(paths, read, rounds, cold=False)
+    warm, spent = _read_back(what, paths, read, rounds)
     size = sum(path.stat().st_size for path in paths) / len(paths)
     shutil.rmtree(root)
-    warm = Figure(
-        "Stores", what,
-        median(ours, "ms", 1000), f"{median(limit, 'ms', 1000)}: the same files' bytes",
-        [b / a for a, b in zip(ours, limit, strict=True)],
+    warm = replace(
+        warm,
         note=f"{size / 1024:.0f} KiB a clip of 12 frames at 224 x 224; decoding and writing took "
         f"{1000 * filled / len(clips):.0f} ms a clip with two workers, their start included.",
-        extra={f"{form}_bytes": size, f"{form}_read": statistics.median(ours) / len(clips)},
+        extra={f"{form}_bytes": size, f"{form}_read": spent / len(clips)},
     )  # fmt: skip
     return [*cold, warm]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import platform
 import statistics
@@ -84,6 +85,15 @@ def command(*words: str) -> float:
     if done.returncode not in (0, 3):
         raise RuntimeError(f"{' '.join(words)}: {done.stderr[-2000:]}")
     return spent
+
+
+def told(*words: str) -> dict[str, float]:
+    """The line of JSON that a process of this interpreter prints of what it measured."""
+    done = subprocess.run(
+        [sys.executable, *words], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    found: dict[str, float] = json.loads(done.stdout)
+    return found
 
 
 def peak_mib() -> float:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 from torch import nn
+from torch.nn import functional
 
 TYPES = 3  # video, event, frame
 
@@ -12,7 +13,13 @@ class VideoContextualizer(nn.Module):
     """Encoder over [video token, (event token, T frame features) x P].
 
     Learned embeddings of the token's type, of the event's place and of the frame's place in its
-    event are added. Pre-norm, so that it trains from scratch at a small learning rate.
+    event are added. They must be of the frames' size: the first LayerNorm drowns what is much
+    smaller, and all events come out as one vector. CLIP's features have a length of about 10,
+    clip-tiny's of 15, so frames are scaled to length 1 and every embedding is drawn with standard
+    deviation `dim ** -0.5`, which makes its length 1 too.
+
+    Pre-norm, so that it trains from scratch at a small learning rate. With `event_places` False
+    the events' places are unknown to it (an ablation).
     """
 
     def __init__(
@@ -23,28 +30,55 @@ class VideoContextualizer(nn.Module):
         events: int = 5,
         frames: int = 4,
         dropout: float = 0.1,
+        event_places: bool = True,
     ) -> None:
         super().__init__()
-        self.video_token = nn.Parameter(torch.randn(dim) * 0.02)
-        self.event_token = nn.Parameter(torch.randn(dim) * 0.02)
-        self.types = nn.Parameter(torch.randn(TYPES, dim) * 0.02)
-        self.event_places = nn.Parameter(torch.randn(events, dim) * 0.02)
-        self.frame_places = nn.Parameter(torch.randn(frames, dim) * 0.02)
-        layer = nn.TransformerEncoderLayer(
-            dim, heads, 4 * dim, dropout, activation="gelu", batch_first=True, norm_first=True
-        )
-        self.encoder = nn.TransformerEncoder(
-            layer, layers, norm=nn.LayerNorm(dim), enable_nested_tensor=False
-        )
 
-    def forward(self, frame_features: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """[B, P, T, D] -> events [B, P, D] and videos [B, D]; P and T at most as configured."""
+        def embedding(*shape: int) -> nn.Parameter:
+            return nn.Parameter(torch.randn(*shape) * dim**-0.5)
+
+        def layer() -> nn.TransformerEncoderLayer:
+            return nn.TransformerEncoderLayer(
+                dim, heads, 4 * dim, dropout, activation="gelu", batch_first=True, norm_first=True
+            )
+
+        self.video_token, self.event_token = embedding(dim), embedding(dim)
+        self.types = embedding(TYPES, dim)
+        self.event_places = embedding(events, dim)
+        self.frame_places = embedding(frames, dim)
+        if not event_places:
+            self.event_places.requires_grad_(False).zero_()
+        self.encoder = nn.TransformerEncoder(
+            layer(), layers, norm=nn.LayerNorm(dim), enable_nested_tensor=False
+        )
+        # nn.TransformerEncoder copies the layer it is given: all would start equal.
+        self.encoder.layers = nn.ModuleList(layer() for _ in range(layers))
+
+    def forward(
+        self,
+        frame_features: torch.Tensor,
+        own_events: torch.Tensor | None = None,
+        own_videos: torch.Tensor | None = None,
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """[B, P, T, D] -> events [B, P, D] and videos [B, D]; P and T at most as configured.
+
+        Lengths of the features do not matter. `own_events` [B, P, D] and `own_videos` [B, D], what
+        is known of them beforehand, are added to their tokens.
+        """
         batch, events, frames = frame_features.shape[:3]
         video_type, event_type, frame_type = self.types
-        event = self.event_token + event_type + self.event_places[:events]  # [P, D]
-        frame = frame_features + frame_type + self.frame_places[:frames]
-        frame = frame + self.event_places[:events, None]
-        tokens = torch.cat([event[None, :, None].expand(batch, -1, -1, -1), frame], dim=2)
-        video = (self.video_token + video_type).expand(batch, 1, -1)
-        encoded = self.encoder(torch.cat([video, tokens.flatten(1, 2)], dim=1))
+        places = self.event_places[:events]
+        event = (self.event_token + event_type + places).expand(batch, -1, -1)  # [B, P, D]
+        video = (self.video_token + video_type).expand(batch, -1)
+        if own_events is not None:
+            event = event + _unit(own_events)
+        if own_videos is not None:
+            video = video + _unit(own_videos)
+        frame = _unit(frame_features) + frame_type + self.frame_places[:frames] + places[:, None]
+        tokens = torch.cat([event[:, :, None], frame], dim=2)
+        encoded = self.encoder(torch.cat([video[:, None], tokens.flatten(1, 2)], dim=1))
         return encoded[:, 1:].unflatten(1, (events, frames + 1))[:, :, 0], encoded[:, 0]
+
+
+def _unit(features: torch.Tensor) -> torch.Tensor:
+    return functional.normalize(features.float(), dim=-1)

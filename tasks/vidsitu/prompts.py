@@ -10,10 +10,12 @@ import random
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field
+from functools import lru_cache
 
 from tasks.vidsitu.annotations import Annotation, Event
 
+PUBLISHED_NEGATIVES = 4  # an event (METHOD 4)
 _NUMBERED = re.compile(r"(Arg[0-5])\b")
 _BRACKETS = re.compile(r"\((.+)\)")
 
@@ -29,6 +31,7 @@ def dense_prompt(event: Event) -> str:
     return f"{start} where, {' , '.join(told)} ." if told else f"{start} ."
 
 
+@lru_cache(maxsize=1 << 16)  # VidSitu has some thousands of keys, asked for half a million times
 def role_name(key: str) -> str:
     """The text in an argument's brackets; `scene of the event` for the scene."""
     found = _BRACKETS.search(key)
@@ -37,7 +40,12 @@ def role_name(key: str) -> str:
 
 def lemma(event: Event) -> str:
     """The verb without its sense number, in words."""
-    return event.verb_id.rpartition(".")[0].replace("_", " ") or event.verb_id
+    return _lemma(event.verb_id)
+
+
+@lru_cache(maxsize=1 << 16)
+def _lemma(verb_id: str) -> str:
+    return verb_id.rpartition(".")[0].replace("_", " ") or verb_id
 
 
 @dataclass(frozen=True)
@@ -45,6 +53,7 @@ class RoleNames:
     """How the dataset names each verb's numbered arguments: verb id -> {Arg0: `Arg0 (driver)`}."""
 
     keys: dict[str, dict[str, str]]
+    _found: dict[tuple[frozenset[str], str], list[str]] = field(default_factory=dict, repr=False)
 
     @classmethod
     def of(cls, annotations: Iterable[Annotation]) -> RoleNames:
@@ -53,8 +62,8 @@ class RoleNames:
         for annotation in annotations:
             for event in annotation.events:
                 for key, _ in event.arguments:
-                    if numbered := _NUMBERED.match(key):
-                        counts[event.verb_id][numbered[1]][key] += 1
+                    if slot := _slot(key):
+                        counts[event.verb_id][slot][key] += 1
         return cls(
             {
                 verb: {
@@ -65,6 +74,26 @@ class RoleNames:
             }
         )
 
+    def candidates(self, slots: frozenset[str], own: str) -> list[str]:
+        """The verbs of another lemma than `own` that name most of the numbered arguments `slots`.
+
+        Looked for once for each of the few thousand pairs that a dataset has, not for each event.
+        """
+        if (slots, own) not in self._found:
+            groups: dict[int, list[str]] = defaultdict(list)
+            for verb, keys in self.keys.items():
+                if _lemma(verb) != own:
+                    groups[len(slots & keys.keys())].append(verb)
+            self._found[slots, own] = groups[max(groups)] if groups else []
+        return self._found[slots, own]
+
+
+@lru_cache(maxsize=1 << 16)
+def _slot(key: str) -> str:
+    """`Arg0` of `Arg0 (driver)`; empty for what is no numbered argument."""
+    found = _NUMBERED.match(key)
+    return found[1] if found else ""
+
 
 def hard_negatives(event: Event, names: RoleNames, count: int, seed: str) -> list[Event]:
     """`count` events with another verb and its role names; all values stay, and what is no
@@ -74,15 +103,10 @@ def hard_negatives(event: Event, names: RoleNames, count: int, seed: str) -> lis
     enough. Where no other verb names them all, those that name most are. The same `seed` gives the
     same negatives, whatever else is asked. Empty where the data knows no other verb.
     """
-    slots = {found[1] for key, _ in event.arguments if (found := _NUMBERED.match(key))}
-    own = lemma(event)
-    fitting: dict[int, list[str]] = defaultdict(list)
-    for verb, keys in names.keys.items():
-        if lemma(replace(event, verb_id=verb)) != own:
-            fitting[len(slots & keys.keys())].append(verb)
-    if not fitting:
+    slots = frozenset(slot for key, _ in event.arguments if (slot := _slot(key)))
+    candidates = names.candidates(slots, lemma(event))
+    if not candidates:
         return []
-    candidates = fitting[max(fitting)]
     generator = random.Random(seed)
     chosen: list[str] = []
     while len(chosen) < count:
@@ -91,11 +115,8 @@ def hard_negatives(event: Event, names: RoleNames, count: int, seed: str) -> lis
 
 
 def _with_verb(event: Event, verb: str, keys: dict[str, str]) -> Event:
-    def renamed(key: str) -> str:
-        numbered = _NUMBERED.match(key)
-        return keys.get(numbered[1], key) if numbered else key
-
-    return Event(verb, verb, tuple((renamed(key), value) for key, value in event.arguments))
+    named = tuple((keys.get(_slot(key), key), value) for key, value in event.arguments)
+    return Event(verb, verb, named)
 
 
 def negative_prompts(

@@ -25,6 +25,7 @@ TARGETS = {
     "qkvo+fc+proj": _BLOCK + r"(attn\.([qkv]|out)_proj|mlp\.c_(fc|proj))",
 }
 FULL = "full"  # no LoRA: every weight of the image tower is trained
+NONE = "none"  # no LoRA: no weight of the image tower is
 
 
 class SplitAttention(nn.Module):
@@ -113,7 +114,7 @@ def add_lora(visual: Any, weights: str, rank: int, alpha: int, dropout: float) -
     from peft import LoraConfig, get_peft_model
 
     if weights not in TARGETS:
-        known = [*TARGETS, FULL]
+        known = [*TARGETS, FULL, NONE]
         raise UsageError(
             f"unknown LoRA weights '{weights}'{nearest(weights, known)}; known: {', '.join(known)}"
         )

@@ -23,6 +23,7 @@ import numpy as np
 from bench import locks
 from bench.atomic import atomic_path, write_text
 from bench.cache import checksum, digest
+from bench.compute import autocast, use_threads
 from bench.config import RunConfig
 from bench.contracts import Adapter
 from bench.errors import BenchError, MissingWeights, UsageError, nearest, plain
@@ -110,11 +111,9 @@ class OpenCLIPAdapter(Adapter):
 
     @property
     def precision(self) -> str:
-        """As configured; by default `bfloat16 autocast` on CUDA and `float32` elsewhere."""
-        chosen = self._run.precision
-        if chosen == "auto":
-            chosen = "bfloat16" if self.device.startswith("cuda") else "float32"
-        return "bfloat16 autocast" if chosen == "bfloat16" else chosen
+        """What encoding is done in: `float32`, or half a precision `autocast`."""
+        chosen = self._run.torch_precision
+        return chosen if chosen == "float32" else f"{chosen} autocast"
 
     @property
     def device(self) -> str:
@@ -153,14 +152,18 @@ class OpenCLIPAdapter(Adapter):
 
     def encode_texts(self, texts: Sequence[str]) -> np.ndarray:
         """M texts -> float32 [M, D]; longer texts are cut to the model's context length."""
+        return self.encode_texts_with(self._load(), texts)
+
+    def encode_texts_with(self, model: Any, texts: Sequence[str]) -> np.ndarray:
+        """`encode_texts` by another model of this architecture: training's path is evaluation's."""
         import torch
 
-        model = self._load()
         # A caption that spells out CLIP's special tokens must not end the text early.
-        tokens = self._tokenize([_SPECIAL.sub(" ", text) for text in texts]).to(self.device)
+        tokens = self._load_tokenizer()([_SPECIAL.sub(" ", text) for text in texts])
         with torch.inference_mode(), self._autocast():
-            features = model.encode_text(tokens)
-        return features.float().cpu().numpy()
+            features = model.encode_text(tokens.to(self.device))
+        found: np.ndarray = features.float().cpu().numpy()
+        return found
 
     def count_truncated(self, texts: Sequence[str]) -> int:
         """Texts of more tokens than the context length holds beside its start and end tokens."""
@@ -172,9 +175,6 @@ class OpenCLIPAdapter(Adapter):
         encode = self._load_tokenizer().encode
         return sum(len(encode(text)) > room for text in doubtful)
 
-    def _tokenize(self, texts: list[str]) -> torch.Tensor:
-        return self._load_tokenizer()(texts)
-
     def _load_tokenizer(self) -> Any:
         if self._tokenizer is None:
             import open_clip
@@ -184,17 +184,11 @@ class OpenCLIPAdapter(Adapter):
         return self._tokenizer
 
     def _autocast(self) -> torch.autocast:
-        import torch
-
-        kind = self.device.partition(":")[0]
-        return torch.autocast(kind, torch.bfloat16, enabled=self.precision != "float32")
+        return autocast(self.device, self._run.torch_precision)
 
     def _load(self) -> Any:
         if self._model is None:
-            import torch
-
-            if self._run.threads != "auto":
-                torch.set_num_threads(int(self._run.threads))
+            use_threads(self._run)
             self._model = self._build().eval().requires_grad_(False).to(self.device)
             mean, std = self._normalisation()
             self._scale = (1 / (255 * std)).view(1, 3, 1, 1).to(self.device)

@@ -17,6 +17,7 @@ from adapters.open_clip import SHIPPED, OpenCLIPAdapter, file_hash
 from adapters.srl_settings import CARD, FILES, SRLSettings, read_card
 from bench.atomic import atomic_path
 from bench.cache import digest
+from bench.compute import use_threads
 from bench.config import RunConfig
 from bench.errors import BenchError, MissingWeights
 from bench.settings import settings_from
@@ -78,6 +79,7 @@ class SRLCLIPAdapter(OpenCLIPAdapter):
         from adapters.srl_model import SRLModel
 
         base = OpenCLIPAdapter(name, run, arch=arch, pretrained=pretrained)
+        use_threads(run)
         torch.manual_seed(run.seed)
         facts = {
             "arch": base.arch,
@@ -86,7 +88,7 @@ class SRLCLIPAdapter(OpenCLIPAdapter):
         }
         model = SRLModel(
             base._build(), _settings(settings, f"model '{name}'"),
-            base._normalisation(), base._tokenize, facts,
+            base._normalisation(), base, facts,
         )  # fmt: skip
         return model.to(base.device), base.device
 
@@ -111,12 +113,14 @@ class SRLCLIPAdapter(OpenCLIPAdapter):
         """Provenance: the base's, and how the adapter was trained."""
         return {**super().describe(), "adapter": self.card}
 
-    def contextualize(self, frame_features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """float32 [V, P, T, D] -> events [V, P, D] and videos [V, D]."""
+    def contextualize(self, frame_features: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
+        """float32 [V, P, T, D] -> events [V, P, D] and videos [V, D]; None if trained without."""
         import torch
 
+        if not self.settings.vc_layers:
+            return None
         self._load()
-        with torch.inference_mode():
+        with torch.inference_mode(), self._autocast():
             events, videos = self._contextualizer(torch.from_numpy(frame_features).to(self.device))
         return events.float().cpu().numpy(), videos.float().cpu().numpy()
 
@@ -125,11 +129,10 @@ class SRLCLIPAdapter(OpenCLIPAdapter):
         from adapters.srl_model import SRLModel
 
         base = super()._build()
-        model = SRLModel(
-            base, self.settings, self._normalisation(), self._tokenize, self.card["base"]
-        )
+        model = SRLModel(base, self.settings, self._normalisation(), self, self.card["base"])
         model.load(self.folder)
-        self._contextualizer = model.contextualizer.eval().requires_grad_(False).to(self.device)
+        if model.contextualizer is not None:
+            self._contextualizer = model.contextualizer.eval().requires_grad_(False).to(self.device)
         return model.merged()
 
 

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import copy
 import json
-from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
+import numpy as np
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from adapters.lora import FULL, TARGETS, add_lora, pack_attention, split_attention
+from adapters.lora import FULL, NONE, TARGETS, add_lora, pack_attention, split_attention
 from adapters.srl_settings import CARD, CONTEXT, LORA, TOWER, VERSION, SRLSettings
 from bench.atomic import atomic_path
 from bench.contextualizer import VideoContextualizer
@@ -22,12 +22,21 @@ from bench.errors import BenchError, UsageError, plain
 from bench.reading import fitting, read_json, shown
 
 
+class TextReader(Protocol):
+    """How the base reads texts; `adapters.open_clip.OpenCLIPAdapter` is one."""
+
+    @property
+    def fingerprint(self) -> str: ...
+    def encode_texts_with(self, model: Any, texts: list[str]) -> np.ndarray: ...
+    def count_truncated(self, texts: list[str]) -> int: ...
+
+
 class SRLModel(nn.Module):
     """A CLIP whose image tower carries LoRA, and a contextualizer on top.
 
     `clip` is an open_clip model on the CPU, taken over; `normalisation` its pixel mean and standard
-    deviation [3]; `tokenize` its tokenizer; `base` what the card says of it. Before training the
-    frame features are those of `clip`.
+    deviation [3]; `reader` what reads texts with it; `base` what the card says of it. Before
+    training the frame features are those of `clip`.
     """
 
     scale: torch.Tensor
@@ -38,11 +47,11 @@ class SRLModel(nn.Module):
         clip: Any,
         settings: SRLSettings,
         normalisation: tuple[torch.Tensor, torch.Tensor],
-        tokenize: Callable[[list[str]], torch.Tensor],
+        reader: TextReader,
         base: dict[str, Any],
     ) -> None:
         super().__init__()
-        self.settings, self.base, self._tokenize = settings, base, tokenize
+        self.settings, self.base, self._reader = settings, base, reader
         self.clip = clip.requires_grad_(False)
         self.image_size = int(clip.visual.image_size[0])
         dim = int(clip.visual.output_dim)
@@ -50,15 +59,15 @@ class SRLModel(nn.Module):
             raise UsageError(f"vc_heads {settings.vc_heads} does not divide {dim} features")
         if settings.weights == FULL:
             self.clip.visual.requires_grad_(True)
-        else:
+        elif settings.weights != NONE:
             split = split_attention(self.clip.visual)
             self.clip.visual = add_lora(
                 split, settings.weights, settings.rank, settings.scaling, settings.dropout
             )
         self.contextualizer = VideoContextualizer(
             dim, settings.vc_layers, settings.vc_heads, settings.events, settings.frames,
-            settings.vc_dropout,
-        )  # fmt: skip
+            settings.vc_dropout, settings.event_places,
+        ) if settings.vc_layers else None  # fmt: skip
         self.clip.logit_scale.requires_grad_(settings.learn_temperature)
         mean, std = normalisation
         self.register_buffer("scale", (1 / (255 * std)).view(1, 3, 1, 1), persistent=False)
@@ -72,9 +81,13 @@ class SRLModel(nn.Module):
 
     @property
     def fingerprint(self) -> str:
-        """What the texts' features depend on: the frozen base."""
-        # The architecture too: the same weights under another activation give other features.
-        return f"{self.base['arch']} {self.base['weights_sha256']}"
+        """What the texts' features depend on: the frozen base, and how it reads texts."""
+        return self._reader.fingerprint
+
+    @property
+    def contextual(self) -> bool:
+        """Whether there is a contextualizer."""
+        return self.contextualizer is not None
 
     def describe(self) -> dict[str, Any]:
         """What was built, as plain data."""
@@ -82,9 +95,12 @@ class SRLModel(nn.Module):
 
     def checkpoint_gradients(self, on: bool) -> None:
         """Recompute the image tower's activations in the backward pass instead of keeping them."""
-        tower = self.clip.visual
-        tower = tower.base_model.model if self.settings.weights != FULL else tower
+        tower = self.clip.visual.base_model.model if self._has_lora else self.clip.visual
         tower.transformer.grad_checkpointing = on
+
+    @property
+    def _has_lora(self) -> bool:
+        return self.settings.weights in TARGETS
 
     def frame_features(self, frames: torch.Tensor) -> torch.Tensor:
         """uint8 [N, H, W, 3] -> [N, D], differentiable, not normalised."""
@@ -93,16 +109,18 @@ class SRLModel(nn.Module):
         return features
 
     def contextualize(self, frame_features: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """[B, P, T, D] -> events [B, P, D], videos [B, D]."""
+        """[B, P, T, D] -> events [B, P, D], videos [B, D]; for a `contextual` model only."""
+        assert self.contextualizer is not None
         events, videos = self.contextualizer(frame_features)
         return events, videos
 
-    @torch.no_grad()
-    def encode_texts(self, texts: list[str]) -> torch.Tensor:
-        """M texts -> float32 [M, D] by the frozen text tower, not normalised."""
-        tokens = self._tokenize(texts).to(self.logit_scale.device)
-        features: torch.Tensor = self.clip.encode_text(tokens)
-        return features.float()
+    def encode_texts(self, texts: list[str]) -> np.ndarray:
+        """M texts -> float32 [M, D] by the frozen text tower, not normalised, as in evaluation."""
+        return self._reader.encode_texts_with(self.clip, texts)
+
+    def count_truncated(self, texts: list[str]) -> int:
+        """How many of `texts` are longer than the model's context."""
+        return self._reader.count_truncated(texts)
 
     def train(self, mode: bool = True) -> SRLModel:
         """Training mode for what is trained; the text tower stays as it is."""
@@ -111,17 +129,17 @@ class SRLModel(nn.Module):
         self.clip.visual.train(mode)
         return self
 
-    def trainable_parameters(self) -> list[nn.Parameter]:
-        """What the optimiser may change, in a fixed order."""
-        return [parameter for parameter in self.parameters() if parameter.requires_grad]
+    def trainable_parameters(self) -> dict[str, nn.Parameter]:
+        """What the optimiser may change, by name in a fixed order."""
+        return {name: one for name, one in self.named_parameters() if one.requires_grad}
 
     def trainable_state(self) -> dict[str, torch.Tensor]:
         """Name -> trained tensor, detached: all that training changes."""
-        return {n: p.detach() for n, p in self.named_parameters() if p.requires_grad}
+        return {name: one.detach() for name, one in self.trainable_parameters().items()}
 
     def load_trainable_state(self, state: dict[str, torch.Tensor]) -> None:
         """Put back a `trainable_state`. BenchError where names or shapes differ."""
-        own = {name: p for name, p in self.named_parameters() if p.requires_grad}
+        own = self.trainable_parameters()
         _fit(own, state, "the checkpoint")
         with torch.no_grad():
             for name, parameter in own.items():
@@ -130,7 +148,7 @@ class SRLModel(nn.Module):
     def merged(self) -> Any:
         """A plain open_clip model with the trained image tower; this module stays as it is."""
         clip = copy.deepcopy(self.clip)
-        if self.settings.weights != FULL:
+        if self._has_lora:
             clip.visual = pack_attention(clip.visual.merge_and_unload())
         return clip.requires_grad_(False).eval()
 
@@ -142,12 +160,10 @@ class SRLModel(nn.Module):
             made.mkdir()
             if self.settings.weights == FULL:
                 save_file(_contiguous(self.clip.visual.state_dict()), made / TOWER)
-            else:
+            elif self._has_lora:
                 self.clip.visual.save_pretrained(str(made))
                 (made / "README.md").unlink(missing_ok=True)  # peft's empty template
-            state = {f"contextualizer.{k}": v for k, v in self.contextualizer.state_dict().items()}
-            state["logit_scale"] = self.logit_scale.detach()
-            save_file(_contiguous(state), made / CONTEXT)
+            save_file(_contiguous(self._context_state()), made / CONTEXT)
             facts = {
                 "version": VERSION,
                 "base": self.base,
@@ -162,7 +178,7 @@ class SRLModel(nn.Module):
             state = _read(folder / TOWER)
             _fit(self.clip.visual.state_dict(), state, str(folder / TOWER))
             self.clip.visual.load_state_dict(state)
-        else:
+        elif self._has_lora:
             from peft import get_peft_model_state_dict, set_peft_model_state_dict
 
             _check_config(folder / LORA[0], self.settings)
@@ -171,13 +187,17 @@ class SRLModel(nn.Module):
             _fit(get_peft_model_state_dict(self.clip.visual), state, str(folder / LORA[1]))
             set_peft_model_state_dict(self.clip.visual, state)
         state = _read(folder / CONTEXT)
-        own = {f"contextualizer.{k}": v for k, v in self.contextualizer.state_dict().items()}
-        _fit({**own, "logit_scale": self.logit_scale}, state, str(folder / CONTEXT))
+        own = self._context_state()
+        _fit(own, state, str(folder / CONTEXT))
         with torch.no_grad():
-            self.logit_scale.copy_(state.pop("logit_scale"))
-        self.contextualizer.load_state_dict(
-            {name.removeprefix("contextualizer."): value for name, value in state.items()}
-        )
+            for name, tensor in own.items():
+                tensor.copy_(state[name])
+
+    def _context_state(self) -> dict[str, torch.Tensor]:
+        """What the file CONTEXT holds: the contextualizer, if there is one, and the temperature."""
+        state = self.contextualizer.state_dict() if self.contextualizer is not None else {}
+        found = {f"contextualizer.{name}": value for name, value in state.items()}
+        return {**found, "logit_scale": self.logit_scale.detach()}
 
 
 def _contiguous(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:

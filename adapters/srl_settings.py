@@ -14,7 +14,7 @@ LORA = ("adapter_config.json", "adapter_model.safetensors")
 TOWER = "visual.safetensors"  # in place of the LoRA after full fine-tuning
 CONTEXT = "contextualizer.safetensors"
 FILES = (*LORA, TOWER, CONTEXT)
-VERSION = 1
+VERSION = 2  # 1 had a contextualizer that could not tell events apart
 LARGEST = 4096  # of any size in a card: it is built before its weights are read
 
 
@@ -22,8 +22,9 @@ LARGEST = 4096  # of any size in a card: it is built before its weights are read
 class SRLSettings:
     """How the model is built. Rank, layers, events and frames are the paper's; the others ours.
 
-    `alpha` None means the rank. `weights` are a choice of Supplementary Table 2, or `full` for
-    fine-tuning the whole image tower.
+    `alpha` None means the rank. `weights` are a choice of Supplementary Table 2, `full` for
+    fine-tuning the whole image tower, or `none` for leaving it as it is. `vc_layers` 0 means no
+    contextualizer, `event_places` False one that does not know the events' places.
     """
 
     weights: str = "qkv"
@@ -35,6 +36,7 @@ class SRLSettings:
     vc_dropout: float = 0.1
     events: int = 5
     frames: int = 4
+    event_places: bool = True
     learn_temperature: bool = False
 
     @property
@@ -45,8 +47,9 @@ class SRLSettings:
     def check(self, where: str) -> SRLSettings:
         """Itself, or UsageError for a value that no model can have."""
         for name in ("rank", "vc_layers", "vc_heads", "events", "frames"):
-            if not 1 <= getattr(self, name) <= LARGEST:
-                raise UsageError(f"{where}: {name} must be at least 1 and at most {LARGEST}")
+            least = 0 if name == "vc_layers" else 1
+            if not least <= getattr(self, name) <= LARGEST:
+                raise UsageError(f"{where}: {name} must be at least {least} and at most {LARGEST}")
         for name in ("dropout", "vc_dropout"):
             if getattr(self, name) >= 1:
                 raise UsageError(f"{where}: {name} must be below 1")

@@ -61,6 +61,21 @@ class RunConfig:
         return f"cuda:{os.environ.get('LOCAL_RANK', '0')}" if torch.cuda.is_available() else "cpu"
 
     @property
+    def torch_precision(self) -> str:
+        """float32, bfloat16 or float16. `auto` takes, on CUDA, the half precision of the card.
+
+        Cards older than Ampere, such as the paper's RTX 2080, have float16 only.
+        """
+        if self.precision != "auto":
+            return self.precision
+        if not self.torch_device.startswith("cuda"):
+            return "float32"
+        import torch
+
+        native = torch.cuda.is_bf16_supported(including_emulation=False)
+        return "bfloat16" if native else "float16"
+
+    @property
     def weights_folder(self) -> Path:
         """Where weights fetched by hand are looked for."""
         return self.weights or self.cache_folder / "weights"
@@ -200,7 +215,7 @@ CHECKS: dict[str, Callable[[Any], Any]] = {
     "decode_timeout": _seconds,
     "frames": _matching("raw|webp", "raw, webp"),
     "memory": _whole(0),
-    "precision": _matching("auto|float32|bfloat16", "auto, float32, bfloat16"),
+    "precision": _matching("auto|float32|bfloat16|float16", "auto, float32, bfloat16, float16"),
     "decode_memory": _whole(256),
     "batch_frames": _whole(1),
     "resamples": _whole(1),

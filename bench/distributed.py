@@ -80,6 +80,17 @@ def gather_with_own_gradient(features: torch.Tensor) -> torch.Tensor:
     return torch.cat(parts)
 
 
+def gather_all(value: Any) -> list[Any]:
+    """Every process's value, by its number; plain data and arrays only."""
+    if world() == 1:
+        return [value]
+    import torch.distributed as dist
+
+    found: list[Any] = [None] * world()
+    dist.all_gather_object(found, value)
+    return found
+
+
 def sum_gradients(parameters: Iterable[torch.nn.Parameter]) -> None:
     """Sum every parameter's gradient over the processes, in one message."""
     if world() == 1:

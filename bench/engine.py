@@ -10,6 +10,7 @@ import numpy as np
 
 from bench import distributed
 from bench.cache import digest
+from bench.compute import use_threads
 from bench.config import RunConfig
 from bench.contracts import Adapter, Failure, Features, Progress, Task, Workplace
 from bench.document import finite
@@ -140,6 +141,8 @@ def _learn(work: Work, features: Features) -> Any:
     folder = work.run.cache_folder / "learnt"
     place = Workplace(folder, work.run.torch_device, work.run.seed, work.progress)
     with work.stage("learn"):
+        if work.task.support:  # a warm run has loaded no model that would have set them
+            use_threads(work.run)
         if not distributed.is_main():
             distributed.barrier()
         learnt = work.task.learn(features, work.adapter, place)

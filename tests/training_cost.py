@@ -66,7 +66,7 @@ def measure_step(options: argparse.Namespace) -> dict[str, Any]:
     """Seconds by part of a forward and backward pass, median of a few, and the peak memory."""
     import torch
 
-    from bench.training.losses import srl_loss, visual_features
+    from bench.training.losses import Texts, srl_loss, visual_features
     from bench.training.settings import TrainSettings
 
     model, _ = trainable(options)
@@ -76,7 +76,8 @@ def measure_step(options: argparse.Namespace) -> dict[str, Any]:
     frames = torch.randint(0, 256, (videos * 20, model.image_size, model.image_size, 3),
                            dtype=torch.uint8)  # fmt: skip
     texts, negatives = torch.randn(videos, 5, dim), torch.randn(videos, 5, 4, dim)
-    texts, negatives = (torch.nn.functional.normalize(x, dim=-1) for x in (texts, negatives))
+    ids = torch.arange(videos * 5).reshape(videos, 5)
+    texts = Texts(*(torch.nn.functional.normalize(x, dim=-1) for x in (texts, negatives)), ids)
     parts: dict[str, list[float]] = {}
 
     def timed(name: str, work: Callable[[], Any]) -> Any:
@@ -90,8 +91,8 @@ def measure_step(options: argparse.Namespace) -> dict[str, Any]:
         kept = features.detach().requires_grad_()
         grouped = kept.unflatten(0, (videos, 5, 4))
         contextual = timed("contextualizer, forward", lambda g=grouped: model.contextualize(g))
-        visual = visual_features(grouped, *contextual)
-        terms = timed("loss", lambda v=visual: srl_loss(v, texts, negatives, model.logit_scale,
+        visual = visual_features(grouped, contextual)
+        terms = timed("loss", lambda v=visual: srl_loss(v, texts, model.logit_scale,
                                                         TrainSettings()))  # fmt: skip
         timed("loss and contextualizer, backward", terms["total"].backward)
         timed("image encoder, backward", lambda f=features, k=kept: f.backward(k.grad))
@@ -132,17 +133,19 @@ def measure_stores(options: argparse.Namespace) -> dict[str, Any]:
         frames = [decode(clip, data.plan, model.image_size).frames for clip in data.clips]
         texts = [text for video in data.prompts for text in video]
         hard = [text for video in data.negatives for event in video for text in event]
-        encoded = torch.nn.functional.normalize(model.encode_texts([*texts, *hard]), dim=-1)
+        features = torch.from_numpy(model.encode_texts([*texts, *hard]))
+        encoded = torch.nn.functional.normalize(features, dim=-1)
         shape = (len(data.clips), data.events)
         return Batch(torch.from_numpy(np.stack(frames)), encoded[: len(texts)].unflatten(0, shape),
-                     encoded[len(texts) :].unflatten(0, (*shape, 4)))  # fmt: skip
+                     encoded[len(texts) :].unflatten(0, (*shape, 4)),
+                     torch.arange(len(texts)).unflatten(0, shape))  # fmt: skip
 
     seconds: dict[str, list[float]] = {"stores": [], "plain": []}
     for _ in range(options.repeats):
         for name, read in (("stores", lambda: prepared.batch(range(len(prepared)))),
                            ("plain", plain)):  # fmt: skip
             began = time.perf_counter()
-            batch_loss(model, read(), TrainSettings(), "cpu")["total"].backward()
+            batch_loss(model, read(), TrainSettings(), "cpu", "float32")["total"].backward()
             seconds[name].append(time.perf_counter() - began)
     medians = {name: statistics.median(times) for name, times in seconds.items()}
     return {

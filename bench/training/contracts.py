@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+import numpy as np
 import torch
 
 from bench.contracts import Clip, Plan
@@ -15,7 +16,8 @@ from bench.contracts import Clip, Plan
 class TrainingSet:
     """Clips of P events with T frames each, and their texts.
 
-    `prompts` is [video][event], `negatives` [video][event][N]: hard negative texts of that event.
+    `prompts` is [video][event], `negatives` [video][event][N]: hard negative texts of that event,
+    equally many for each.
     `plan` gives P * T moments, event after event.
     """
 
@@ -35,7 +37,11 @@ class Trainable(Protocol):
 
     @property
     def fingerprint(self) -> str:
-        """Hash of the frozen base, on which text features depend."""
+        """Hash of all that text features depend on: weights, tokenizer's path, precision."""
+
+    @property
+    def contextual(self) -> bool:
+        """Whether there is a contextualizer."""
 
     @property
     def logit_scale(self) -> torch.Tensor:
@@ -47,8 +53,11 @@ class Trainable(Protocol):
     def contextualize(self, frame_features: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """[B, P, T, D] -> events [B, P, D], videos [B, D]."""
 
-    def encode_texts(self, texts: list[str]) -> torch.Tensor:
-        """M texts -> float32 [M, D] by the frozen text tower."""
+    def encode_texts(self, texts: list[str]) -> np.ndarray:
+        """M texts -> float32 [M, D] by the frozen text tower, as in evaluation."""
+
+    def count_truncated(self, texts: list[str]) -> int:
+        """How many of `texts` are too long to be read whole."""
 
     def describe(self) -> dict[str, Any]:
         """What the model is, as plain data: part of a checkpoint's identity."""
@@ -56,8 +65,8 @@ class Trainable(Protocol):
     def checkpoint_gradients(self, on: bool) -> None:
         """Trade time for memory in the backward pass."""
 
-    def trainable_parameters(self) -> list[torch.nn.Parameter]:
-        """What the optimiser may change, in a fixed order."""
+    def trainable_parameters(self) -> dict[str, torch.nn.Parameter]:
+        """What the optimiser may change, in a fixed order; `contextualizer.…` are that module's."""
 
     def trainable_state(self) -> dict[str, torch.Tensor]:
         """Name -> tensor of all that training changes."""

@@ -31,6 +31,7 @@ class Batch:
     frames: torch.Tensor
     texts: torch.Tensor  # [B, P, D]
     negatives: torch.Tensor  # [B, P, N, D]
+    ids: torch.Tensor  # int64 [B, P]: equal numbers are equal texts
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,8 @@ class Prepared:
 
     `keys` name each clip's frames there: kept, for working them out again asks the file system of
     every video, or of every image of its folder, at every step. `features` is float32 [texts, D],
-    normalised; `texts` int64 [B, P] and `negatives` int64 [B, P, N] are rows of it.
+    normalised; `texts` int64 [B, P] and `negatives` int64 [B, P, N] are rows of it. `counts` says
+    how many different prompts and negatives there are, and how many the model cannot read whole.
     """
 
     data: TrainingSet
@@ -48,6 +50,7 @@ class Prepared:
     features: torch.Tensor
     texts: torch.Tensor
     negatives: torch.Tensor
+    counts: dict[str, int]
 
     def __len__(self) -> int:
         return len(self.data.clips)
@@ -85,6 +88,7 @@ class Prepared:
             torch.from_numpy(np.stack(frames)),
             self.features[self.texts[chosen]],
             self.features[self.negatives[chosen]],
+            self.texts[chosen],
         )
 
 
@@ -104,15 +108,15 @@ def prepare(
     data, failures = _decoded(data, store, run, progress)
     rows: dict[str, int] = {}
     texts = [[rows.setdefault(text, len(rows)) for text in video] for video in data.prompts]
+    prompts = len(rows)
     negatives = [
         [[rows.setdefault(text, len(rows)) for text in event] for event in video]
         for video in data.negatives
     ]
-    features = _encode(list(rows), model, run.cache_folder / "features", progress)
-    keys = [store.key(clip) for clip in data.clips]
+    features, counts = _encode(list(rows), prompts, model, run.cache_folder / "features", progress)
     return Prepared(
-        data, store, keys, functional.normalize(features, dim=-1),
-        torch.tensor(texts, dtype=torch.int64), torch.tensor(negatives, dtype=torch.int64),
+        data, store, [store.key(clip) for clip in data.clips], features,
+        torch.tensor(texts, dtype=torch.int64), torch.tensor(negatives, dtype=torch.int64), counts,
     ), failures  # fmt: skip
 
 
@@ -147,21 +151,47 @@ def _problem(clip: Clip, found: DecodedFrames | Failure, wanted: int) -> Failure
     return None
 
 
-def _encode(texts: list[str], model: Trainable, folder: Path, progress: Progress) -> torch.Tensor:
-    """float32 [texts, D] on the CPU; kept a chunk at a time, so that a killed run goes on."""
+def _encode(
+    texts: list[str], prompts: int, model: Trainable, folder: Path, progress: Progress
+) -> tuple[torch.Tensor, dict[str, int]]:
+    """Normalised features [texts, D] on the CPU, and what `Prepared.counts` tells.
+
+    The first `prompts` texts are prompts, the others negatives. Kept a chunk at a time, so that a
+    killed run goes on; held once, for at full size they are gigabytes.
+    """
+    counts = {"prompts": prompts, "prompts_cut": 0,
+              "negatives": len(texts) - prompts, "negatives_cut": 0}  # fmt: skip
     if not texts:
-        return torch.zeros(0, 1)  # nothing held out
+        return torch.zeros(0, 1), counts  # nothing held out
     store = TensorStore(folder)
-    chunks = [texts[at : at + TEXTS_AT_ONCE] for at in range(0, len(texts), TEXTS_AT_ONCE)]
+    chunks = [
+        range(at, min(at + TEXTS_AT_ONCE, end))
+        for start, end in ((0, prompts), (prompts, len(texts)))
+        for at in range(start, end, TEXTS_AT_ONCE)
+    ]
     progress.start("texts", len(texts))
     for chunk in chunks[distributed.rank() :: distributed.world()]:
-        _encode_chunk(chunk, model, store)
+        _encode_chunk([texts[row] for row in chunk], model, store)
         progress.advance(len(chunk))
     distributed.barrier()
-    return torch.cat([torch.from_numpy(_encode_chunk(chunk, model, store)) for chunk in chunks])
+    features: torch.Tensor | None = None
+    for chunk in chunks:
+        found = _encode_chunk([texts[row] for row in chunk], model, store)
+        if features is None:
+            features = torch.empty(len(texts), found["features"].shape[1])
+        features[chunk.start : chunk.stop] = torch.tensor(found["features"])
+        counts["prompts_cut" if chunk.start < prompts else "negatives_cut"] += int(found["cut"][0])
+    assert features is not None
+    for part in features.split(1 << 14):  # in place: no second copy
+        part.copy_(functional.normalize(part, dim=-1))
+    return features, counts
 
 
-def _encode_chunk(chunk: list[str], model: Trainable, store: TensorStore) -> np.ndarray:
-    key = digest("training texts", model.fingerprint, chunk)
-    found = store.kept(key, lambda: {"features": model.encode_texts(chunk).cpu().numpy()})
-    return found["features"].copy()
+def _encode_chunk(chunk: list[str], model: Trainable, store: TensorStore) -> dict[str, np.ndarray]:
+    """`features` float32 [texts, D] and `cut` [1], how many of them are too long."""
+
+    def make() -> dict[str, np.ndarray]:
+        cut = np.array([model.count_truncated(chunk)])
+        return {"features": model.encode_texts(chunk), "cut": cut}
+
+    return store.kept(digest("training texts", model.fingerprint, chunk), make)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+from collections.abc import Mapping
 from importlib.util import find_spec
 from io import FileIO
 from pathlib import Path
@@ -42,7 +43,7 @@ class Log:
 
             self._wandb = wandb.init(project=project, dir=str(folder), config=settings)
 
-    def write(self, kind: str, step: int, values: dict[str, float]) -> None:
+    def write(self, kind: str, step: int, values: Mapping[str, float]) -> None:
         """Note numbers of step `step`; `kind` is step or epoch. BenchError if not writable."""
         line = {"kind": kind, "step": step, **values}
         try:

@@ -14,15 +14,18 @@ from typing import Any
 import torch
 
 from bench import distributed
+from bench.compute import use_threads
 from bench.config import RunConfig
 from bench.contracts import Failure, Progress
 from bench.errors import BenchError, UsageError
+from bench.metrics.events import OWN, VERB_ROLE
 from bench.reading import fitting
 from bench.training import checkpoints
 from bench.training.contracts import Trainable, TrainingSet
 from bench.training.data import Batch, Prepared, prepare
-from bench.training.forward import batch_loss, event_retrieval
+from bench.training.forward import VC, batch_loss, validate
 from bench.training.log import Log
+from bench.training.optimizer import Optimizer
 from bench.training.settings import TrainSettings
 
 SAVE_EVERY = 600.0  # seconds between checkpoints inside an epoch: what a kill can cost
@@ -30,12 +33,17 @@ SAVE_EVERY = 600.0  # seconds between checkpoints inside an epoch: what a kill c
 
 @dataclass
 class Trained:
-    """How a training ended. `stopped` is why it ended before its last epoch, or empty."""
+    """How a training ended. `stopped` is why it ended before its last epoch, or empty.
+
+    `held_out` are the metrics of the best epoch, `criterion` the names of those whose mean it has
+    the best of.
+    """
 
     folder: Path
     epochs: int
     best_epoch: int
     held_out: dict[str, float]
+    criterion: tuple[str, ...]
     failures: list[Failure]
     stopped: str = ""
 
@@ -54,13 +62,14 @@ class _State:
 @dataclass
 class _Training:
     model: Trainable
-    optimizer: torch.optim.Optimizer
+    optimizer: Optimizer
     train: Prepared
     held_out: Prepared | None
     settings: TrainSettings
     folder: Path
     identity: dict[str, Any]
     device: str
+    precision: str
     seed: int
     log: Log | None
     state: _State = field(default_factory=_State)
@@ -92,37 +101,58 @@ def train(
     SIGTERM end it after the step at hand, with a checkpoint.
     """
     began = time.monotonic()
-    if settings.batch_videos % distributed.world():
-        raise UsageError(
-            f"batch_videos {settings.batch_videos} cannot be shared evenly by "
-            f"{distributed.world()} processes; choose a multiple"
-        )
+    _check(model, settings)
+    use_threads(run)
     torch.manual_seed(run.seed)
     prepared, failures = prepare(data, model, run, progress)
     validation, more = prepare(held_out, model, run, progress)
     if len(prepared) < max(2, distributed.world()):
         raise BenchError(f"{data.name}: {len(prepared)} readable videos; a batch needs two")
-    parameters = model.trainable_parameters()
-    optimizer = torch.optim.AdamW(parameters, settings.learning_rate,
-                                  weight_decay=settings.weight_decay)  # fmt: skip
+    precision = run.torch_precision
     model.checkpoint_gradients(settings.checkpoint_gradients)
     identity = {
         **asdict(settings), **model.describe(), "data": data.name, "videos": len(prepared),
         "held_out": len(validation), "seed": run.seed, "content": prepared.content,
-        "held_out_content": validation.content,
+        "held_out_content": validation.content, "precision": precision,
     }  # fmt: skip
     log = Log(folder, project, identity) if distributed.is_main() else None
     training = _Training(
-        model, optimizer, prepared, validation if len(validation) > 1 else None, settings, folder,
-        identity, device, run.seed, log,
+        model, Optimizer(model, settings, device, precision), prepared,
+        validation if len(validation) > 1 else None, settings, folder, identity, device,
+        precision, run.seed, log,
     )  # fmt: skip
     try:
         _resume(training)
+        _tell_counts(training, progress)
         stopped = _epochs(training, progress, began, max_minutes)
     finally:
         if log is not None:
             log.close()
     return _finish(training, [*failures, *more], stopped)
+
+
+def _check(model: Trainable, settings: TrainSettings) -> None:
+    """UsageError for what this model and these processes cannot train."""
+    if settings.batch_videos % distributed.world():
+        raise UsageError(
+            f"batch_videos {settings.batch_videos} cannot be shared evenly by "
+            f"{distributed.world()} processes; choose a multiple"
+        )
+    if settings.trains_contextualizer and not model.contextual:
+        raise UsageError(
+            "vc_event and vc_video need a contextualizer, and model.vc_layers is 0; "
+            "set both to false"
+        )
+
+
+def _tell_counts(training: _Training, progress: Progress) -> None:
+    """Say how many texts the model cannot read whole: METHOD 2 has them counted and reported."""
+    counts = training.train.counts
+    if training.log is not None and training.state.step == 0:
+        training.log.write("texts", 0, counts)
+    for what in ("prompts", "negatives"):
+        if cut := counts[f"{what}_cut"]:
+            progress.warn(f"{cut} of {counts[what]} {what} are too long for the model and are cut")
 
 
 def _epochs(
@@ -201,36 +231,29 @@ def _steps(training: _Training, epoch: int, done: int) -> Iterator[list[Batch]]:
 
 
 def _step(training: _Training, batches: list[Batch]) -> None:
-    model, optimizer, settings = training.model, training.optimizer, training.settings
-    state = training.state
+    model, settings, state = training.model, training.settings, training.state
     began = time.perf_counter()
     total = settings.epochs * training.steps_per_epoch
-    rate = settings.rate(state.step, total)
-    for group in optimizer.param_groups:
-        group["lr"] = rate
     model.train(True)
-    optimizer.zero_grad(set_to_none=True)
+    training.optimizer.start(state.step, total)
     sums: dict[str, float] = {}
     for batch in batches:
-        terms = batch_loss(model, batch, settings, training.device)
-        (terms["total"] / len(batches)).backward()
+        terms = batch_loss(model, batch, settings, training.device, training.precision)
+        training.optimizer.backward(terms["total"] / len(batches))
         for name, value in terms.items():
             sums[name] = sums.get(name, 0.0) + float(value.detach()) / len(batches)
     if not math.isfinite(sums["total"]):
         raise _diverged(training, "loss", sums["total"])
-    parameters = model.trainable_parameters()
-    if model.logit_scale.grad is not None:  # every process has the whole gradient of this one
-        model.logit_scale.grad /= distributed.world()
-    distributed.sum_gradients(parameters)
-    norm = torch.nn.utils.clip_grad_norm_(parameters, settings.clip_gradient or math.inf)
-    if not torch.isfinite(norm):  # a finite loss may have such a gradient; it must not reach Adam
-        raise _diverged(training, "gradient", float(norm))
-    optimizer.step()
+    # A finite loss may have a gradient that is not.
+    norm = training.optimizer.move()
+    if not (math.isfinite(norm) or training.optimizer.recovers):
+        raise _diverged(training, "gradient", norm)
     state.step += 1
     seconds = time.perf_counter() - began
     state.seconds += seconds
     if training.log is not None:
-        training.log.write("step", state.step, {**sums, "rate": rate, "seconds": seconds})
+        facts = {"rate": settings.rate(state.step - 1, total), "seconds": seconds}
+        training.log.write("step", state.step, {**sums, **facts})
 
 
 def _diverged(training: _Training, what: str, value: float) -> BenchError:
@@ -241,28 +264,46 @@ def _diverged(training: _Training, what: str, value: float) -> BenchError:
 
 
 def _validate(training: _Training, progress: Progress) -> None:
-    """Retrieval of held-out events: each prompt among all events, by mean frame features."""
-    state = training.state
+    """Metrics of the held-out events; the epoch is kept if it has the best of the criterion."""
+    state, names = training.state, training.settings.criterion
     state.epochs += 1
     values: dict[str, float] = {}
     if training.held_out is not None:
-        values = event_retrieval(training.model, training.held_out, training.device)
-        if not state.best or values["R@1"] > state.best["R@1"]:
+        values = validate(training.model, training.held_out, training.device, training.precision)
+        if not state.best or criterion(values, names) > criterion(state.best, names):
             state.best, state.best_epoch = values, state.epochs
             if distributed.is_main():
                 path = training.folder / checkpoints.BEST
                 tensors = {f"model.{k}": v for k, v in training.model.trainable_state().items()}
                 checkpoints.write(path, tensors, {"epoch": state.epochs, **values})
-        shown = ", ".join(f"{name} {values[name]:.1f}" for name in ("R@1", "R@10", "MdR"))
-        progress.warn(f"epoch {state.epochs}: held-out events {shown}")
+        progress.warn(f"epoch {state.epochs}: held-out {_shown(values)}")
     if training.log is not None:
         training.log.write("epoch", state.step, {"epoch": state.epochs, **values})
 
 
+def criterion(values: dict[str, float], names: tuple[str, ...]) -> float:
+    """The mean of the named metrics, by which an epoch is kept."""
+    return sum(values[name] for name in names) / len(names)
+
+
+def _shown(values: dict[str, float]) -> str:
+    """The epoch's line: what the mean of frames tells, and what the contextualised events do."""
+    parts = [
+        f"{prefix}{name} {values[prefix + name]:.1f}"
+        for prefix in ("", VC)
+        for name in ("R@1", OWN, VERB_ROLE)
+        if prefix + name in values
+    ]
+    return ", ".join(parts)
+
+
 def _checkpoint(training: _Training) -> None:
     if distributed.is_main():
-        tensors = checkpoints.pack(training.model, training.optimizer)
-        record = {"identity": training.identity, "state": asdict(training.state)}
+        tensors = checkpoints.pack(training.model, training.optimizer.adam)
+        record = {
+            "identity": training.identity, "state": asdict(training.state),
+            "scaler": training.optimizer.scaler.state_dict(),
+        }  # fmt: skip
         checkpoints.write(training.folder / checkpoints.LAST, tensors, record)
     distributed.barrier()
 
@@ -277,7 +318,9 @@ def _resume(training: _Training) -> None:
         checkpoints.check_identity(path, record["identity"], training.identity)
         state = _State(**record["state"])
     with fitting(path, "move it away"):
-        checkpoints.unpack(tensors, training.model, training.optimizer)
+        checkpoints.unpack(tensors, training.model, training.optimizer.adam)
+        if record["scaler"]:
+            training.optimizer.scaler.load_state_dict(record["scaler"])
     training.state = state
 
 
@@ -293,9 +336,13 @@ def _finish(training: _Training, failures: list[Failure], stopped: str) -> Train
         facts = {
             "settings": asdict(settings), "data": training.train.data.name,
             "videos": len(training.train), "epochs": state.epochs, "steps": state.step,
-            "seed": training.seed, "best_epoch": state.best_epoch, "held_out": state.best,
+            "seed": training.seed, "precision": training.precision,
+            "best_epoch": state.best_epoch, "criterion": list(settings.criterion),
+            "held_out": state.best, "texts": training.train.counts,
             "seconds": round(state.seconds, 1), "stopped": stopped,
         }  # fmt: skip
         training.model.save(folder, {"training": facts})
     distributed.barrier()
-    return Trained(folder, state.epochs, state.best_epoch, state.best, failures, stopped)
+    return Trained(
+        folder, state.epochs, state.best_epoch, state.best, settings.criterion, failures, stopped
+    )

@@ -2,7 +2,7 @@
 
 Each is CLIP's InfoNCE, the mean of video-to-text and text-to-video. An event's verb-role negatives
 stand in the denominator of its own video-to-text term; the other events of its video are negatives
-because they are in the batch.
+because they are in the batch. Equal texts are no negatives of each other.
 """
 
 from __future__ import annotations
@@ -17,53 +17,83 @@ from bench.training.settings import TrainSettings
 
 @dataclass(frozen=True)
 class Visual:
-    """Video-side features of a batch, not normalised: of frames and of the contextualizer."""
+    """Video-side features of a batch, not normalised: of frames and of the contextualizer.
+
+    `events` and `videos` are None where no loss asks for them.
+    """
 
     event_means: torch.Tensor  # [B, P, D] mean of an event's frames
-    events: torch.Tensor  # [B, P, D] contextualised
     video_means: torch.Tensor  # [B, D] mean of all frames
-    videos: torch.Tensor  # [B, D] contextualised
+    events: torch.Tensor | None = None  # [B, P, D] contextualised
+    videos: torch.Tensor | None = None  # [B, D] contextualised
 
 
-def visual_features(frames: torch.Tensor, events: torch.Tensor, videos: torch.Tensor) -> Visual:
+@dataclass(frozen=True)
+class Texts:
+    """Text features of a batch: `events` [B, P, D], `negatives` [B, P, N, D], and which texts the
+    events' are: equal numbers in `ids` int64 [B, P] are equal texts."""
+
+    events: torch.Tensor
+    negatives: torch.Tensor
+    ids: torch.Tensor
+
+
+def visual_features(
+    frames: torch.Tensor,
+    contextual: tuple[torch.Tensor, torch.Tensor] | None = None,
+) -> Visual:
     """From frame features [B, P, T, D] and the contextualizer's outputs.
 
     Frames are normalised before they are averaged, as zero-shot retrieval does with them.
     """
     frames = functional.normalize(frames, dim=-1)
-    return Visual(frames.mean(dim=2), events, frames.mean(dim=(1, 2)), videos)
+    return Visual(frames.mean(dim=2), frames.mean(dim=(1, 2)), *(contextual or ()))
 
 
 def srl_loss(
-    visual: Visual,
-    texts: torch.Tensor,
-    negatives: torch.Tensor,
-    logit_scale: torch.Tensor,
-    settings: TrainSettings,
+    visual: Visual, texts: Texts, logit_scale: torch.Tensor, settings: TrainSettings
 ) -> dict[str, torch.Tensor]:
     """The terms by name and their weighted sum `total`, all float32 scalars.
 
-    `texts` [B, P, D] and `negatives` [B, P, N, D] are normalised; a video's text is the mean of its
-    events' texts. Products are taken in float32 whatever autocast says: with the scale at 100 a
-    half-precision logit is off by tenths.
+    A video's text is the mean of its events' texts. Products are taken in float32 whatever autocast
+    says: with the scale at 100 a half-precision logit is off by tenths.
     """
     scale = logit_scale.float().exp()
-    event_texts, hard = texts.flatten(0, 1), negatives.flatten(0, 1)
-    video_texts = texts.mean(dim=1)
-    weight = settings.lambda_video
+    event_texts, hard = texts.events.flatten(0, 1), texts.negatives.flatten(0, 1)
+    video_texts = texts.events.mean(dim=1)
+    events, videos = no_negatives(texts.ids, settings.natural_negatives)
     terms: dict[str, torch.Tensor] = {}
-    with torch.autocast(texts.device.type, enabled=False):
+
+    def video_loss(features: torch.Tensor) -> torch.Tensor:
+        return settings.lambda_video * info_nce(features, video_texts, scale, None, videos)
+
+    with torch.autocast(texts.events.device.type, enabled=False):
         if settings.clip_event:
-            terms["clip_event"] = info_nce(
-                visual.event_means.flatten(0, 1), event_texts, scale, hard
-            )
-        if settings.vc_event:
-            terms["vc_event"] = info_nce(visual.events.flatten(0, 1), event_texts, scale, hard)
+            means = visual.event_means.flatten(0, 1)
+            terms["clip_event"] = info_nce(means, event_texts, scale, hard, events)
+        if settings.vc_event and visual.events is not None:
+            contextual = visual.events.flatten(0, 1)
+            terms["vc_event"] = info_nce(contextual, event_texts, scale, hard, events)
         if settings.clip_video:
-            terms["clip_video"] = weight * info_nce(visual.video_means, video_texts, scale)
-        if settings.vc_video:
-            terms["vc_video"] = weight * info_nce(visual.videos, video_texts, scale)
+            terms["clip_video"] = video_loss(visual.video_means)
+        if settings.vc_video and visual.videos is not None:
+            terms["vc_video"] = video_loss(visual.videos)
     return {**terms, "total": torch.stack(list(terms.values())).sum()}
+
+
+def no_negatives(ids: torch.Tensor, natural: bool = True) -> tuple[torch.Tensor, torch.Tensor]:
+    """Which of a batch's events, bool [B * P, B * P], and videos, [B, B], are no negatives of each
+    other: those of the same text; without `natural` negatives all events of a video as well.
+
+    Two videos have the same text if their events have, in any order: it is the events' mean.
+    """
+    events = ids.flatten()
+    ordered = ids.sort(dim=1).values
+    same = events[:, None] == events
+    if not natural:
+        own = torch.arange(len(ids), device=ids.device).repeat_interleave(ids.shape[1])
+        same = same | (own[:, None] == own)
+    return same, (ordered[:, None] == ordered).all(dim=-1)
 
 
 def info_nce(
@@ -71,16 +101,24 @@ def info_nce(
     texts: torch.Tensor,
     scale: torch.Tensor,
     hard: torch.Tensor | None = None,
+    same: torch.Tensor | None = None,
 ) -> torch.Tensor:
-    """CLIP's loss of M pairs [M, D]; `hard` [M, N, D] are texts that only their own row sees."""
+    """CLIP's loss of M pairs [M, D]; `hard` [M, N, D] are texts that only their own row sees.
+
+    Nothing needs to be normalised. Pairs that are `same`, bool [M, M], are left out of each
+    other's denominators; its diagonal does not matter.
+    """
     videos = functional.normalize(videos.float(), dim=-1)
     texts = functional.normalize(texts.float(), dim=-1)
     logits = scale * videos @ texts.T
-    right = torch.arange(len(logits), device=logits.device)
+    target = torch.arange(len(logits), device=logits.device)
+    if same is not None:
+        others = same & (target[:, None] != target)
+        logits = logits.masked_fill(others, -torch.inf)
     to_text = logits
     if hard is not None and hard.shape[1]:
-        extra = scale * torch.einsum("md,mnd->mn", videos, hard.float())
-        to_text = torch.cat([logits, extra], dim=1)
+        hard = functional.normalize(hard.float(), dim=-1)
+        to_text = torch.cat([logits, scale * torch.einsum("md,mnd->mn", videos, hard)], dim=1)
     return (
-        functional.cross_entropy(to_text, right) + functional.cross_entropy(logits.T, right)
+        functional.cross_entropy(to_text, target) + functional.cross_entropy(logits.T, target)
     ) / 2

@@ -11,16 +11,19 @@ from bench.settings import require
 class TrainSettings:
     """Learning rate, epochs, batch, lambda and negatives are published; the others are our choice.
 
-    The four switches and `share` are the published ablations. `hold_out` is the share of videos
-    kept from training for validation. `keep` says which epoch becomes the model: the one with the
-    `best` held-out R@1, or the `last`.
+    The four losses and `share` are the published ablations; `natural_negatives` False leaves the
+    other events of a video out of the denominators. `learning_rate_contextualizer` None means the
+    same rate. `hold_out` is the share of videos kept from training for validation. `keep` says
+    which epoch becomes the model: the `best` by `criterion`, or the `last`.
     """
 
     learning_rate: float = 1e-6
+    learning_rate_contextualizer: float | None = None
     epochs: int = 40
     batch_videos: int = 20
     lambda_video: float = 0.25
     negatives: int = 4
+    natural_negatives: bool = True
     clip_event: bool = True
     vc_event: bool = True
     clip_video: bool = True
@@ -45,14 +48,30 @@ class TrainSettings:
             "accumulate": self.accumulate >= 1,
             "share": 0 < self.share <= 1,
             "hold_out": 0 <= self.hold_out < 1,
-            "clip_event": self.clip_event or self.vc_event or self.clip_video or self.vc_video,
+            "clip_event": self.trains_clip or self.trains_contextualizer,
         }
         require(self, rules, where)
 
-    def rate(self, step: int, steps: int) -> float:
-        """The learning rate of step `step` (from 0) of `steps`."""
+    @property
+    def trains_clip(self) -> bool:
+        """Whether a loss is on the mean of frames."""
+        return self.clip_event or self.clip_video
+
+    @property
+    def trains_contextualizer(self) -> bool:
+        """Whether a loss is on the contextualizer's outputs."""
+        return self.vc_event or self.vc_video
+
+    @property
+    def criterion(self) -> tuple[str, ...]:
+        """The held-out metrics whose mean `keep: best` goes by: R@1 of what is trained."""
+        names = {"R@1": self.trains_clip, "vc/R@1": self.trains_contextualizer}
+        return tuple(name for name, is_trained in names.items() if is_trained)
+
+    def rate(self, step: int, steps: int, base: float | None = None) -> float:
+        """The learning rate of step `step` (from 0) of `steps`; `base` in place of its own."""
         import math
 
         warm = min(1.0, (step + 1) / self.warmup_steps) if self.warmup_steps else 1.0
         decay = 0.5 * (1 + math.cos(math.pi * step / steps)) if self.schedule == "cosine" else 1.0
-        return self.learning_rate * warm * decay
+        return (self.learning_rate if base is None else base) * warm * decay

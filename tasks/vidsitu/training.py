@@ -16,7 +16,7 @@ from tasks.vidsitu.annotations import (
     load_annotations,
     load_split,
 )
-from tasks.vidsitu.prompts import RoleNames, dense_prompt, negative_prompts
+from tasks.vidsitu.prompts import PUBLISHED_NEGATIVES, RoleNames, dense_prompt, negative_prompts
 
 
 def training_sets(
@@ -26,8 +26,9 @@ def training_sets(
 
     The official validation split is not touched: nothing is to be selected by what is reported.
     `hold_out` of the segments are kept back, the same ones for a seed whatever `share` of the rest
-    is trained on. DataError for files that do not fit; clips that are missing are left in, for the
-    loop to name.
+    is trained on. Their negatives are always as many as published: the share of events whose prompt
+    beats them is to mean the same in every row of an ablation. DataError for files that do not fit;
+    clips that are missing are left in, for the loop to name.
     """
     root = annotation_root(source)
     annotations = load_annotations(root, "train")
@@ -43,7 +44,7 @@ def training_sets(
 
     clips = {clip.id: clip for clip in find_clips(source, [*chosen, *held_out])}
 
-    def built(part: list[str], what: str) -> TrainingSet:
+    def built(part: list[str], what: str, negatives: int) -> TrainingSet:
         first = [annotations[segment][0] for segment in part]
         return TrainingSet(
             f"{name}{what}", [clips[segment] for segment in part],
@@ -52,4 +53,4 @@ def training_sets(
             [negative_prompts(a, names, negatives, seed) for a in first],
         )  # fmt: skip
 
-    return built(chosen, ""), built(held_out, " (held out)")
+    return built(chosen, "", negatives), built(held_out, " (held out)", PUBLISHED_NEGATIVES)

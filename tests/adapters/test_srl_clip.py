@@ -44,7 +44,7 @@ def trained(run: RunConfig, **settings: Any) -> Any:
     model = untrained(run, **settings)
     torch.manual_seed(1)
     with torch.no_grad():
-        for parameter in model.trainable_parameters():
+        for parameter in model.trainable_parameters().values():
             parameter.add_(torch.randn_like(parameter) * 0.02)
     return model.eval()
 
@@ -184,7 +184,8 @@ def test_damaged_and_foreign_folders_are_refused(
     fewer = tmp_path / "fewer.safetensors"
     save_file(dict(list(state.items())[1:]), fewer)
     assert "damaged" in broken(CARD, b"{")
-    assert "version 2" in broken(CARD, json.dumps({**card, "version": 2}).encode())
+    old = broken(CARD, json.dumps({**card, "version": 1}).encode())
+    assert "version 1, this srl-bench reads 2; train again" in old
     other = {**card, "base": {**card["base"], "weights_sha256": "0"}}
     assert "trained on other weights" in broken(CARD, json.dumps(other).encode())
     odd = {**card, "settings": {**card["settings"], "rnak": 3}}
@@ -225,6 +226,7 @@ def test_a_save_that_fails_leaves_the_old_model(
 
 def test_impossible_settings_are_named(run: RunConfig) -> None:
     for settings, says in (({"vc_heads": 3}, "does not divide"), ({"dropout": 1.0}, "below 1"),
-                           ({"events": 0}, "at least 1")):  # fmt: skip
+                           ({"events": 0}, "at least 1"),
+                           ({"vc_layers": 5000}, "at least 0")):  # fmt: skip
         with pytest.raises(UsageError, match=says):
             untrained(run, **settings)

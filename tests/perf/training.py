@@ -39,7 +39,7 @@ def figures(folder: Path, quick: bool) -> list[Figure]:
     def step() -> None:
         (batch,) = prepared.batches(places)
         optimizer.zero_grad(set_to_none=True)
-        batch_loss(model, batch, TrainSettings(), "cpu")["total"].backward()
+        batch_loss(model, batch, TrainSettings(), "cpu", "float32")["total"].backward()
         optimizer.step()
 
     frames = prepared.batch(places[0]).frames.flatten(0, 1)

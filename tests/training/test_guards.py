@@ -38,7 +38,8 @@ class Tiny(nn.Module):
     def __init__(self, poison: float = 1.0) -> None:
         super().__init__()
         torch.manual_seed(0)
-        self.tower, self.events, self.poison = nn.Linear(192, DIM), nn.Linear(DIM, DIM), poison
+        self.tower, self.contextualizer = nn.Linear(192, DIM), nn.Linear(DIM, DIM)
+        self.poison = poison
         self.register_buffer("logit_scale", torch.tensor(3.0))
 
     def frame_features(self, frames: torch.Tensor) -> torch.Tensor:
@@ -48,21 +49,26 @@ class Tiny(nn.Module):
         return features
 
     def contextualize(self, features: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        events = self.events(features.mean(2))
+        events = self.contextualizer(features.mean(2))
         return events, events.mean(1)
 
-    def encode_texts(self, texts: list[str]) -> torch.Tensor:
+    contextual = True
+
+    def encode_texts(self, texts: list[str]) -> np.ndarray:
         seeds = [int(hashlib.md5(text.encode()).hexdigest()[:8], 16) for text in texts]
         draws = [torch.Generator().manual_seed(seed) for seed in seeds]
-        return torch.stack([torch.randn(DIM, generator=draw) for draw in draws])
+        return torch.stack([torch.randn(DIM, generator=draw) for draw in draws]).numpy()
+
+    def count_truncated(self, texts: list[str]) -> int:
+        return sum(len(text) > 4 for text in texts)
 
     def describe(self) -> dict[str, Any]:
         return {}
 
     def checkpoint_gradients(self, on: bool) -> None: ...
 
-    def trainable_parameters(self) -> list[nn.Parameter]:
-        return list(self.parameters())
+    def trainable_parameters(self) -> dict[str, nn.Parameter]:
+        return dict(self.named_parameters())
 
     def trainable_state(self) -> dict[str, torch.Tensor]:
         return {name: value.detach() for name, value in self.named_parameters()}

@@ -58,9 +58,15 @@ def test_it_learns_and_leaves_a_model_a_log_and_checkpoints(
     totals = [line["total"] for line in lines if line["kind"] == "step"]
     assert len(totals) == 8 * 2 and sum(totals[-2:]) < 0.9 * sum(totals[:2])
     epochs = [line for line in lines if line["kind"] == "epoch"]
-    assert len(epochs) == trained.epochs == 8 and "R@1" in epochs[0]
+    assert len(epochs) == trained.epochs == 8
+    seen = {prefix + name for prefix in ("", "vc/") for name in ("R@1", "own-five", "verb-role")}
+    assert seen <= epochs[0].keys()
     card = json.loads((tmp_path / "model" / "card.json").read_text())
     assert card["training"]["steps"] == 16 and card["settings"]["rank"] == 4
+    assert card["training"]["criterion"] == ["R@1", "vc/R@1"]
+    (texts,) = [line for line in lines if line["kind"] == "texts"]
+    assert texts["prompts"] == 20 and texts["prompts_cut"] == texts["negatives_cut"] == 0
+    assert card["training"]["texts"].items() <= texts.items()
     assert (tmp_path / checkpoints.BEST).is_file()
     run = RunConfig(cache=cache, device="cpu")
     adapter = SRLCLIPAdapter("srl", run, **BASE, checkpoint=str(tmp_path / "model"))
@@ -104,7 +110,8 @@ def test_a_loss_that_is_no_number_stops_with_the_last_good_checkpoint(
 
 def test_ablations_run(toy_vidsitu: Path, cache: Path, tmp_path: Path) -> None:
     changes = ({"negatives": 0}, {"vc_event": False, "vc_video": False}, {"accumulate": 2},
-               {"share": 0.5}, {"checkpoint_gradients": True}, {"hold_out": 0.0})  # fmt: skip
+               {"share": 0.5}, {"checkpoint_gradients": True}, {"hold_out": 0.0},
+               {"natural_negatives": False})  # fmt: skip
     for number, change in enumerate(changes):
         trained = run_training(toy_vidsitu, cache, tmp_path / str(number), epochs=1, **change)
         assert trained.epochs == 1

@@ -1,11 +1,10 @@
 """The situation head: verbs and role captions of five events from a model's features (METHOD 6).
 
-As VideoWhisperer does, a decoder of role queries looks at the video's events, its video feature and
-its frames, every role of all five events at once, and a captioner spells out each role from its
-query. An event is its contextualised feature beside its own frames, these as their mean and the
-steps from each to the next: the same numbers as the frames side by side, in a basis where what
-moves stands out. (Ours: a head on the contextualised feature alone learns too little from few
-videos.)
+As VideoWhisperer does, an encoder over events and frames is trained with the head, a decoder of
+role queries looks at events, video and frames, every role of all five events at once, and a
+captioner spells out each role from its query. The head is the same for every model, layer for
+layer, so that a difference is the features': what a model's own video module says of an event
+enters as a feature of it, and where there is none the mean of its frames does.
 """
 
 from __future__ import annotations
@@ -29,19 +28,16 @@ ROLES = ("Arg0", "Arg1", "Arg2", "Arg3", "Arg4", "Arg5", "ADir", "APrp", "AMnr",
 
 @dataclass(frozen=True)
 class VideoFeatures:
-    """Of B videos, float32: `frames` [B, P, T, D]; `events` [B, P, C] and `videos` [B, C] of the
-    model's own contextualizer, None for a model without."""
+    """Of B videos, float32: `frames` [B, P, T, D], `events` [B, P, C] and `videos` [B, C]."""
 
     frames: torch.Tensor
-    events: torch.Tensor | None = None
-    videos: torch.Tensor | None = None
+    events: torch.Tensor
+    videos: torch.Tensor
 
     def take(self, places: torch.Tensor, device: str) -> VideoFeatures:
         """Those of the videos at `places`, on `device`."""
         return VideoFeatures(
-            self.frames[places].to(device),
-            None if self.events is None else self.events[places].to(device),
-            None if self.videos is None else self.videos[places].to(device),
+            *(part[places].to(device) for part in (self.frames, self.events, self.videos))
         )
 
 
@@ -55,30 +51,25 @@ class Queries:
 
 
 class SituationHead(nn.Module):
-    """Verb classifier, role classifier and role captioner on features of width `dim`.
+    """Verb classifier, role classifier and role captioner on frames of width `dim`.
 
-    `context_dim` is the width C of the model's own events; None trains a contextualizer here.
+    `context_dim` is the width C of the model's events and videos.
     """
 
     def __init__(
-        self, settings: HeadSettings, dim: int, context_dim: int | None, verbs: int, tokens: int
+        self, settings: HeadSettings, dim: int, context_dim: int, verbs: int, tokens: int
     ) -> None:
         super().__init__()
-        width, self.settings = settings.width, settings
+        width, self.settings, self.context_dim = settings.width, settings, context_dim
+        # Another width than the frames' is fitted to it; the layers are the same all the same.
+        self.fit = nn.Linear(context_dim, dim) if context_dim != dim else nn.Identity()
+        self.contextualizer = VideoContextualizer(
+            dim, settings.vc_layers, math.gcd(settings.vc_heads, dim), len(EVENTS), FRAMES,
+            settings.dropout,
+        )  # fmt: skip
+        event = dim + FRAMES * dim
         self.normalise = nn.LayerNorm(dim, elementwise_affine=False)
-        self.contextualizer = None
-        if context_dim is None:
-            self.contextualizer = VideoContextualizer(
-                dim, settings.vc_layers, math.gcd(settings.vc_heads, dim), len(EVENTS),
-                FRAMES,
-                settings.dropout,
-            )  # fmt: skip
-        context = context_dim or dim
-        event = context + FRAMES * dim
-        self.normalise_events, self.normalise_videos = nn.LayerNorm(context), nn.LayerNorm(context)
-        self.frame, self.event, self.video = (
-            nn.Linear(size, width) for size in (dim, event, context)
-        )
+        self.frame, self.event, self.video = (nn.Linear(size, width) for size in (dim, event, dim))
         self.event_places = nn.Parameter(torch.randn(len(EVENTS), width) * 0.02)
         self.frame_places = nn.Parameter(torch.randn(FRAMES, width) * 0.02)
         self.types = nn.Parameter(torch.randn(3, width) * 0.02)  # video, event, frame
@@ -93,16 +84,18 @@ class SituationHead(nn.Module):
         self.captioner = _captioner(settings, tokens)
 
     def contextualize(self, features: VideoFeatures) -> tuple[torch.Tensor, torch.Tensor]:
-        """Events [B, P, C + T * D] and videos [B, C], normalised for what is built on them."""
+        """Events [B, P, (1 + T) * D] and videos [B, D], for what is built on them.
+
+        An event is the encoder's output beside its own frames, these as their mean and the steps
+        from each to the next: the same numbers in a basis where what moves stands out. Without
+        them few videos teach too little (docs/vidsitu.md has the numbers).
+        """
+        events, videos = self.contextualizer(
+            features.frames, self.fit(features.events), self.fit(features.videos)
+        )
         frames = self.normalise(features.frames)
-        if self.contextualizer is None:
-            assert features.events is not None and features.videos is not None
-            events, videos = features.events, features.videos
-        else:
-            events, videos = self.contextualizer(frames)
         steps = (frames[:, :, 1:] - frames[:, :, :-1]).flatten(2)
-        parts = [self.normalise_events(events), frames.mean(dim=2), steps]
-        return torch.cat(parts, dim=-1), self.normalise_videos(videos)
+        return torch.cat([events, frames.mean(dim=2), steps], dim=-1), videos
 
     def classify(self, events: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Events as from `contextualize` -> logits of verbs [B, P, V] and of roles [B, P, R]."""

@@ -193,10 +193,10 @@ def keep_head(
     record: dict[str, Any],
 ) -> None:
     """Write the trained head with all that rebuilding it takes."""
-    context_dim = None if head.contextualizer else head.video.in_features
     facts = {
         "settings": asdict(head.settings), "dim": head.frame.in_features,
-        "context_dim": context_dim, "verbs": list(verbs), "tokens": vocabulary.tokens, **record,
+        "context_dim": head.context_dim, "verbs": list(verbs), "tokens": vocabulary.tokens,
+        **record,
     }  # fmt: skip
     checkpoints.write(path, head.trainable_state(), facts)
 

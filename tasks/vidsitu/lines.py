@@ -8,8 +8,10 @@ from typing import Any
 
 import numpy as np
 
+from bench.metrics.events import Ranks
 from bench.metrics.verbs import VerbScores, verb_metrics, verb_scores
 from tasks.vidsitu.annotations import Annotation, Event
+from tasks.vidsitu.events import draws_of, metrics_of, ranks_of
 from tasks.vidsitu.intervals import role_draws, verb_draws
 from tasks.vidsitu.names import ROLES, VERBS, ZERO_SHOT, renamed
 from tasks.vidsitu.scoring import RoleScores, reference_metrics
@@ -48,16 +50,19 @@ def truth_of(line: Mapping[str, Any]) -> Truth:
 
 @dataclass(frozen=True)
 class Scored:
-    """All that the numbers of a set of lines are made of. `zero_shot` may be absent."""
+    """All that the numbers of a set of lines are made of. `zero_shot` may be absent; `events` are
+    the ranks that there are, by the prefix of their metrics."""
 
     videos: int
     verbs: VerbScores
     zero_shot: VerbScores | None
     roles: RoleScores
+    events: dict[str, Ranks]
 
     def metrics(self) -> dict[str, float]:
         """Every metric by our name, in percent."""
         found = renamed(VERBS, verb_metrics(self.verbs)) | renamed(ROLES, self.roles.metrics)
+        found |= metrics_of(self.events)
         if self.zero_shot is None:
             return found
         return found | _zero_shot(renamed(VERBS, verb_metrics(self.zero_shot)))
@@ -66,6 +71,7 @@ class Scored:
         """Every metric in each bootstrap resample of the videos; all metrics draw the same ones."""
         found = renamed(VERBS, verb_draws(self.verbs, resamples, seed))
         found |= renamed(ROLES, role_draws(self.roles, resamples, seed))
+        found |= draws_of(self.events, resamples, seed)
         if self.zero_shot is None:
             return found
         return found | _zero_shot(renamed(VERBS, verb_draws(self.zero_shot, resamples, seed)))
@@ -88,4 +94,5 @@ def scored(lines: Iterable[dict[str, Any]]) -> Scored:
         reference_metrics(
             [truth.references for truth in truths], [line["roles"] for line in ordered]
         ),
+        ranks_of(ordered),
     )

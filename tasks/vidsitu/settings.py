@@ -12,7 +12,7 @@ from bench.settings import require
 class HeadSettings:
     """Width to epochs are VideoWhisperer's published numbers; the rest is our choice.
 
-    `vc_layers` and `vc_heads` are of the contextualizer that a model without one gets. `roles` are
+    `vc_layers` and `vc_heads` are of the head's encoder over events and frames. `roles` are
     `given` by the annotation or `predicted`. `select` says which epoch answers: the `last`, or the
     `best` on the very split that is reported, as earlier work chose it. `beam` 1 is greedy.
     """

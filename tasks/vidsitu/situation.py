@@ -13,7 +13,7 @@ import torch
 from bench import locks
 from bench.atomic import sweep, write_text
 from bench.cache import digest
-from bench.contracts import Adapter, Features, Workplace
+from bench.contracts import Adapter, Features, Workplace, normalise
 from bench.errors import BenchError
 from bench.metrics.verbs import TOP
 from bench.training import checkpoints
@@ -23,7 +23,7 @@ from tasks.vidsitu.learning import HEAD, keep_head, kept_head, lesson, train_hea
 from tasks.vidsitu.settings import HeadSettings
 from tasks.vidsitu.vocabulary import Vocabulary
 
-VERSION = 1  # raise it when a head could come out otherwise
+VERSION = 2  # raise it when a head could come out otherwise
 AT_ONCE = 64  # videos that are answered, or contextualised, together
 
 
@@ -138,10 +138,9 @@ def _trained(
     verbs = verbs_by_frequency(annotations)
     vocabulary = Vocabulary.of(v for a in annotations for e in a.events for _, v in e.arguments)
     seen = video_features(taught, features, adapter)
-    context_dim = None if seen.events is None else seen.events.shape[-1]
     torch.manual_seed(place.seed)
     head = SituationHead(
-        settings, seen.frames.shape[-1], context_dim, len(verbs), len(vocabulary)
+        settings, seen.frames.shape[-1], seen.events.shape[-1], len(verbs), len(vocabulary)
     ).to(place.device)
     trained = Trained(head, verbs, vocabulary)
     data = lesson(annotations, seen, verbs, vocabulary, settings.caption_tokens)
@@ -160,19 +159,41 @@ def _clear(folder: Path) -> None:
 
 
 def video_features(names: Sequence[str], features: Features, adapter: Adapter) -> VideoFeatures:
-    """Frames of the named videos, and the model's own events and videos where it has them."""
-    frames = np.stack([features.clips[name] for name in names])
-    frames = frames.reshape(len(names), len(EVENTS), FRAMES, -1)
+    """Frames of the named videos, and events and videos: the model's own, or the frames' means."""
+    frames = _frames(names, features)
+    own = own_features(names, features, adapter) or _means(frames)
+    return VideoFeatures(*map(torch.from_numpy, (frames, *own)))
+
+
+def own_features(
+    names: Sequence[str], features: Features, adapter: Adapter
+) -> tuple[np.ndarray, np.ndarray] | None:
+    """Events [V, P, C] and videos [V, C] by the model's own video module, None where it has none.
+
+    BenchError where they are not finite.
+    """
     parts = []
-    for at in range(0, len(frames), AT_ONCE):
-        part = adapter.contextualize(frames[at : at + AT_ONCE])
+    for at in range(0, len(names), AT_ONCE):
+        part = adapter.contextualize(_frames(names[at : at + AT_ONCE], features))
         if part is None:
-            return VideoFeatures(torch.from_numpy(frames))
+            return None
         parts.append(part)
     events, videos = (np.concatenate(both) for both in zip(*parts, strict=True))
     if not (np.isfinite(events).all() and np.isfinite(videos).all()):
         raise BenchError(f"{adapter.name}: NaN or infinite contextualised features; check it")
-    return VideoFeatures(*map(torch.from_numpy, (frames, events, videos)))
+    return events, videos
+
+
+def _frames(names: Sequence[str], features: Features) -> np.ndarray:
+    """[V, P, T, D]."""
+    frames = np.stack([features.clips[name] for name in names])
+    return frames.reshape(len(names), len(EVENTS), FRAMES, -1)
+
+
+def _means(frames: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Frame features [V, P, T, D] -> the means [V, P, D] and [V, D] of the normalised ones."""
+    unit = normalise(frames)
+    return unit.mean(axis=2), unit.mean(axis=(1, 2))
 
 
 @torch.no_grad()

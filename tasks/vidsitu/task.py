@@ -23,6 +23,7 @@ from bench.contracts import (
     normalise,
 )
 from bench.metrics.bootstrap import interval
+from bench.metrics.events import Ranks
 from bench.metrics.verbs import TOP
 from bench.settings import settings_from
 from bench.video.sampling import PerEvent
@@ -45,9 +46,11 @@ from tasks.vidsitu.annotations import (
 )
 from tasks.vidsitu.baseline import most_frequent
 from tasks.vidsitu.check import check_tree
+from tasks.vidsitu.events import NAMES as EVENT_NAMES
+from tasks.vidsitu.events import EventTexts
 from tasks.vidsitu.lines import Truth, scored, truth_line
 from tasks.vidsitu.names import ROLES, VERBS, ZERO_SHOT
-from tasks.vidsitu.prompts import dense_prompt
+from tasks.vidsitu.prompts import RoleNames, dense_prompt
 from tasks.vidsitu.roles import given_roles
 from tasks.vidsitu.scoring import permuted
 from tasks.vidsitu.settings import HeadSettings
@@ -62,15 +65,21 @@ class VidSitu(Task):
     """
 
     name: ClassVar[str] = "vidsitu"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2  # 2: one head for every model, and whether events are told apart
     primary: ClassVar[str] = "Vb@1"
     recipe: ClassVar[type | None] = HeadSettings
     floor: ClassVar[str] = "(most frequent)"
     metrics: ClassVar[dict[str, Metric]] = {
-        name: Metric("%", True)
-        for name in (
-            *VERBS.values(), *(ZERO_SHOT + verb for verb in VERBS.values()), *ROLES.values()
-        )
+        **{
+            name: Metric("%", True)
+            for name in (
+                *VERBS.values(), *(ZERO_SHOT + verb for verb in VERBS.values()), *ROLES.values()
+            )
+        },
+        **{
+            name: Metric("rank", False) if name[-3:] in ("MdR", "MnR") else Metric("%", True)
+            for name in EVENT_NAMES
+        },
     }  # fmt: skip
 
     root: Path = Path()  # of the annotation tree
@@ -80,6 +89,7 @@ class VidSitu(Task):
     taught: dict[str, Annotation] = field(default_factory=dict)
     truth: dict[str, Truth] = field(default_factory=dict)  # empty for a hidden split
     asked: dict[str, list[list[str]] | None] = field(default_factory=dict)
+    events: EventTexts = field(default_factory=EventTexts)  # of the annotations that come first
     verbs: list[str] = field(default_factory=list)  # of the zero-shot prompts, in their order
 
     @classmethod
@@ -98,13 +108,15 @@ class VidSitu(Task):
         taught = {name: annotations[name][0] for name in learnt}
         everything = load_split(root, split)
         segments = everything[:limit]
-        truth = _truth(root, everything) if split == VALID else {}
+        truth, first = _truth(root, everything) if split == VALID else ({}, {})
         verbs = sorted({event.verb_id for a in taught.values() for event in a.events})
         found = find_clips(source, [*learnt, *segments])  # one walk through the videos
         support, clips = found[: len(learnt)], found[len(learnt) :]
         lesson = _fingerprint([annotation_path(root, "train")], support)
         protocol = protocol_of(source, cls.name, split, len(everything), VIDEOS)
         shown = {name: truth[name] for name in segments} if truth else {}
+        role_names = RoleNames.of(a for group in annotations.values() for a in group)
+        events = EventTexts.of({name: first[name] for name in shown}, role_names)
         return cls(
             protocol=protocol + (", roles predicted" if head.roles == "predicted" else ""),
             source=source,
@@ -112,7 +124,7 @@ class VidSitu(Task):
                 lesson, _fingerprint([annotation_path(root, split), label_path(root, split)], clips)
             ),
             clips=clips,
-            texts=[dense_prompt(Event(verb, verb, ())) for verb in verbs],
+            texts=[*(dense_prompt(Event(verb, verb, ())) for verb in verbs), *events.texts],
             plan=PerEvent(FRAMES, len(EVENTS)),
             expected=len(everything),
             chance=most_frequent(taught.values(), shown) if shown and taught else {},
@@ -126,6 +138,7 @@ class VidSitu(Task):
             truth=shown,
             asked=given_roles(root, split, segments, truth),
             verbs=verbs,
+            events=events,
         )
 
     @classmethod
@@ -153,23 +166,51 @@ class VidSitu(Task):
         return answer_all(questions, features, adapter, self.head, place)
 
     def answer(self, features: Features, adapter: Adapter) -> Iterator[dict[str, Any]]:
-        """A line a video: verbs, zero-shot verbs and roles, and the truth they are scored by."""
+        """A line a video: verbs, zero-shot verbs, roles, ranks of events, and the truth of them."""
         texts = normalise(features.texts)
-        for clip in self.clips:
-            if clip.id not in features.clips:
-                continue
-            answer = features.learnt[clip.id]
-            frames = features.clips[clip.id].reshape(len(EVENTS), FRAMES, -1)
-            similarity = np.stack([adapter.pool(event) for event in frames]) @ texts.T
-            best = np.argsort(-similarity, axis=1, kind="stable")[:, :TOP]
+        names = [clip.id for clip in self.clips if clip.id in features.clips]
+        means = self._event_means(names, features, adapter)
+        similarity = means @ texts[: len(self.verbs)].T
+        best = np.argsort(-similarity, axis=2, kind="stable")[:, :, :TOP]
+        ranks = self._ranks(names, means, texts[len(self.verbs) :], features, adapter)
+        for place, name in enumerate(names):
+            answer = features.learnt[name]
             yield {
-                "item": clip.id,
+                "item": name,
                 "verbs": answer.verbs,
                 "scores": answer.scores,
-                "zero_shot": [[self.verbs[place] for place in event] for event in best],
+                "zero_shot": [[self.verbs[verb] for verb in event] for event in best[place]],
                 "roles": answer.roles,
-                **({"truth": truth_line(self.truth[clip.id])} if self.truth else {}),
+                **{
+                    view: {kind: rank[place].tolist() for kind, rank in found.items()}
+                    for view, found in ranks.items()
+                },
+                **({"truth": truth_line(self.truth[name])} if self.truth else {}),
             }
+
+    @staticmethod
+    def _event_means(names: list[str], features: Features, adapter: Adapter) -> np.ndarray:
+        """[V, P, D], normalised: what the model makes of each event's frames alone."""
+        frames = (features.clips[name].reshape(len(EVENTS), FRAMES, -1) for name in names)
+        return np.stack([[adapter.pool(event) for event in video] for video in frames])
+
+    def _ranks(
+        self,
+        names: list[str],
+        means: np.ndarray,
+        texts: np.ndarray,
+        features: Features,
+        adapter: Adapter,
+    ) -> dict[str, Ranks]:
+        """By the view of `tasks.vidsitu.events`; of a hidden split nothing can be told."""
+        from tasks.vidsitu.situation import own_features
+
+        if not self.truth:
+            return {}
+        events, contextual = {"events": means}, own_features(names, features, adapter)
+        if contextual is not None and contextual[0].shape[-1] == texts.shape[-1]:
+            events["vc_events"] = normalise(contextual[0])
+        return {view: self.events.ranks(names, found, texts) for view, found in events.items()}
 
     @classmethod
     def draws(
@@ -187,11 +228,15 @@ class VidSitu(Task):
         return Scores(found.metrics(), intervals, found.videos)
 
 
-def _truth(root: Path, segments: list[str]) -> dict[str, Truth]:
-    """Labels and permuted references; the permutation runs over the whole split in its order."""
+def _truth(root: Path, segments: list[str]) -> tuple[dict[str, Truth], dict[str, Annotation]]:
+    """Labels and permuted references, and of each segment the annotation that the file has first.
+
+    The permutation runs over the whole split in its order.
+    """
     groups = of_every_segment(root, load_annotations(root, VALID), segments, "annotations")
     votes = of_every_segment(root, load_votes(root, VALID), segments, "verb labels")
-    return dict(zip(segments, map(Truth, votes, permuted(groups)), strict=True))
+    truth = dict(zip(segments, map(Truth, votes, permuted(groups)), strict=True))
+    return truth, {name: group[0] for name, group in zip(segments, groups, strict=True)}
 
 
 def _fingerprint(files: list[Path], clips: list[Clip]) -> str:

@@ -2,28 +2,31 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 
+import numpy as np
 import pytest
 import torch
 
 from tasks.vidsitu.head import Queries, SituationHead, VideoFeatures
 from tasks.vidsitu.settings import HeadSettings
+from tasks.vidsitu.situation import video_features
 from tasks.vidsitu.vocabulary import END, PAD, Vocabulary, split
+
+from .conftest import Seeing
 
 TOKENS, DIM = 12, 16
 
 
-def features(videos: int, context: int | None = None) -> VideoFeatures:
+def features(videos: int, context: int = DIM) -> VideoFeatures:
     random = torch.Generator().manual_seed(1)
     frames = torch.randn(videos, 5, 4, DIM, generator=random)
-    if context is None:
-        return VideoFeatures(frames)
     events = torch.randn(videos, 5, context, generator=random)
     return VideoFeatures(frames, events, torch.randn(videos, context, generator=random))
 
 
-def head_of(settings: HeadSettings, context: int | None = None) -> SituationHead:
+def head_of(settings: HeadSettings, context: int = DIM) -> SituationHead:
     torch.manual_seed(0)
     head = SituationHead(settings, DIM, context, verbs=7, tokens=TOKENS).eval()
     with torch.no_grad():  # untrained logits are all but equal; these are not
@@ -41,12 +44,11 @@ def described(head: SituationHead, seen: VideoFeatures, queries: Queries) -> tor
 
 
 @torch.no_grad()
-@pytest.mark.parametrize("context", [None, 24])
-def test_shapes_with_and_without_a_context_of_the_models_own(
-    settings: HeadSettings, context: int | None
+@pytest.mark.parametrize("context", [DIM, 24])
+def test_shapes_whatever_the_width_of_the_models_events(
+    settings: HeadSettings, context: int
 ) -> None:
     head, seen = head_of(settings, context), features(3, context)
-    assert (head.contextualizer is None) == (context is not None)
     verbs, roles = head.classify(head.contextualize(seen)[0])
     assert verbs.shape == (3, 5, 7) and roles.shape == (3, 5, 12)
     assert described(head, seen, asked((0, 0, 0), (0, 4, 11), (2, 1, 1))).shape == (3, 32)
@@ -61,6 +63,46 @@ def test_a_video_is_described_alike_in_any_company(settings: HeadSettings) -> No
     # A role of the same video is company that counts: names are to agree within a video.
     other = described(head, seen, asked((0, 0, 0), (2, 0, 0), (2, 3, 1), (2, 4, 11)))
     assert (other[1] - alone[0]).abs().max() > 1e-4
+
+
+@torch.no_grad()
+def test_every_part_of_the_features_reaches_what_is_built_on_them(settings: HeadSettings) -> None:
+    """Frames, their order, the model's own events and videos: each changes verbs and captions."""
+    head, seen = head_of(settings), features(2)
+    queries = asked((0, 1, 0), (0, 1, 1), (1, 1, 0))
+    before = head.contextualize(seen)[0], described(head, seen, queries)
+    for part in ("frames", "events", "videos"):
+        changed = dataclasses.replace(seen, **{part: getattr(seen, part).flip(1)})
+        after = head.contextualize(changed)[0], described(head, changed, queries)
+        assert (after[1] - before[1]).abs().amin(dim=0).max() > 1e-4, part
+        if part != "videos":
+            assert (head.verbs(after[0]) - head.verbs(before[0])).abs().max() > 1e-4, part
+    # Queries of one event differ by their role alone, those of two videos by what is seen.
+    assert (before[1][0] - before[1][1]).abs().max() > 1e-4
+    assert (before[1][0] - before[1][2]).abs().max() > 1e-4
+
+
+def test_all_models_get_the_same_trained_layers(settings: HeadSettings) -> None:
+    """A model with a video module of its own and one without: not a weight more or less."""
+    from bench.contracts import Features
+
+    class Own(Seeing):
+        def contextualize(self, frame_features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+            return frame_features.max(axis=2), frame_features.max(axis=(1, 2))
+
+    clips = np.random.default_rng(0).normal(size=(3, 20, DIM)).astype(np.float32)
+    given = Features({str(n): clip for n, clip in enumerate(clips)}, np.zeros((0, DIM)))
+    shapes = []
+    for adapter in (Seeing(), Own()):
+        seen = video_features(["0", "1", "2"], given, adapter)
+        assert seen.events.shape == (3, 5, DIM) and seen.videos.shape == (3, DIM)
+        head = head_of(settings, seen.events.shape[-1])
+        shapes.append({name: value.shape for name, value in head.state_dict().items()})
+    assert shapes[0] == shapes[1]
+    unit = clips[1].reshape(5, 4, DIM) / np.linalg.norm(clips[1], axis=-1).reshape(5, 4, 1)
+    plain = video_features(["1"], given, Seeing())
+    np.testing.assert_allclose(plain.events[0], unit.mean(axis=1), rtol=1e-5)
+    np.testing.assert_allclose(plain.videos[0], unit.mean(axis=(0, 1)), rtol=1e-5)
 
 
 @torch.no_grad()
@@ -80,8 +122,6 @@ def test_cached_greedy_decoding_is_the_argmax_of_teacher_forcing(settings: HeadS
 @torch.no_grad()
 def test_a_beam_wide_enough_finds_the_likeliest_caption(settings: HeadSettings) -> None:
     """Against all captions of two tokens, by brute force."""
-    import dataclasses
-
     narrow = dataclasses.replace(settings, caption_tokens=2, beam=TOKENS)
     head = head_of(narrow)
     starts = torch.randn(4, settings.width, generator=torch.Generator().manual_seed(4))

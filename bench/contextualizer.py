@@ -13,10 +13,10 @@ class VideoContextualizer(nn.Module):
     """Encoder over [video token, (event token, T frame features) x P].
 
     Learned embeddings of the token's type, of the event's place and of the frame's place in its
-    event are added. They must be of the frames' size: the first LayerNorm drowns what is much
-    smaller, and all events come out as one vector. CLIP's features have a length of about 10,
-    clip-tiny's of 15, so frames are scaled to length 1 and every embedding is drawn with standard
-    deviation `dim ** -0.5`, which makes its length 1 too.
+    event are added. Frames and embeddings must be of one size, for the first LayerNorm drowns what
+    is much smaller, and of the size of what a layer adds, or tokens start out all alike: events
+    then come out as one vector. CLIP's features have a length of about 10, clip-tiny's of 15; here
+    every one is scaled to length `sqrt(dim)`, and embeddings are drawn with standard deviation 1.
 
     Pre-norm, so that it trains from scratch at a small learning rate. With `event_places` False
     the events' places are unknown to it (an ablation).
@@ -35,7 +35,7 @@ class VideoContextualizer(nn.Module):
         super().__init__()
 
         def embedding(*shape: int) -> nn.Parameter:
-            return nn.Parameter(torch.randn(*shape) * dim**-0.5)
+            return nn.Parameter(torch.randn(*shape))
 
         def layer() -> nn.TransformerEncoderLayer:
             return nn.TransformerEncoderLayer(
@@ -71,14 +71,15 @@ class VideoContextualizer(nn.Module):
         event = (self.event_token + event_type + places).expand(batch, -1, -1)  # [B, P, D]
         video = (self.video_token + video_type).expand(batch, -1)
         if own_events is not None:
-            event = event + _unit(own_events)
+            event = event + _scaled(own_events)
         if own_videos is not None:
-            video = video + _unit(own_videos)
-        frame = _unit(frame_features) + frame_type + self.frame_places[:frames] + places[:, None]
+            video = video + _scaled(own_videos)
+        frame = _scaled(frame_features) + frame_type + self.frame_places[:frames] + places[:, None]
         tokens = torch.cat([event[:, :, None], frame], dim=2)
         encoded = self.encoder(torch.cat([video[:, None], tokens.flatten(1, 2)], dim=1))
         return encoded[:, 1:].unflatten(1, (events, frames + 1))[:, :, 0], encoded[:, 0]
 
 
-def _unit(features: torch.Tensor) -> torch.Tensor:
-    return functional.normalize(features.float(), dim=-1)
+def _scaled(features: torch.Tensor) -> torch.Tensor:
+    """Of length sqrt(D), so that an element is about 1."""
+    return features.shape[-1] ** 0.5 * functional.normalize(features.float(), dim=-1)

@@ -83,12 +83,12 @@ def all_boards(
     evidence: Any,
 ) -> list[Board]:
     """The overview where more than one task is shown, each task's boards, then the ablations."""
-    from leaderboards.ablations import grid_board, published_grids
+    from leaderboards.ablations import grid_boards, published_grids
     from leaderboards.boards import boards
     from leaderboards.overview import overview
 
     made = boards(documents, task, published, evidence)
-    ablations = [grid_board(record) for record in records]
+    ablations = [board for record in records for board in grid_boards(record)]
     if published and task in (None, "vidsitu"):
         ablations += published_grids({record["grid"] for record in records})
     first = overview(made) if len({board.task for board in made}) > 1 else []

@@ -1,4 +1,4 @@
-"""`bench sweep`: a published ablation grid, trained and evaluated by one command."""
+"""`bench sweep`: an ablation grid, trained and evaluated by one command."""
 
 from __future__ import annotations
 
@@ -33,17 +33,18 @@ def sweep(
     output: Path | None,
     format_: str | None,
 ) -> None:
-    """Run an ablation of the paper: GRID is supp-1, supp-2, supp-3 or losses.
+    """Run an ablation: GRID is supp-1, supp-2, supp-3 or losses, of the paper, or parts, ours.
 
     Trains every row, evaluates it on VidSitu, and prints the table beside the published one, with
-    the geometric mean that the paper selects by. Interrupted? Run the same command again: trained
+    the geometric mean that the paper selects by; `parts` switches off one part of the method a row,
+    and shows what becomes of it. Interrupted? Run the same command again: trained
     rows are kept, and grids share the rows that they have in common.
     """
     from bench import distributed
     from bench.progress import Bar
     from bench.sweep import Sweep
     from leaderboards.ablations import grid as published
-    from leaderboards.ablations import grid_board
+    from leaderboards.ablations import grid_boards
     from leaderboards.render import render
 
     config = options.load(seed=seed, device=device, output=output)
@@ -51,4 +52,4 @@ def sweep(
     with Bar(options.quiet or not distributed.is_main()) as bar:
         record = Sweep(grid, published(grid), model, source, common, config).run(bar)
     if distributed.is_main():
-        click.echo(render([grid_board(record)], format_ or screen_format()))
+        click.echo(render(grid_boards(record), format_ or screen_format()))

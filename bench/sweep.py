@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from bench import distributed, registry
 from bench.atomic import write_text
@@ -14,7 +16,7 @@ from bench.errors import BenchError
 from bench.reading import fitting
 from bench.results import SWEEPS, covered, is_toy, load, load_predictions, save, slug
 from bench.training.plan import TrainingPlan, plan_training
-from leaderboards.ablations import COLUMNS, MEAN, SCHEMA, Cell, Grid, geometric_mean
+from leaderboards.ablations import MEAN, SCHEMA, Cell, Grid, geometric_mean
 
 if TYPE_CHECKING:
     from bench.config import Config
@@ -34,11 +36,13 @@ class Sweep:
 
     def plans(self) -> list[tuple[Cell, TrainingPlan | None]]:
         """Every cell with its training, None for the model before training. UsageError."""
-        return [
-            (cell, None if cell.base else plan_training(
-                self.model, self.source, {**self.common, **cell.set}, self.config))
-            for cell in self.grid.rows
-        ]  # fmt: skip
+        return [(cell, self._plan(cell)) for cell in self.grid.rows]
+
+    def _plan(self, cell: Cell) -> TrainingPlan | None:
+        if cell.base:
+            return None
+        settings = {**self.common, **cell.set}
+        return plan_training(self.model, self.source, settings, self.config)
 
     @property
     def folder(self) -> Path:
@@ -65,13 +69,22 @@ class Sweep:
     def _cells(self, bar: Bar) -> dict[str, Any]:
         rows: list[dict[str, Any]] = []
         record: dict[str, Any] = {}
-        for cell, plan in self.plans():
+        reference: dict[str, np.ndarray] = {}
+        plans = self.plans()  # all are checked before the first is trained
+        for cell, plan in plans:
             bar.warn(f"{self.name}: {self.grid.first} {cell.name}")
-            path = self._cell(plan, bar)
-            if path is None:
-                continue
-            document = load(path)
-            rows.append(_row(cell, plan, document, path, self.folder))
+            seeds = [self.config.run.seed + seed for seed in cell.seeds]
+            paths = [self._cell(cell, seed, bar) for seed in seeds]
+            found = [(path, load(path)) for path in paths if path is not None]
+            if not found:
+                continue  # the main process alone keeps results
+            row = _row(cell, seeds, plan, found, self.folder)
+            row["metrics"], draws = summary(found, self.grid.measured, self.config.run.seed)
+            reference = reference or draws
+            if self.grid.columns:
+                row["differences"] = _differences(row["metrics"], draws, rows[:1], reference)
+            rows.append(row)
+            document = found[0][1]
             record = {
                 "schema": SCHEMA, "kind": "sweep", "grid": self.name, "model": self.model,
                 "source": document["source"]["name"], "protocol": document["protocol"],
@@ -81,58 +94,98 @@ class Sweep:
             write_text(self.file, json.dumps(record, indent=2, ensure_ascii=False) + "\n")
         return record
 
-    def _cell(self, plan: TrainingPlan | None, bar: Bar) -> Path | None:
+    def _cell(self, cell: Cell, seed: int, bar: Bar) -> Path | None:
         """Train and evaluate; the result's file, which the main process alone writes.
 
         Grids share cells of the same settings: one folder for each.
         """
         from bench.engine import evaluate
 
+        config = replace(self.config, run=replace(self.config.run, seed=seed))
+        plan = replace(self, config=config)._plan(cell)
         if plan is None:
-            folder, name = self.folder / "base", registry.base_model(self.model, self.config)
-            label = name
+            folder = self.folder / (f"base-{seed}" if seed else "base")
+            name = label = registry.base_model(self.model, config)
         else:
-            identity = digest("cell", asdict(plan.settings), plan.built, self.config.run.seed)
+            identity = digest("cell", asdict(plan.settings), plan.built, seed)
             folder = self.folder / identity[:16]
             trained = plan.run(folder, bar)
             if trained.stopped:
                 raise BenchError(f"stopped by {trained.stopped}; the same command goes on there")
             name, label = f"{self.model}@{trained.folder}", f"{self.model} {identity[:8]}"
-        found, _ = registry.source_for("vidsitu", self.source, self.config)
+        found, _ = registry.source_for("vidsitu", self.source, config)
         if distributed.is_main():
             registry.prepare_source("vidsitu", found, bar.to)
         distributed.barrier()
-        adapter = registry.load_adapter(name, self.config)
+        adapter = registry.load_adapter(name, config)
         adapter.name = label
-        result = evaluate(adapter, registry.load_task("vidsitu", found), self.config.run, bar)
+        result = evaluate(adapter, registry.load_task("vidsitu", found), config.run, bar)
         return save(result, folder / "results") if distributed.is_main() else None
 
 
+Found = list[tuple[Path, dict[str, Any]]]  # result files of one cell, a seed each
+
+
 def _row(
-    cell: Cell, plan: TrainingPlan | None, document: dict[str, Any], path: Path, base: Path
+    cell: Cell, seeds: list[int], plan: TrainingPlan | None, found: Found, base: Path
 ) -> dict[str, Any]:
-    metrics = {name: document["metrics"][name] for name in COLUMNS if name != MEAN}
-    log = path.parents[3] / "log.jsonl"
+    coverages = dict.fromkeys(covered(document) for _, document in found)
+    paths = [path for path, _ in found]
     return {
         "name": cell.name,
         "set": cell.set,
-        "metrics": {**metrics, MEAN: geometric_mean_of(document, path)},
-        "coverage": covered(document),
+        "seeds": seeds,
+        "coverage": "; ".join(coverages),
         "training": asdict(plan.settings) if plan else None,
-        "result": str(path.relative_to(base)),
-        "log": str(log.relative_to(base)) if plan else None,
+        "results": [str(path.relative_to(base)) for path in paths],
+        "logs": [str((path.parents[3] / "log.jsonl").relative_to(base)) for path in paths]
+        if plan
+        else [],
     }
 
 
-def geometric_mean_of(document: dict[str, Any], path: Path) -> dict[str, float]:
-    """The geometric mean with the interval of its own draws."""
+def summary(
+    found: Found, columns: tuple[str, ...], seed: int
+) -> tuple[dict[str, dict[str, float]], dict[str, np.ndarray]]:
+    """Metrics `columns` and the geometric mean of one cell, as the mean over its runs, with the
+    interval of that mean; and its value in each bootstrap resample of the videos.
+
+    For a `seed` all cells draw the same videos. DataError for lines that changed.
+    """
     from bench.metrics.bootstrap import interval
 
-    value = geometric_mean({name: entry["value"] for name, entry in document["metrics"].items()})
-    settings = document["settings"]
-    with fitting(path, "remove it, and run the sweep again"):
-        draws = registry.task_class("vidsitu").draws(
-            load_predictions(path, document), resamples=settings["resamples"], seed=settings["seed"]
-        )
-    low, high = interval(geometric_mean(draws))
-    return {"value": value, "low": low, "high": high}
+    runs = []
+    for path, document in found:
+        with fitting(path, "remove it, and run the sweep again"):
+            draws = registry.task_class("vidsitu").draws(
+                load_predictions(path, document),
+                resamples=document["settings"]["resamples"], seed=seed,
+            )  # fmt: skip
+            values = {name: entry["value"] for name, entry in document["metrics"].items()}
+            runs.append(tuple(one | {MEAN: geometric_mean(one)} for one in (values, draws)))
+    names = [name for name in dict.fromkeys([*columns, MEAN]) if all(name in v for v, _ in runs)]
+    means = {name: np.mean([draws[name] for _, draws in runs], axis=0) for name in names}
+    metrics = {}
+    for name in names:
+        low, high = interval(means[name])
+        value = float(np.mean([values[name] for values, _ in runs]))
+        metrics[name] = {"value": value, "low": low, "high": high}
+    return metrics, means
+
+
+def _differences(
+    metrics: dict[str, dict[str, float]],
+    draws: dict[str, np.ndarray],
+    first: list[dict[str, Any]],
+    reference: dict[str, np.ndarray],
+) -> dict[str, dict[str, float]]:
+    """Each metric less the first row's, with the interval of paired draws; none of that row."""
+    from bench.evidence import apart
+
+    found = {}
+    for row in first:
+        for name in metrics.keys() & reference.keys():
+            _, low, high = apart(reference[name], draws[name])
+            value = metrics[name]["value"] - row["metrics"][name]["value"]
+            found[name] = {"value": value, "low": low, "high": high}
+    return dict(sorted(found.items()))

@@ -14,12 +14,11 @@ import numpy as np
 import pytest
 
 import leaderboards
-from bench import registry
 from bench.config import load_config
 from bench.errors import UsageError
 from bench.progress import Bar
-from bench.results import load, load_predictions
-from bench.sweep import Sweep, geometric_mean_of
+from bench.results import load
+from bench.sweep import Sweep, summary
 from leaderboards.ablations import Cell, Grid, geometric_mean, grid, grids
 from tasks.toyworld import write
 
@@ -66,7 +65,11 @@ def test_the_published_grids_are_those_of_the_paper() -> None:
         "supp-2": ["qkv", "qkvo", "qkvo+fc", "qkvo+fc+proj"],
         "supp-3": ["0 %", "50 %", "70 %", "90 %", "100 %"],
         "losses": ["CLIP-event", "VC-event", "all four"],
+        "parts": [row.name for row in grid("parts").rows],  # ours
     }
+    assert [row.set["share"] for row in grid("supp-3").rows[1:]] == [0.5, 0.7, 0.9, 1.0]
+    # All of the training videos: none is held out of the row that says 100 %.
+    assert all(row.set["hold_out"] == 0 for row in grid("supp-3").rows[1:])
     with pytest.raises(UsageError, match="did you mean 'supp-1'"):
         grid("supp1")
     for name, one in grids().items():  # settings that the recipe knows, on any trainable model
@@ -74,19 +77,31 @@ def test_the_published_grids_are_those_of_the_paper() -> None:
         assert [plan is None for _, plan in plans] == [row.base for row in one.rows]
 
 
-def test_the_geometric_mean_has_the_interval_of_its_own_draws() -> None:
-    path = KEPT / "vidsitu" / "toy" / "clip-tiny.json"
-    document = load(path)
-    value, settings = document["metrics"], document["settings"]
-    found = geometric_mean_of(document, path)
-    assert found["value"] == (value["Vb@1"]["value"] * value["CIDEr"]["value"]) ** 0.5
-    draws = registry.task_class("vidsitu").draws(
-        load_predictions(path, document), resamples=settings["resamples"], seed=settings["seed"]
+def test_a_row_has_the_mean_of_its_runs_and_the_interval_of_that_mean() -> None:
+    found = []
+    for model in ("clip-tiny", "srlclip-tiny"):
+        path = KEPT / "vidsitu" / "toy" / f"{model}.json"
+        found.append((path, load(path)))
+    columns = ("Vb@1", "CIDEr", "vc/R@1")
+    (one, one_draws), (other, _), (both, draws) = (
+        summary(some, columns, 0) for some in (found[:1], found[1:], found)
     )
-    means = np.sqrt(draws["Vb@1"] * draws["CIDEr"])
-    assert [found["low"], found["high"]] == pytest.approx(np.percentile(means, [2.5, 97.5]))
+    document = found[0][1]
+    for name in ("Vb@1", "CIDEr"):
+        assert one[name] == pytest.approx(document["metrics"][name])
+        mean = (one[name]["value"] + other[name]["value"]) / 2
+        assert both[name]["value"] == pytest.approx(mean)
+        bounds = np.percentile(draws[name], [2.5, 97.5])
+        assert [both[name]["low"], both[name]["high"]] == pytest.approx(bounds)
+    # Only metrics that all runs have; a model without a contextualizer has no such events.
+    assert "vc/R@1" in other and "vc/R@1" not in both
+    value = document["metrics"]
+    mean = one["geometric mean"]
+    assert mean["value"] == pytest.approx((value["Vb@1"]["value"] * value["CIDEr"]["value"]) ** 0.5)
+    means = np.sqrt(one_draws["Vb@1"] * one_draws["CIDEr"])
+    assert [mean["low"], mean["high"]] == pytest.approx(np.percentile(means, [2.5, 97.5]))
     # Narrower than the product of the two intervals: the draws are of the same videos.
-    assert found["low"] > geometric_mean({name: value[name]["low"] for name in ("Vb@1", "CIDEr")})
+    assert mean["low"] > geometric_mean({name: value[name]["low"] for name in ("Vb@1", "CIDEr")})
 
 
 @pytest.mark.slow
@@ -104,10 +119,31 @@ def test_a_sweep_again_trains_nothing_and_grids_share_their_rows(source: Path) -
     second = sweep(source, "second", cell("four", negatives=4), cell("none", negatives=0))
     shared = second.run(Bar(True))
     assert shared["rows"][0]["metrics"] == record["rows"][1]["metrics"]
-    assert shared["rows"][0]["result"] == record["rows"][1]["result"]
+    assert shared["rows"][0]["results"] == record["rows"][1]["results"]
     after = trainings(first.folder)
     assert all(after[name] == told for name, told in before.items())
     assert sum(name.endswith("log.jsonl") for name in after) == 3
+
+
+@pytest.mark.slow
+def test_a_grid_of_our_own_shows_how_far_each_row_is_from_the_first(source: Path) -> None:
+    rows = [Cell("whole", seeds=[0, 1]), cell("no context", **NO_CONTEXT), Cell("none", base=True)]
+    own = Grid("Parts", "without", "us", "parts", "valid", rows, columns=["vc/own-five", "Vb@1"])
+    one = Sweep("parts", own, "srlclip-tiny", str(source), RECIPE, load_config())
+    record = one.run(Bar(True))
+    whole, without, base = record["rows"]
+    assert whole["seeds"] == [0, 1] and len(whole["results"]) == len(whole["logs"]) == 2
+    values = [load(one.folder / path)["metrics"]["Vb@1"]["value"] for path in whole["results"]]
+    assert whole["metrics"]["Vb@1"]["value"] == pytest.approx(sum(values) / 2)
+    assert "vc/own-five" in whole["metrics"] and "vc/own-five" not in without["metrics"]
+    assert whole["differences"] == {} and base["logs"] == []
+    gap = without["differences"]["Vb@1"]
+    expected = without["metrics"]["Vb@1"]["value"] - whole["metrics"]["Vb@1"]["value"]
+    assert gap["value"] == pytest.approx(expected) and gap["low"] <= gap["value"] <= gap["high"]
+    assert one.run(Bar(True)) == record
+
+
+NO_CONTEXT = {"model.vc_layers": 0, "vc_event": False, "vc_video": False}
 
 
 def command(source: Path, output: str) -> list[str]:

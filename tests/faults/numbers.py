@@ -22,7 +22,7 @@ from bench.contracts import Adapter, Scores, Source
 from bench.engine import evaluate
 from bench.errors import BenchError
 from bench.results import Result, load, save
-from leaderboards.ablations import grid_board
+from leaderboards.ablations import grid_boards
 from leaderboards.boards import boards
 from leaderboards.page import render_page
 from leaderboards.render import render
@@ -193,7 +193,8 @@ def partial(folder: Path) -> str:
     page = Page("t", "", found, [], [], {})
     assert "3/4 partial" in render_page(page)
     cell = {**RECORD["rows"][0], "coverage": "1/2 partial", "name": "qkv"}  # type: ignore[index]
-    (row,) = [r for r in grid_board({**RECORD, "rows": [cell]}).rows if r.kind == "partial"]
+    (board,) = grid_boards({**RECORD, "rows": [cell]})
+    (row,) = [r for r in board.rows if r.kind == "partial"]
     assert not set(row.best) & {"Vb@1", "CIDEr"}
     return "marked in text, md, latex, csv, json, terminal, html and grids; never ranked"
 

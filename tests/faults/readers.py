@@ -17,7 +17,7 @@ from bench.config import load_config
 from bench.contracts import Source
 from bench.results import load, load_predictions
 from bench.settings import settings_from
-from leaderboards.ablations import grid_board, grids, load_records
+from leaderboards.ablations import grid_boards, grids, load_records
 from leaderboards.boards import boards
 from leaderboards.reference import reference_rows
 from leaderboards.render import render
@@ -117,10 +117,11 @@ def _lines(folder: Path) -> Any:
 _LINE = {"item": "t2v 0", "direction": "t2v", "query": 0, "text": "a", "target": "v", "rank": 1,
          "score": 1.0, "top": [["v", 1.0]]}  # fmt: skip
 _LINES = b"\n".join([_json(_LINE), _json({**_LINE, "item": "v2t v", "direction": "v2t"}), b""])
-_CELL = {"name": "0", "set": {}, "coverage": "2/2", "training": None, "result": "r", "log": None,
+_CELL = {"name": "0", "set": {}, "coverage": "2/2", "training": None, "seeds": [0],
+         "results": ["r"], "logs": [],
          "metrics": {n: {"value": 1.0, "low": 0.0, "high": 2.0}
                      for n in ("Vb@1", "CIDEr", "geometric mean")}}  # fmt: skip
-RECORD = {"schema": 1, "kind": "sweep", "grid": "supp-2", "model": "m", "source": "s",
+RECORD = {"schema": 2, "kind": "sweep", "grid": "supp-2", "model": "m", "source": "s",
           "protocol": "vidsitu/valid", "toy": False, "common": {}, "seed": 0,
           "rows": [_CELL]}  # fmt: skip
 
@@ -182,9 +183,9 @@ READERS = [
     Reader("result", "json", "m.json", _json(document()), _result),
     Reader("prediction lines", "json", "m.predictions.jsonl", _LINES, _lines),
     Reader("sweep record", "json", "sweep/m/s/supp-2.json", _json(RECORD),
-           lambda folder: [render([grid_board(r)], "md") for r in load_records(folder)]),
+           lambda folder: [render(grid_boards(r), "md") for r in load_records(folder)]),
     Reader("card of a trained model", "json", CARD,
-           _json({"version": 1, "base": {"weights_sha256": "0"}, "settings": {"rank": 4}}), _card),
+           _json({"version": 2, "base": {"weights_sha256": "0"}, "settings": {"rank": 4}}), _card),
     Reader("trained weights", "tensors", "contextualizer.safetensors", _tensors("x"), _weights),
     Reader("training checkpoint", "tensors", "last.safetensors", _tensors("x"), _checkpoint),
     Reader("feature store", "tensors", "ab/abcd.safetensors", _tensors("features"),

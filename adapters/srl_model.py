@@ -15,6 +15,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from adapters.lora import FULL, NONE, TARGETS, add_lora, pack_attention, split_attention
+from adapters.open_clip import CPU_FRAMES
 from adapters.srl_settings import CARD, CONTEXT, LORA, TOWER, VERSION, SRLSettings
 from bench.atomic import atomic_path
 from bench.contextualizer import VideoContextualizer
@@ -104,9 +105,11 @@ class SRLModel(nn.Module):
 
     def frame_features(self, frames: torch.Tensor) -> torch.Tensor:
         """uint8 [N, H, W, 3] -> [N, D], differentiable, not normalised."""
-        images = frames.permute(0, 3, 1, 2).float() * self.scale + self.shift
-        features: torch.Tensor = self.clip.visual(images)
-        return features
+        on_cpu = frames.device.type == "cpu"  # whose caches hold what few frames need
+        return torch.cat([
+            self.clip.visual(part.permute(0, 3, 1, 2).float() * self.scale + self.shift)
+            for part in frames.split(CPU_FRAMES if on_cpu else len(frames))
+        ])  # fmt: skip
 
     def contextualize(self, frame_features: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """[B, P, T, D] -> events [B, P, D], videos [B, D]; for a `contextual` model only."""

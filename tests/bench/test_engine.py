@@ -74,6 +74,22 @@ def test_a_second_run_encodes_nothing_and_a_second_model_decodes_nothing(
     assert other.frames == first.frames
 
 
+def test_a_warm_run_learns_with_the_threads_of_a_cold_one(
+    task: Task, run: RunConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All features kept, no model is loaded: the threads are set all the same."""
+    import torch
+
+    order: list[object] = []
+    monkeypatch.setattr(torch, "set_num_threads", order.append)
+    monkeypatch.setattr(type(task), "learn", lambda *_: order.append("learn"), raising=False)
+    task.support, task.clips = task.clips[:3], task.clips[3:]
+    run = dataclasses.replace(run, threads=3)
+    for _ in ("cold", "warm"):
+        evaluate(Mean(), task, run)
+    assert order == [3, "learn", 3, "learn"]
+
+
 def test_features_beyond_the_memory_are_read_again(task: Task, run: RunConfig) -> None:
     whole = evaluate(Mean(), task, run)
     for memory in (0, 1):

@@ -92,7 +92,7 @@ class SRLModel(nn.Module):
 
     def describe(self) -> dict[str, Any]:
         """What was built, as plain data."""
-        return {"base": self.base, "model": asdict(self.settings)}
+        return {"base": self.base, "model": asdict(self.settings), "version": VERSION}
 
     def checkpoint_gradients(self, on: bool) -> None:
         """Recompute the image tower's activations in the backward pass instead of keeping them."""

@@ -12,7 +12,7 @@ from bench.errors import printable
 from bench.options import Options, complete, setting
 
 if TYPE_CHECKING:
-    from bench.training.loop import Trained
+    from bench.training.state import Trained
 
 
 @click.command()
@@ -69,6 +69,8 @@ def _tell(model: str, trained: Trained) -> None:
         click.echo(f"... and {len(trained.failures) - 10} more videos left out", err=True)
     if trained.stopped:
         click.echo(f"stopped by {trained.stopped}; the same command goes on from here", err=True)
-    best = f", best held-out R@1 {trained.held_out['R@1']:.1f}" if trained.held_out else ""
+    names = ", ".join(f"{name} {trained.held_out[name]:.1f}" for name in trained.criterion
+                      if trained.held_out)  # fmt: skip
+    best = f", best held-out {names} in epoch {trained.best_epoch}" if names else ""
     click.echo(f"{trained.folder} ({trained.epochs} epochs{best})")
     click.echo(f"evaluate it: bench run --model {model}@{trained.folder} --task ...", err=True)

@@ -7,7 +7,7 @@ import signal
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -16,70 +16,19 @@ import torch
 from bench import distributed
 from bench.compute import use_threads
 from bench.config import RunConfig
-from bench.contracts import Failure, Progress
+from bench.contracts import Progress
 from bench.errors import BenchError, UsageError
 from bench.metrics.events import OWN, VERB_ROLE
-from bench.reading import fitting
 from bench.training import checkpoints
 from bench.training.contracts import Trainable, TrainingSet
-from bench.training.data import Batch, Prepared, prepare
+from bench.training.data import Batch, prepare
 from bench.training.forward import VC, batch_loss, validate
 from bench.training.log import Log
 from bench.training.optimizer import Optimizer
 from bench.training.settings import TrainSettings
+from bench.training.state import Trained, Training, finish, resume, save
 
 SAVE_EVERY = 600.0  # seconds between checkpoints inside an epoch: what a kill can cost
-
-
-@dataclass
-class Trained:
-    """How a training ended. `stopped` is why it ended before its last epoch, or empty.
-
-    `held_out` are the metrics of the best epoch, `criterion` the names of those whose mean it has
-    the best of.
-    """
-
-    folder: Path
-    epochs: int
-    best_epoch: int
-    held_out: dict[str, float]
-    criterion: tuple[str, ...]
-    failures: list[Failure]
-    stopped: str = ""
-
-
-@dataclass
-class _State:
-    """Where a training stands: `step` steps are done in all, `epochs` are validated."""
-
-    step: int = 0
-    epochs: int = 0
-    best_epoch: int = 0
-    best: dict[str, float] = field(default_factory=dict)
-    seconds: float = 0.0
-
-
-@dataclass
-class _Training:
-    model: Trainable
-    optimizer: Optimizer
-    train: Prepared
-    held_out: Prepared | None
-    settings: TrainSettings
-    folder: Path
-    identity: dict[str, Any]
-    device: str
-    precision: str
-    seed: int
-    log: Log | None
-    state: _State = field(default_factory=_State)
-
-    @property
-    def steps_per_epoch(self) -> int:
-        """A last batch of fewer than two videos is left out: it has no negatives."""
-        videos, batch = len(self.train), self.settings.batch_videos
-        batches = videos // batch + (videos % batch >= max(2, distributed.world()))
-        return max(1, math.ceil(batches / self.settings.accumulate))
 
 
 def train(
@@ -116,19 +65,19 @@ def train(
         "held_out_content": validation.content, "precision": precision,
     }  # fmt: skip
     log = Log(folder, project, identity) if distributed.is_main() else None
-    training = _Training(
+    training = Training(
         model, Optimizer(model, settings, device, precision), prepared,
         validation if len(validation) > 1 else None, settings, folder, identity, device,
         precision, run.seed, log,
     )  # fmt: skip
     try:
-        _resume(training)
+        resume(training)
         _tell_counts(training, progress)
         stopped = _epochs(training, progress, began, max_minutes)
     finally:
         if log is not None:
             log.close()
-    return _finish(training, [*failures, *more], stopped)
+    return finish(training, [*failures, *more], stopped)
 
 
 def _check(model: Trainable, settings: TrainSettings) -> None:
@@ -145,7 +94,7 @@ def _check(model: Trainable, settings: TrainSettings) -> None:
         )
 
 
-def _tell_counts(training: _Training, progress: Progress) -> None:
+def _tell_counts(training: Training, progress: Progress) -> None:
     """Say how many texts the model cannot read whole: METHOD 2 has them counted and reported."""
     counts = training.train.counts
     if training.log is not None and training.state.step == 0:
@@ -155,9 +104,7 @@ def _tell_counts(training: _Training, progress: Progress) -> None:
             progress.warn(f"{cut} of {counts[what]} {what} are too long for the model and are cut")
 
 
-def _epochs(
-    training: _Training, progress: Progress, began: float, max_minutes: float | None
-) -> str:
+def _epochs(training: Training, progress: Progress, began: float, max_minutes: float | None) -> str:
     """Run the epochs that are left; returns why it stopped early, or an empty string."""
     state, per_epoch = training.state, training.steps_per_epoch
     deadline = began + 60 * max_minutes if max_minutes else math.inf
@@ -175,12 +122,12 @@ def _epochs(
                 due = time.monotonic() - saved > SAVE_EVERY
                 why, due = distributed.share((_why_stop(received, deadline), due))
                 if why or due:
-                    _checkpoint(training)
+                    save(training)
                     saved = time.monotonic()
                 if why:
                     return str(why)
             _validate(training, progress)
-            _checkpoint(training)
+            save(training)
     return ""
 
 
@@ -211,7 +158,7 @@ def _signals() -> Iterator[list[int]]:
             signal.signal(number, handler)
 
 
-def _steps(training: _Training, epoch: int, done: int) -> Iterator[list[Batch]]:
+def _steps(training: Training, epoch: int, done: int) -> Iterator[list[Batch]]:
     """The optimiser steps of an epoch from `done` on, each a list of batches to accumulate.
 
     The order is a function of seed and epoch alone. Each process reads its share of every batch.
@@ -230,7 +177,7 @@ def _steps(training: _Training, epoch: int, done: int) -> Iterator[list[Batch]]:
         yield [next(loader) for _ in own[at : at + accumulate]]
 
 
-def _step(training: _Training, batches: list[Batch]) -> None:
+def _step(training: Training, batches: list[Batch]) -> None:
     model, settings, state = training.model, training.settings, training.state
     began = time.perf_counter()
     total = settings.epochs * training.steps_per_epoch
@@ -256,14 +203,14 @@ def _step(training: _Training, batches: list[Batch]) -> None:
         training.log.write("step", state.step, {**sums, **facts})
 
 
-def _diverged(training: _Training, what: str, value: float) -> BenchError:
+def _diverged(training: Training, what: str, value: float) -> BenchError:
     return BenchError(
         f"the {what} is {value} at step {training.state.step + 1}; the last good checkpoint is "
         f"{training.folder / checkpoints.LAST}. Lower learning_rate, or set clip_gradient"
     )
 
 
-def _validate(training: _Training, progress: Progress) -> None:
+def _validate(training: Training, progress: Progress) -> None:
     """Metrics of the held-out events; the epoch is kept if it has the best of the criterion."""
     state, names = training.state, training.settings.criterion
     state.epochs += 1
@@ -276,7 +223,7 @@ def _validate(training: _Training, progress: Progress) -> None:
                 path = training.folder / checkpoints.BEST
                 tensors = {f"model.{k}": v for k, v in training.model.trainable_state().items()}
                 checkpoints.write(path, tensors, {"epoch": state.epochs, **values})
-        progress.warn(f"epoch {state.epochs}: held-out {_shown(values)}")
+        progress.warn(f"epoch {state.epochs}: {_shown(values)}")
     if training.log is not None:
         training.log.write("epoch", state.step, {"epoch": state.epochs, **values})
 
@@ -287,62 +234,10 @@ def criterion(values: dict[str, float], names: tuple[str, ...]) -> float:
 
 
 def _shown(values: dict[str, float]) -> str:
-    """The epoch's line: what the mean of frames tells, and what the contextualised events do."""
-    parts = [
-        f"{prefix}{name} {values[prefix + name]:.1f}"
-        for prefix in ("", VC)
-        for name in ("R@1", OWN, VERB_ROLE)
-        if prefix + name in values
-    ]
+    """The epoch's line, of held-out events: by the mean of frames, and by contextualised events."""
+    parts = []
+    for name in ("R@1", OWN, VERB_ROLE):
+        if name in values:
+            own = f" (vc {values[VC + name]:.1f})" if VC + name in values else ""
+            parts.append(f"{name} {values[name]:.1f}{own}")
     return ", ".join(parts)
-
-
-def _checkpoint(training: _Training) -> None:
-    if distributed.is_main():
-        tensors = checkpoints.pack(training.model, training.optimizer.adam)
-        record = {
-            "identity": training.identity, "state": asdict(training.state),
-            "scaler": training.optimizer.scaler.state_dict(),
-        }  # fmt: skip
-        checkpoints.write(training.folder / checkpoints.LAST, tensors, record)
-    distributed.barrier()
-
-
-def _resume(training: _Training) -> None:
-    path = training.folder / checkpoints.LAST
-    found = checkpoints.read(path)
-    if found is None:
-        return
-    tensors, record = found
-    with fitting(path, "move it away"):
-        checkpoints.check_identity(path, record["identity"], training.identity)
-        state = _State(**record["state"])
-    with fitting(path, "move it away"):
-        checkpoints.unpack(tensors, training.model, training.optimizer.adam)
-        if record["scaler"]:
-            training.optimizer.scaler.load_state_dict(record["scaler"])
-    training.state = state
-
-
-def _finish(training: _Training, failures: list[Failure], stopped: str) -> Trained:
-    """Write the model that `keep` names, with a card that says how it came about."""
-    state, settings = training.state, training.settings
-    folder = training.folder / "model"
-    # Without a best epoch of its own, a file of that name is some earlier training's.
-    own = settings.keep == "best" and state.best_epoch > 0
-    if own and (best := checkpoints.read(training.folder / checkpoints.BEST)):
-        training.model.load_trainable_state(checkpoints.model_state(best[0]))
-    if distributed.is_main():
-        facts = {
-            "settings": asdict(settings), "data": training.train.data.name,
-            "videos": len(training.train), "epochs": state.epochs, "steps": state.step,
-            "seed": training.seed, "precision": training.precision,
-            "best_epoch": state.best_epoch, "criterion": list(settings.criterion),
-            "held_out": state.best, "texts": training.train.counts,
-            "seconds": round(state.seconds, 1), "stopped": stopped,
-        }  # fmt: skip
-        training.model.save(folder, {"training": facts})
-    distributed.barrier()
-    return Trained(
-        folder, state.epochs, state.best_epoch, state.best, settings.criterion, failures, stopped
-    )

@@ -15,7 +15,7 @@ from bench.training.settings import TrainSettings
 
 if TYPE_CHECKING:  # what imports torch
     from bench.progress import Bar
-    from bench.training.loop import Trained
+    from bench.training.state import Trained
 
 
 @dataclass(frozen=True)

@@ -25,6 +25,7 @@ from bench.training import checkpoints, loop
 from bench.training.contracts import TrainingSet
 from bench.training.data import prepare
 from bench.training.settings import TrainSettings
+from bench.training.state import Trained
 from bench.video.sampling import PerEvent
 
 EVENTS, FRAMES, DIM = 2, 2, 16
@@ -98,7 +99,7 @@ def drawn(root: Path, first: int, count: int) -> TrainingSet:
 def trained(
     root: Path, model: Tiny | None = None, held_out: int = 3, word: str = "",
     minutes: float | None = None, **changes: Any,
-) -> loop.Trained:  # fmt: skip
+) -> Trained:  # fmt: skip
     data = drawn(root, 0, 4)
     data = replace(data, prompts=[[word + text for text in video] for video in data.prompts])
     recipe = {"epochs": 2, "batch_videos": 2, "learning_rate": 1e-2, **changes}

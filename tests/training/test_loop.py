@@ -20,8 +20,9 @@ from bench.contracts import Source
 from bench.encoding import Silent
 from bench.errors import BenchError, UsageError
 from bench.training import checkpoints
-from bench.training.loop import Trained, train
+from bench.training.loop import train
 from bench.training.settings import TrainSettings
+from bench.training.state import Trained
 from tasks.vidsitu.training import training_sets
 
 BASE = {"arch": "clip-tiny", "pretrained": "shipped"}

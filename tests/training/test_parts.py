@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -24,6 +25,7 @@ from bench.training.data import Batch, Prepared, prepare
 from bench.training.forward import batch_loss, validate
 from bench.training.optimizer import Optimizer, parameter_groups
 from bench.training.settings import TrainSettings
+from bench.training.state import Training
 
 from .test_guards import EVENTS, Tiny, drawn, trained
 
@@ -338,7 +340,7 @@ def test_orders_follow_seed_and_epoch(tmp_path: Path) -> None:
     data = prepared(tmp_path, count=8)
 
     def order(seed: int, epoch: int) -> list[int]:
-        training: Any = loop._Training(
+        training: Any = Training(
             Tiny(), None, data, None, TrainSettings(batch_videos=2), tmp_path, {}, "cpu",  # type: ignore[arg-type]
             "float32", seed, None,
         )  # fmt: skip
@@ -449,6 +451,25 @@ def test_a_float16_gradient_that_overflows_costs_a_step_and_no_more(tmp_path: Pa
                    tmp_path / "out", Silent(), "cpu")  # fmt: skip
 
 
+def test_a_float16_training_goes_on_to_the_same_bits(tmp_path: Path) -> None:
+    """The loss scale and how long it has held are part of the checkpoint."""
+
+    def run(folder: str, minutes: float | None = None) -> Any:
+        where = RunConfig(cache=tmp_path / "cache", device="cpu", workers=1, precision="float16")
+        recipe = TrainSettings(epochs=3, batch_videos=2, learning_rate=1e-2)
+        return loop.train(Tiny(), drawn(tmp_path, 0, 4), drawn(tmp_path, 100, 3), recipe, where,
+                          tmp_path / folder, Silent(), "cpu", minutes)  # fmt: skip
+
+    run("whole")
+    while run("parts", 1e-9).stopped:
+        pass
+    whole, parts = (checkpoints.read(tmp_path / name / checkpoints.LAST)
+                    for name in ("whole", "parts"))  # fmt: skip
+    assert whole is not None and parts is not None
+    assert all(torch.equal(value, parts[0][name]) for name, value in whole[0].items())
+    assert whole[1]["scaler"] == parts[1]["scaler"] and whole[1]["scaler"]["_growth_tracker"] > 0
+
+
 def test_training_uses_the_threads_that_are_asked_for(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -472,8 +493,10 @@ def test_the_log_tells_what_was_cut_and_both_branches(tmp_path: Path) -> None:
     loop.train(Tiny(), drawn(tmp_path, 0, 4), drawn(tmp_path, 100, 3), recipe, run,
                tmp_path / "out", Listening(), "cpu")  # fmt: skip
     assert warned[0] == "8 of 8 negatives are too long for the model and are cut"
-    assert warned[1].startswith("epoch 1: held-out R@1 ")
-    assert "own-five" in warned[1] and "vc/verb-role" in warned[1]
+    shown = (
+        r"epoch 1: R@1 [\d.]+ \(vc [\d.]+\), own-five [\d.]+ \(vc .*verb-role [\d.]+ \(vc [\d.]+\)"
+    )
+    assert re.fullmatch(shown, warned[1]) and len(warned[1]) <= 80
     lines = [json.loads(line) for line in (tmp_path / "out" / "log.jsonl").read_text().splitlines()]
     assert [line["kind"] for line in lines] == ["texts", "step", "step", "epoch"]
     assert lines[0]["negatives_cut"] == 8 and lines[1]["equal_texts"] == 0

@@ -34,7 +34,8 @@ from leaderboards.boards import provenance_id
 from leaderboards.table import Board, Chart, Figure, Page, Point, Series
 
 CUTOFFS = (1, 2, 3, 5, 7, 10, 15, 20, 30, 50, 70, 100, 200, 500, 1000)
-NUMBERS = ("step", "total", "epoch", "R@1")  # of a training's log that are drawn
+HELD_OUT = ("R@1", "vc/R@1", "vc/own-five")  # of a training's epochs: what is drawn of each branch
+NUMBERS = ("step", "total", "epoch", *HELD_OUT)  # of a training's log that are drawn
 STEPS = 40  # points of a training curve; each is a mean of neighbours
 TOY = "Toy world: not comparable with published numbers. "
 Documents = list[tuple[Path, dict[str, Any]]]
@@ -149,9 +150,10 @@ def _training_curves(material: Material) -> list[Chart]:
     for record in material.records:
         base = material.folder / SWEEPS / slug(record["model"]) / slug(record["source"])
         cells = {
-            row["name"]: log
-            for row in record["rows"] if row["log"]
-            for log in [base / slug(Path(row["log"]).parent.name) / "log.jsonl"] if log.is_file()
+            row["name"] + (f", seed {seed}" if len(row["seeds"]) > 1 else ""): log
+            for row in record["rows"]
+            for seed, name in zip(row["seeds"], row["logs"], strict=False)
+            for log in [base / slug(Path(name).parent.name) / "log.jsonl"] if log.is_file()
         }  # fmt: skip
         title = f"{grid(record['grid']).title}: training"
         charts += _curves(title, cells, TOY if record["toy"] else "")
@@ -172,16 +174,19 @@ def _trained_on(logs: dict[str, Path]) -> str:
 
 
 def _curves(title: str, logs: dict[str, Path], note: str) -> list[Chart]:
-    losses, recalls = [], []
+    losses: list[Series] = []
+    held_out: dict[str, list[Series]] = {metric: [] for metric in HELD_OUT}
     for name, path in logs.items():
         lines = list(_log_lines(path))
         steps = {line["step"]: line["total"] for line in lines if {"step", "total"} <= line.keys()}
-        epochs = {line["epoch"]: line["R@1"] for line in lines if {"epoch", "R@1"} <= line.keys()}
         losses.append(Series(name, _means(list(steps.items()))))
-        recalls.append(Series(name, [Point(x, y) for x, y in epochs.items()]))
-    found = [
-        Chart(f"{title}, loss", "step", "loss", "line", losses, note),
-        Chart(f"{title}, held-out events", "epoch", "R@1 (%)", "line", recalls, note),
+        for metric, series in held_out.items():
+            epochs = {one["epoch"]: one[metric] for one in lines if {"epoch", metric} <= one.keys()}
+            if epochs:
+                series.append(Series(name, [Point(x, y) for x, y in epochs.items()]))
+    found = [Chart(f"{title}, loss", "step", "loss", "line", losses, note)] + [
+        Chart(f"{title}, held-out events", "epoch", f"{metric} (%)", "line", series, note)
+        for metric, series in held_out.items()
     ]
     return [chart for chart in found if any(series.points for series in chart.series)]
 

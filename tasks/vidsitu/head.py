@@ -88,7 +88,7 @@ class SituationHead(nn.Module):
 
         An event is the encoder's output beside its own frames, these as their mean and the steps
         from each to the next: the same numbers in a basis where what moves stands out. Without
-        them few videos teach too little (docs/vidsitu.md has the numbers).
+        them the head learns too little from few videos (docs/vidsitu.md has the numbers).
         """
         events, videos = self.contextualizer(
             features.frames, self.fit(features.events), self.fit(features.videos)

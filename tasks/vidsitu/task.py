@@ -65,7 +65,7 @@ class VidSitu(Task):
     """
 
     name: ClassVar[str] = "vidsitu"
-    version: ClassVar[int] = 2  # 2: one head for every model, and whether events are told apart
+    version: ClassVar[int] = 2  # 2: one head for every model, and whether events are distinguished
     primary: ClassVar[str] = "Vb@1"
     recipe: ClassVar[type | None] = HeadSettings
     floor: ClassVar[str] = "(most frequent)"
@@ -202,7 +202,7 @@ class VidSitu(Task):
         features: Features,
         adapter: Adapter,
     ) -> dict[str, Ranks]:
-        """By the view of `tasks.vidsitu.events`; of a hidden split nothing can be told."""
+        """By the view of `tasks.vidsitu.events`; nothing for a hidden split, whose annotations are not public."""
         from tasks.vidsitu.situation import own_features
 
         if not self.truth:

@@ -1,4 +1,4 @@
-"""The Video Contextualizer: each part shows, at any scale of features, and it can be taught."""
+"""The Video Contextualizer: each part shows, at any scale of features, and it can be trained."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def own_five(module: VideoContextualizer, frames: torch.Tensor, texts: torch.Ten
     return 100 * float((first == torch.arange(5)).float().mean())
 
 
-def taught(module: VideoContextualizer, dim: int, steps: int, rate: float) -> None:
+def trained(module: VideoContextualizer, dim: int, steps: int, rate: float) -> None:
     """A few steps of the VC-event loss alone."""
     optimizer = torch.optim.AdamW(module.train().parameters(), rate)
     for step in range(steps):
@@ -131,7 +131,7 @@ def test_it_learns_to_tell_events_apart() -> None:
     module = VideoContextualizer(128, layers=2)
     held_out = clip_like(40, 128, seed=1000)
     assert own_five(module, *held_out) < 35
-    taught(module, 128, 80, 1e-3)
+    trained(module, 128, 80, 1e-3)
     assert own_five(module, *held_out) > 90
 
 
@@ -141,5 +141,5 @@ def test_it_learns_at_the_published_size(dim: int) -> None:
     torch.manual_seed(0)
     module = VideoContextualizer(dim)
     held_out = clip_like(40, dim, seed=1000)
-    taught(module, dim, 50, 1e-4)
+    trained(module, dim, 50, 1e-4)
     assert own_five(module, *held_out) > 80

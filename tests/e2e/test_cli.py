@@ -279,7 +279,8 @@ def test_training_exporting_and_evaluating(toy_vidsitu: Path, source: Path, tmp_
     train = ("train", "--model", "srlclip-tiny", "--source", str(toy_vidsitu), "--device", "cpu",
              "--set", "epochs=1", "--set", "hold_out=0.34", "--set", "batch_videos=2")  # fmt: skip
     done = bench(*train, "--output", "out")
-    assert "out/model (1 epochs, best held-out R@1" in done.stdout
+    assert "out/model (1 epochs, best held-out R@1 " in done.stdout
+    assert ", vc/R@1 " in done.stdout and " in epoch 1)" in done.stdout
     trained = "srlclip-tiny@out/model"
     bench("export", "--model", trained, "--output", "merged.safetensors")
     run = ("run", "--task", "msrvtt", "--source", str(source), "--limit", "5", "--device", "cpu")

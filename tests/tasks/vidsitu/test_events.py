@@ -1,4 +1,4 @@
-"""Whether events are told apart, in VidSitu's results: by frames and by a model's own events."""
+"""Whether events are distinguished, in VidSitu's results: by frames and by a model's own events."""
 
 from __future__ import annotations
 

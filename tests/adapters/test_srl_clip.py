@@ -159,6 +159,65 @@ def test_the_same_seed_builds_the_same_model(run: RunConfig) -> None:
     assert any(not torch.equal(one[name], other[name]) for name in one)
 
 
+def test_settings_of_the_lora_and_the_contextualizer_are_obeyed(
+    run: RunConfig, frames: np.ndarray
+) -> None:
+    model = untrained(run, alpha=8)
+    scalings = {
+        module.scaling["default"]
+        for module in model.modules() if getattr(module, "scaling", None)
+    }  # fmt: skip
+    assert scalings == {8 / 4}
+    dropping = trained(run, dropout=0.5).train()
+    assert not torch.equal(features(dropping, frames), features(dropping, frames))
+    blind = untrained(run, event_places=False)
+    assert not blind.contextualizer.event_places.any()
+    assert "contextualizer.event_places" not in blind.trainable_parameters()
+    assert untrained(run).contextualizer.event_places.any()
+
+
+def test_models_without_a_part_are_saved_and_read(
+    run: RunConfig, frames: np.ndarray, tmp_path: Path
+) -> None:
+    """No contextualizer, no LoRA, no event places: each comes back as it was."""
+    given = np.random.default_rng(1).normal(size=(2, 5, 4, 128)).astype(np.float32)
+    clip = OpenCLIPAdapter("clip", run, **BASE)
+    for number, settings in enumerate(({"vc_layers": 0}, {"weights": "none"},
+                                       {"event_places": False})):  # fmt: skip
+        folder = tmp_path / str(number)
+        model = trained(run, **settings)
+        model.save(folder, {})
+        adapter = SRLCLIPAdapter("srl", run, **BASE, checkpoint=str(folder))
+        found = adapter.encode_frames(frames)
+        np.testing.assert_allclose(found, features(model, frames), atol=1e-5)
+        plain = np.abs(found - clip.encode_frames(frames)).max() < 1e-5
+        assert plain == (settings.get("weights") == "none")
+        contextual = adapter.contextualize(given)
+        if "vc_layers" in settings:
+            assert contextual is None
+            continue
+        assert contextual is not None
+        with torch.no_grad():
+            expected, _ = model.contextualize(torch.from_numpy(given))
+        np.testing.assert_allclose(contextual[0], expected, atol=1e-6)
+
+
+def test_the_fingerprint_is_of_all_that_was_trained(run: RunConfig, saved: Path) -> None:
+    """Other weights in the same folder, or another contextualizer alone, are another model."""
+
+    def fingerprint() -> str:
+        return SRLCLIPAdapter("srl", run, **BASE).fingerprint
+
+    first, context = fingerprint(), (saved / CONTEXT).read_bytes()
+    state = load_file(saved / CONTEXT)
+    save_file({name: value + 0.01 for name, value in state.items()}, saved / CONTEXT)
+    second = fingerprint()
+    (saved / CONTEXT).write_bytes(context)
+    lora = load_file(saved / LORA[1])
+    save_file({name: value + 0.01 for name, value in lora.items()}, saved / LORA[1])
+    assert len({first, second, fingerprint()}) == 3
+
+
 def test_without_a_checkpoint_it_says_how_to_get_one(run: RunConfig) -> None:
     with pytest.raises(MissingWeights, match="bench train --model srl") as caught:
         SRLCLIPAdapter("srl", run, **BASE)

@@ -165,7 +165,8 @@ def test_two_processes_give_the_gradient_of_one(toy_vidsitu: Path, tmp_path: Pat
     """One step of four videos on one process, and under torchrun of two each on two of them."""
     one, two = tmp_path / "one", tmp_path / "two"
     command = ["-m", "bench", "train", *COMMAND[4:], "--source", str(toy_vidsitu)]
-    command += ["--set", "model.vc_dropout=0.0", "--set", "epochs=1", "--set", "batch_videos=4"]
+    command += ["--set", "model.vc_dropout=0.0", "--set", "epochs=1", "--set", "batch_videos=4",
+                "--set", "model.learn_temperature=true"]  # fmt: skip
     launch = ["-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-port", "29517"]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     for folder, words in ((one, command), (two, [*launch, *command])):

@@ -395,6 +395,9 @@ def test_precision_holds_in_training_validation_and_card(tmp_path: Path, precisi
     last = checkpoints.read(tmp_path / "out" / checkpoints.LAST)
     assert card is not None and card[1]["training"]["precision"] == precision
     assert last is not None and bool(last[1]["scaler"]) == (precision == "float16")
+    with pytest.raises(UsageError, match="seed: 0 there, 1 here"):
+        loop.train(Noting(), drawn(tmp_path, 0, 4), drawn(tmp_path, 100, 3), recipe,
+                   replace(run, seed=1), tmp_path / "out", Silent(), "cpu")  # fmt: skip
     with pytest.raises(UsageError, match="precision: "):
         other = "float32" if precision != "float32" else "bfloat16"
         loop.train(Noting(), drawn(tmp_path, 0, 4), drawn(tmp_path, 100, 3), recipe,

@@ -82,6 +82,21 @@ def test_every_part_of_the_features_reaches_what_is_built_on_them(settings: Head
     assert (before[1][0] - before[1][2]).abs().max() > 1e-4
 
 
+@torch.no_grad()
+def test_a_query_reads_its_own_event_and_looks_at_video_and_frames(settings: HeadSettings) -> None:
+    head, seen = head_of(settings), features(2)
+    head.event_places.zero_()
+    first, last = (described(head, seen, asked((0, event, 0)))[0] for event in (0, 4))
+    assert (first - last).abs().max() > 1e-4
+    events, videos = head.contextualize(seen)
+    before = head.describe(seen, events, videos, asked((0, 0, 0)))
+    frames = dataclasses.replace(seen, frames=seen.frames.roll(1, 0))
+    for changed in (head.describe(frames, events, videos, asked((0, 0, 0))),
+                    head.describe(seen, events, videos.roll(1, 0), asked((0, 0, 0))),
+                    head.describe(seen, events.roll(1, 1), videos, asked((0, 0, 0)))):  # fmt: skip
+        assert (changed - before).abs().max() > 1e-4
+
+
 def test_all_models_get_the_same_trained_layers(settings: HeadSettings) -> None:
     """A model with a video module of its own and one without: not a weight more or less."""
     from bench.contracts import Features

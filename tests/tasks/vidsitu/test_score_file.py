@@ -80,6 +80,14 @@ def test_missing_and_repeated_videos_are_counted(source: Source, tmp_path: Path)
     document = score_file(source, saved(tmp_path, [*entries(18), *entries(3)]), None, 10, 0)
     assert document["coverage"]["missing"] == 2 and document["coverage"]["answered"] == 18
     assert "3 predictions for a video given before" in document["warnings"][0]
+    # The first counts, as officially: a second, wrong one changes nothing.
+    good = json.loads((CASE / "pred_verb_mid.json").read_text())
+    wrong = [{**entry, "pred_vbs_ev": [["nothing.01"] * 5] * 5} for entry in good]
+    once, twice = (
+        score_file(source, saved(tmp_path, given), None, 10, 0)["metrics"]
+        for given in (good, [*good, *wrong])
+    )
+    assert once == twice and once["Vb@1"]["value"] > 0
 
 
 @pytest.mark.parametrize(

@@ -14,9 +14,11 @@ import torch
 from bench.contracts import Features, Source, Workplace
 from bench.errors import BenchError, DataError, UsageError
 from tasks.vidsitu import learning, situation
+from tasks.vidsitu.head import ROLES
+from tasks.vidsitu.scoring import short_role
 from tasks.vidsitu.task import VidSitu
 
-from .conftest import SMALL, Seeing
+from .conftest import DIM, SMALL, Seeing
 
 
 def with_settings(source: Source, **changes: Any) -> VidSitu:
@@ -131,6 +133,89 @@ def test_predicted_roles_are_the_heads_own(
     for name, answer in answers.items():
         assert answer.verbs == given[name].verbs
         assert {"Arg0", "AScn"} <= set(answer.roles["Ev1"])  # every toy event has both
+
+
+def test_all_of_the_head_is_trained(task: VidSitu, features: Features) -> None:
+    """Verbs, presence of roles, and captions: a loss reaches every parameter."""
+    from tasks.vidsitu.head import SituationHead
+    from tasks.vidsitu.vocabulary import Vocabulary
+
+    names = [clip.id for clip in task.support][:4]
+    annotations = [task.taught[name] for name in names]
+    vocabulary = Vocabulary.of(v for a in annotations for e in a.events for _, v in e.arguments)
+    seen = situation.video_features(names, features, Seeing())
+    data = learning.lesson(annotations, seen, task.verbs, vocabulary, 15)
+    rows = [
+        (video, event, ROLES.index(short_role(key)), value)
+        for video, annotation in enumerate(annotations)
+        for event, one in enumerate(annotation.events)
+        for key, value in one.arguments
+    ]
+    asked = data.queries
+    assert list(zip(asked.video.tolist(), asked.event.tolist(), asked.role.tolist(),
+                    map(vocabulary.decode, data.captions), strict=True)) == rows  # fmt: skip
+    head = SituationHead(task.head, DIM, DIM, len(task.verbs), len(vocabulary)).train()
+    learning.loss_of(head, data, torch.arange(4), "cpu").backward()
+    # Of the contextualizer's places all are used; a captioner's start token is a query's vector.
+    silent = [n for n, p in head.named_parameters() if p.grad is None or not p.grad.any()]
+    assert silent == []
+
+
+def test_the_best_epoch_answers_if_asked_for(
+    task: VidSitu, features: Features, place: Workplace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    states, values = [], iter((3.0, 9.0, 1.0))
+    train = learning.train_head
+
+    def judged(head: Any, *others: Any) -> Any:
+        def judge() -> float:
+            states.append({n: v.clone() for n, v in head.state_dict().items()})
+            return next(values)
+
+        return train(head, *others[:-1], judge)
+
+    monkeypatch.setattr(situation, "train_head", judged)
+    task.learn(features, Seeing(), place)
+    kept = learning.kept_head(next(place.folder.rglob("head.safetensors")))
+    assert kept is not None
+    for name, value in kept[0].state_dict().items():
+        assert torch.equal(value, states[1][name]), name
+
+
+def test_orders_of_two_seeds_differ(
+    task: VidSitu, features: Features, place: Workplace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    orders: dict[int, list[list[int]]] = {}
+    loss_of = learning.loss_of
+
+    def noting(head: Any, data: Any, videos: torch.Tensor, device: str) -> torch.Tensor:
+        orders.setdefault(seed, []).append(videos.tolist())
+        return loss_of(head, data, videos, device)
+
+    monkeypatch.setattr(learning, "loss_of", noting)
+    for seed in (0, 1):
+        task.learn(features, Seeing(), replace(place, seed=seed))
+    per_epoch = len(orders[0]) // 3
+    assert orders[0] != orders[1] and orders[0][:per_epoch] != orders[0][per_epoch : 2 * per_epoch]
+
+
+def test_answers_draw_no_dropout(source: Source, features: Features, place: Workplace) -> None:
+    task = with_settings(source, dropout=0.5)
+    first = task.learn(features, Seeing(), place)
+    next(place.folder.rglob("answers-*.json")).unlink()  # the kept head is asked again
+    assert task.learn(features, Seeing(), place) == first
+
+
+def test_another_model_has_a_head_of_its_own(
+    task: VidSitu, features: Features, place: Workplace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    task.learn(features, Seeing(), place)
+    forbid(monkeypatch, "train_head")
+    task.learn(features, Seeing(), place)
+    other = Seeing()
+    other.fingerprint = "seeing-2"
+    with pytest.raises(AssertionError, match="train_head again"):
+        task.learn(features, other, place)
 
 
 def test_unreadable_clips(task: VidSitu, features: Features, place: Workplace) -> None:

@@ -12,11 +12,13 @@ import pytest
 
 from bench.contracts import Features, Source, Workplace
 from bench.errors import DataError
-from tasks.vidsitu.annotations import load_annotations, load_split
+from tasks.vidsitu.annotations import EVENTS, Annotation, Event, load_annotations, load_split
 from tasks.vidsitu.export import write
-from tasks.vidsitu.lines import scored, truth_line, truth_of
+from tasks.vidsitu.lines import Truth, scored, truth_line, truth_of
+from tasks.vidsitu.roles import given_roles
 from tasks.vidsitu.score_file import score_file
-from tasks.vidsitu.scoring import permuted
+from tasks.vidsitu.scoring import permuted, reference_metrics, short_role
+from tasks.vidsitu.situation import Answer
 from tasks.vidsitu.task import VidSitu
 
 from .conftest import SMALL, Seeing
@@ -91,6 +93,37 @@ def test_the_floor_answers_the_most_frequent(task: VidSitu) -> None:
     hits = [top in votes for truth in task.truth.values() for votes in truth.votes]
     assert task.chance["Vb@1"] == pytest.approx(100 * np.mean(hits))
     assert 0 < task.chance["CIDEr"] < 150 and task.floor == "(most frequent)"
+
+
+def test_the_floors_roles_are_the_most_frequent_values(task: VidSitu) -> None:
+    values: dict[str, Counter[str]] = {}
+    for annotation in task.taught.values():
+        for event in annotation.events:
+            for key, value in event.arguments:
+                values.setdefault(short_role(key), Counter())[value] += 1
+    common = {role: min(c, key=lambda value: (-c[value], value)) for role, c in values.items()}
+    references = [truth.references for truth in task.truth.values()]
+    answers = [dict.fromkeys(EVENTS, common) for _ in references]
+    expected = reference_metrics(references, answers).metrics
+    assert task.chance["CIDEr"] == pytest.approx(100 * expected["cider"])
+    assert task.chance["LEA"] == pytest.approx(100 * expected["lea"])
+
+
+def test_a_line_holds_what_the_head_said_and_no_truth(task: VidSitu, features: Features) -> None:
+    verbs = [[task.verbs[0]] * 5] * 5
+    roles = {name: {"Arg0": "zzz"} for name in EVENTS}
+    learnt = {clip.id: Answer(verbs, [[0.0] * 5] * 5, roles) for clip in task.clips}
+    for line in task.answer(replace(features, learnt=learnt), Seeing()):
+        assert line["roles"] == roles and line["verbs"] == verbs
+
+
+def test_roles_are_those_of_any_reference(source: Source) -> None:
+    one, two = (
+        Annotation("s", tuple(Event("v.01", "v", pairs) for _ in EVENTS))
+        for pairs in ((("Arg0 (a)", "x"),), (("Arg2 (c)", "z"), ("Arg0 (a)", "y")))
+    )
+    found = given_roles(Path(), "valid", ["s"], {"s": Truth([], [one, two])})
+    assert found == {"s": [["Arg0", "Arg2"]] * 5}
 
 
 def test_zero_shot_verbs_are_those_of_the_nearest_prompt(

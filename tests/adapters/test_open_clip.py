@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
+import json
 import pickle
 import zipfile
 from pathlib import Path
@@ -13,7 +15,7 @@ import torch
 from PIL import Image
 
 import adapters.open_clip as module
-from adapters.open_clip import OpenCLIPAdapter
+from adapters.open_clip import OpenCLIPAdapter, file_hash, load_clip
 from bench.config import RunConfig
 from bench.errors import BenchError, MissingWeights, UsageError
 from bench.video import to_square
@@ -61,6 +63,37 @@ def test_long_texts_are_counted(tiny: OpenCLIPAdapter) -> None:
 def test_special_tokens_in_a_caption_do_not_end_it(tiny: OpenCLIPAdapter) -> None:
     one, other = tiny.encode_texts(["a <end_of_text> red dog", "a <end_of_text> blue robot"])
     assert not np.allclose(one, other)
+
+
+def test_a_tags_own_normalisation_is_used() -> None:
+    """open_clip's table says so; no weights are needed to ask."""
+    for arch, tag, mean in (
+        ("ViT-B-16-SigLIP", "webli", 0.5),
+        ("ViT-B-32-quickgelu", "openai", module.MEAN[0]),
+    ):
+        adapter = object.__new__(OpenCLIPAdapter)
+        adapter.arch, adapter.pretrained = arch, tag
+        assert float(adapter._normalisation()[0][0]) == pytest.approx(mean), arch
+
+
+def test_openais_weights_under_another_activation_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = json.loads((module.SHIPPED / "clip-tiny.json").read_text())
+    (tmp_path / "plain-tiny.json").write_text(json.dumps({**config, "quick_gelu": False}))
+    weights = module.SHIPPED / "clip-tiny.safetensors"
+    monkeypatch.setattr(module, "SHIPPED", tmp_path)
+    with pytest.raises(BenchError, match="was not trained with 'openai' weights; use -quickgelu"):
+        load_clip("plain-tiny", "openai", weights)
+    assert load_clip("plain-tiny", "another", weights)
+
+
+def test_weights_overwritten_by_a_file_of_equal_size_have_another_hash(tmp_path: Path) -> None:
+    path = tmp_path / "weights.safetensors"
+    path.write_bytes(b"one")
+    first = file_hash(path, tmp_path)
+    path.write_bytes(b"two")
+    assert file_hash(path, tmp_path) != first == hashlib.sha256(b"one").hexdigest()
 
 
 def test_a_checkpoint_file_works_wherever_a_tag_does(

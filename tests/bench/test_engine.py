@@ -71,7 +71,7 @@ def test_a_second_run_encodes_nothing_and_a_second_model_decodes_nothing(
     other = Mean()
     other.fingerprint = "mean-2"
     assert evaluate(other, task, run).metrics == result.metrics
-    assert other.frames == first.frames
+    assert other.frames == first.frames and other.texts == first.texts
 
 
 def test_a_warm_run_learns_with_the_threads_of_a_cold_one(

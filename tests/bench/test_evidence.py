@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,7 @@ from bench.cli_compare import differences
 from bench.config import Config, RunConfig
 from bench.contracts import Adapter
 from bench.engine import evaluate
+from bench.errors import DataError
 from bench.evidence import Evidence, apart, verified
 from bench.results import load, save
 from leaderboards.boards import boards
@@ -83,6 +86,63 @@ def test_every_number_is_computed_again(files: list[Path]) -> None:
     files[0].write_text(json.dumps(document))
     _, wrong = verified(files[0], load(files[0]))
     assert [line.split(":")[0] for line in wrong] == ["R@10", "MdR"]
+    document["metrics"]["R@10"]["value"] += 1e-6 - 0.1  # less than is ever printed
+    files[0].write_text(json.dumps(document))
+    _, wrong = verified(files[0], load(files[0]))
+    assert [line.split(":")[0] for line in wrong] == ["R@10", "MdR"]
+
+
+def test_intervals_are_those_of_the_runs_seed(toy: Path, tmp_path: Path) -> None:
+    """A result of seed 1 verifies by what it says, and its intervals are not those of seed 0."""
+    run = RunConfig(cache=tmp_path / "cache", resamples=200)
+    task = bench.load_task("msrvtt", str(toy))
+    bounds = []
+    for seed in (0, 1):
+        result = evaluate(Guess("guess", 0), task, replace(run, seed=seed))
+        path = save(result, tmp_path / str(seed))
+        assert not verified(path, load(path))[1]
+        bounds.append((result.data["metrics"]["R@10"]["low"], result.data["metrics"]["MnR"]["low"]))
+    assert bounds[0] != bounds[1]
+
+
+def test_runs_on_other_data_are_not_compared(files: list[Path]) -> None:
+    document = json.loads(files[1].read_text())
+    document["source"]["fingerprint"] = "other videos, as many"
+    files[1].write_text(json.dumps(document))
+    with pytest.raises(DataError, match="run on other data"):
+        differences(files[0], files[1], 50, 0)
+
+
+def test_a_comparison_is_paired_and_names_the_better_one(files: list[Path]) -> None:
+    """A file against itself: no difference in any resample. Ranks: the lower one is better."""
+    for row in differences(files[0], files[0], 50, 0)[1]:
+        assert (row.difference, row.low, row.high, row.better) == (0, 0, 0, "-"), row.metric
+    lines = files[1].with_name(f"{files[1].stem}.predictions.jsonl")
+    best = [{**json.loads(line), "rank": 1} for line in lines.read_text().splitlines()]
+    text = "".join(json.dumps(line) + "\n" for line in best)
+    lines.write_text(text)
+    document = json.loads(files[1].read_text())
+    document["predictions"]["sha256"] = hashlib.sha256(text.encode()).hexdigest()
+    for name, value in (("R@1", 100.0), ("MnR", 1.0)):
+        document["metrics"][name]["value"] = value
+    files[1].write_text(json.dumps(document))
+    for paths, better in ((files[:2], "second"), (files[1::-1], "first")):
+        found = {row.metric: row.better for row in differences(*paths, 200, 0)[1]}
+        assert found["R@1"] == found["MnR"] == better
+
+
+def test_changed_lines_are_not_compared(files: list[Path]) -> None:
+    lines = files[1].with_name(f"{files[1].stem}.predictions.jsonl")
+    lines.write_text(lines.read_text().replace('"rank": ', '"rank": 1', 1))
+    with pytest.raises(DataError, match="changed since"):
+        differences(files[0], files[1], 50, 0)
+
+
+def test_a_limited_run_has_a_name_of_its_own(toy: Path, tmp_path: Path) -> None:
+    run = RunConfig(cache=tmp_path / "cache", resamples=20)
+    for limit, name in ((None, "guess.json"), (5, "guess.limit5.json")):
+        task = bench.load_task("msrvtt", str(toy), limit)
+        assert save(evaluate(Guess("guess", 0), task, run), tmp_path / "results").name == name
 
 
 def test_what_changed_since_makes_a_result_stale(

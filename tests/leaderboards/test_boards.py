@@ -62,6 +62,41 @@ def test_published_rows_only_beside_their_own_protocol() -> None:
     assert "not comparable" in render([toy], "md")
 
 
+def test_a_whole_run_tells_its_difference_to_the_published_row() -> None:
+    """CLIP B/32 is published with R@1 30.6 there: one point above it reads +1.0."""
+    (board,) = boards([result("clip-b32", 31.6, 4)])
+    measured = next(row for row in board.rows if row.kind == "measured")
+    assert measured.differences["R@1"] == pytest.approx(1.0)
+    assert "R@1 +1.0" in render([board], "md")
+    (board,) = boards([result("clip-b32", 31.6, 4, answered=10)])
+    partial = next(row for row in board.rows if row.kind == "partial")
+    assert not partial.differences and "difference to published" not in render([board], "md")
+
+
+def test_the_overview_takes_the_board_with_most_measured_rows() -> None:
+    usual = [result(name, 20, 9) for name in ("a", "b")]
+    other = result("c", 99, 1)
+    other["settings"] = {"task": {"select": "best"}}
+    for documents in ([*usual, other], [other, *usual]):
+        (first, *_) = overview(boards(documents, published=True))
+        names = {row.model for row in first.rows if row.kind == "measured"}
+        assert names == {"a", "b"}
+
+
+def test_a_partial_cell_of_a_grid_is_not_ranked() -> None:
+    from leaderboards.ablations import grid_boards
+    from tests.faults.readers import RECORD
+
+    cell: dict[str, Any] = RECORD["rows"][0]  # type: ignore[assignment, index]
+    metrics = {name: {"value": 99.0, "low": 98.0, "high": 100.0} for name in cell["metrics"]}
+    rows = [{**cell, "name": "qkv"},
+            {**cell, "name": "qkvo", "coverage": "10/100 partial", "metrics": metrics}]  # fmt: skip
+    (board,) = grid_boards({**RECORD, "rows": rows})
+    whole, part = board.rows[:2]
+    assert part.kind == "partial" and not set(part.best) & {"Vb@1", "CIDEr", "geometric mean"}
+    assert whole.kind == "measured" and not set(whole.best) & {"CIDEr"}
+
+
 def test_other_task_settings_are_another_board_and_named() -> None:
     usual = [{**result(name, 20, 9), "settings": {"task": {"beam": 1, "select": "last"}}}
              for name in ("a", "b")]  # fmt: skip

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from bench.contracts import Adapter, Features, Source
 from bench.errors import BenchError, DataError
 from tasks.lsmdc import LSMDC
 from tasks.msrvtt import MSRVTT
-from tasks.retrieval import RetrievalTask
+from tasks.retrieval import RetrievalTask, chance
 from tasks.sources import VideoIndex
 
 HEAD = "key,vid_key,video_id,sentence\n"
@@ -67,7 +68,9 @@ def rows(count: int) -> str:
 
 def test_the_published_protocol_is_exactly_1000_pairs(tmp_path: Path) -> None:
     assert MSRVTT.load(msrvtt(tmp_path, rows(1000))).protocol == "msrvtt/1k-A"
-    assert MSRVTT.load(msrvtt(tmp_path, rows(999))).protocol == "msrvtt/999 items"
+    for others in (999, 1001, 2990):
+        protocol = MSRVTT.load(msrvtt(tmp_path, rows(others))).protocol
+        assert protocol == f"msrvtt/{others} items"
     source = msrvtt(tmp_path, rows(1000))
     (tmp_path / "source.json").write_text(json.dumps({"protocol": "1k-A"}))
     assert MSRVTT.load(source).protocol == "msrvtt/generated-1k-A"  # a card cannot claim it
@@ -201,6 +204,45 @@ def test_answers_are_ranked_and_scored(tmp_path: Path) -> None:
         MSRVTT.metrics
     )
     assert scores.metrics["R@1"] == scores.metrics["v2t/R@1"] == 100
+
+
+def test_lengths_of_features_do_not_matter(tmp_path: Path) -> None:
+    """Scores are cosines: texts and frames of any length give the same lines."""
+    task = MSRVTT.load(msrvtt(tmp_path, rows(3)))
+    given = features([[3, 1], [1, 2], [-1, 1]])
+    plain = list(task.answer(given, Stub()))
+    texts = given.texts * np.array([[1], [5], [0.2]], np.float32)
+    clips = {name: 7 * clip for name, clip in given.clips.items()}
+    for line, other in zip(plain, task.answer(Features(clips, texts), Stub()), strict=True):
+        assert other["rank"] == line["rank"] and other["score"] == pytest.approx(line["score"])
+        assert [name for name, _ in other["top"]] == [name for name, _ in line["top"]]
+
+
+def test_frames_are_pooled_by_direction_alone() -> None:
+    pooled = Stub().pool(np.array([[3, 0], [0, 1]], np.float32))
+    np.testing.assert_allclose(pooled, [0.5**0.5, 0.5**0.5], rtol=1e-6)
+
+
+def test_chance_is_that_of_guessing() -> None:
+    """Four videos with a text each: every rank from 1 to 4 is as likely."""
+    expected = {"R@1": 25.0, "R@5": 100.0, "R@10": 100.0, "MdR": 2.5, "MnR": 2.5}
+    found = chance(Counter("abcd"))
+    assert found == expected | {f"v2t/{name}": value for name, value in expected.items()}
+    assert chance(Counter({"a": 2, "b": 1, "c": 1, "d": 1})) == expected
+    assert chance(Counter(map(str, range(20))))["R@5"] == 25.0
+
+
+def test_videos_are_drawn_with_all_their_captions(tmp_path: Path) -> None:
+    """Two captions of a video rank alike here, and are no two independent draws."""
+    lines = [
+        {"item": f"t2v {n}", "direction": "t2v", "query": n, "target": f"v{n // 2}",
+         "rank": 1 + 9 * (n // 2 % 2)}
+        for n in range(40)
+    ] + [
+        {"item": f"v2t v{n}", "direction": "v2t", "target": f"v{n}", "rank": 1} for n in range(20)
+    ]  # fmt: skip
+    drawn = MSRVTT.draws(lines, resamples=500, seed=0)["R@1"]
+    assert drawn.std() == pytest.approx(50 / 20**0.5, rel=0.15)
 
 
 def test_a_failed_clip_leaves_its_texts_out(tmp_path: Path) -> None:

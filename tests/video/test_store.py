@@ -87,6 +87,9 @@ def test_the_key_tells_apart_what_gives_other_frames(tmp_path: Path, store: Fram
     path.write_bytes(b"other")
     (folder / "2.jpg").write_bytes(b"one")
     keys += [store.key(clip), store.key(Clip("c", folder))]
+    for changed in (path, folder / "2.jpg"):  # as large as before: its time tells
+        os.utime(changed, ns=(0, 12345))
+    keys += [store.key(clip), store.key(Clip("c", folder))]
     assert len(set(keys)) == len(keys)
     assert store.get(clip) is None and store.get(Clip("c", None)) is None
 

@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test test-minimum check audit clean boards perf pictures faults
+.PHONY: demo test test-minimum check audit clean boards perf pictures faults mutants
 
 .venv/.installed: setup.cfg pyproject.toml
 	@echo "==> making .venv and installing srl-bench (torch is large: a few minutes)"
@@ -71,6 +71,10 @@ pictures: .venv/.installed-test boards
 # docs/reliability.md: everything that the suite breaks on purpose, and what came of it.
 faults: .venv/.installed-test
 	$(BIN)/python -m tests.faults $(ARGS)
+
+# Small faults put into the code one at a time: which does a test notice? Under an hour on two cores.
+mutants: .venv/.installed-test
+	$(BIN)/python -m tests.mutants $(ARGS)
 
 clean:
 	rm -rf .venv .venv-minimum build *.egg-info

@@ -69,7 +69,7 @@ class Sweep:
     def _cells(self, bar: Bar) -> dict[str, Any]:
         rows: list[dict[str, Any]] = []
         record: dict[str, Any] = {}
-        reference: dict[str, np.ndarray] = {}
+        first: dict[int, tuple[Path, dict[str, Any]]] = {}  # the first row's results, by seed
         plans = self.plans()  # all are checked before the first is trained
         for cell, plan in plans:
             bar.warn(f"{self.name}: {self.grid.first} {cell.name}")
@@ -79,10 +79,13 @@ class Sweep:
             if not found:
                 continue  # the main process alone keeps results
             row = _row(cell, seeds, plan, found, self.folder)
-            row["metrics"], draws = summary(found, self.grid.measured, self.config.run.seed)
-            reference = reference or draws
-            if self.grid.columns:
-                row["differences"] = _differences(row["metrics"], draws, rows[:1], reference)
+            shown = summary(found, self.grid.measured, self.config.run.seed)
+            row["metrics"] = shown[0]
+            if self.grid.columns and first:
+                same = [first[seed] for seed in seeds if seed in first]
+                other = summary(same, self.grid.measured, self.config.run.seed)
+                row["differences"] = _differences(shown, other)
+            first = first or dict(zip(seeds, found, strict=True))
             rows.append(row)
             document = found[0][1]
             record = {
@@ -124,6 +127,7 @@ class Sweep:
 
 
 Found = list[tuple[Path, dict[str, Any]]]  # result files of one cell, a seed each
+Summary = tuple[dict[str, dict[str, float]], dict[str, np.ndarray]]  # metrics, and their draws
 
 
 def _row(
@@ -144,9 +148,7 @@ def _row(
     }
 
 
-def summary(
-    found: Found, columns: tuple[str, ...], seed: int
-) -> tuple[dict[str, dict[str, float]], dict[str, np.ndarray]]:
+def summary(found: Found, columns: tuple[str, ...], seed: int) -> Summary:
     """Metrics `columns` and the geometric mean of one cell, as the mean over its runs, with the
     interval of that mean; and its value in each bootstrap resample of the videos.
 
@@ -173,19 +175,13 @@ def summary(
     return metrics, means
 
 
-def _differences(
-    metrics: dict[str, dict[str, float]],
-    draws: dict[str, np.ndarray],
-    first: list[dict[str, Any]],
-    reference: dict[str, np.ndarray],
-) -> dict[str, dict[str, float]]:
-    """Each metric less the first row's, with the interval of paired draws; none of that row."""
+def _differences(one: Summary, other: Summary) -> dict[str, dict[str, float]]:
+    """Each metric of `one` less that of `other`, with the interval of paired draws."""
     from bench.evidence import apart
 
     found = {}
-    for row in first:
-        for name in metrics.keys() & reference.keys():
-            _, low, high = apart(reference[name], draws[name])
-            value = metrics[name]["value"] - row["metrics"][name]["value"]
-            found[name] = {"value": value, "low": low, "high": high}
-    return dict(sorted(found.items()))
+    for name in sorted(one[0].keys() & other[0].keys()):
+        _, low, high = apart(other[1][name], one[1][name])
+        value = one[0][name]["value"] - other[0][name]["value"]
+        found[name] = {"value": value, "low": low, "high": high}
+    return found

@@ -130,10 +130,13 @@ def grid_boards(record: dict[str, Any]) -> list[Board]:
     title = f"{one.title}: {record['model']} on {record['source']}"
     toy = " (toy world: not comparable with {})" if record["toy"] else ""
     if one.columns:
-        title += toy.format("real videos")
+        on = f"{record['model']} on {record['source']}{toy.format('real videos')}"
+        less = f"{one.title}, less {one.reference.name} of the same seeds: {on}"
         return [
-            _grid_board(title, one, list(one.columns), _rows(record, one, "metrics")),
-            _differences(f"{title}: difference to {one.reference.name}", record, one),
+            _grid_board(
+                f"{one.title}: {on}", one, list(one.columns), _rows(record, one, "metrics")
+            ),
+            _differences(less, record, one),
         ]
     columns = [*COLUMNS, *(PAPER + name for name in COLUMNS)]
     rows = [
@@ -151,7 +154,8 @@ def _rows(record: dict[str, Any], one: Grid, what: str) -> list[Row]:
         if (found := measured.get(cell.name)) is None:
             rows.append(Row(cell.name, "published", {}, remark="not run yet", notes=one.notes))
             continue
-        values = {name: found[what][name] for name in one.measured if name in found[what]}
+        shown = found.get(what, {})
+        values = {name: shown[name] for name in one.measured if name in shown}
         seeds = found["seeds"]
         several = f", mean of seeds {', '.join(map(str, seeds))}" if len(seeds) > 1 else ""
         rows.append(

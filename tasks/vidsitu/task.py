@@ -202,7 +202,7 @@ class VidSitu(Task):
         features: Features,
         adapter: Adapter,
     ) -> dict[str, Ranks]:
-        """By the view of `tasks.vidsitu.events`; nothing for a hidden split, without annotations."""
+        """By the view of `tasks.vidsitu.events`; none of a hidden split: it has no annotations."""
         from tasks.vidsitu.situation import own_features
 
         if not self.truth:

@@ -66,10 +66,10 @@ class Prepared:
         """The batches of the given places, the next one read while the last is worked on."""
         with ThreadPoolExecutor(1) as reader:
             waiting = [reader.submit(self.batch, part) for part in places[:1]]
-            for following in [*places[1:], None]:
+            while waiting:  # a process may have no part of a small set
                 batch = waiting.pop().result()
-                if following is not None:
-                    waiting.append(reader.submit(self.batch, following))
+                places = places[1:]
+                waiting += [reader.submit(self.batch, part) for part in places[:1]]
                 yield batch
 
     def batch(self, places: Sequence[int]) -> Batch:

@@ -90,9 +90,10 @@ def run(chosen: list[Mutation], jobs: int) -> list[Outcome]:
     with tempfile.TemporaryDirectory(prefix="srl-bench-mutants-") as folder:
         for number in range(jobs):
             copies.put(copy_tree(Path(folder) / str(number)))
-        tests = sorted({test for one in chosen for test in one.tests})
-        if broken := run_tests(Path(folder) / "0", tests, any(one.slow for one in chosen)):
-            raise RuntimeError(f"{broken} fails without any mutation")
+        for slow in (False, True):
+            tests = sorted({test for one in chosen if one.slow == slow for test in one.tests})
+            if tests and (broken := run_tests(Path(folder) / "0", tests, slow)):
+                raise RuntimeError(f"{broken} fails without any mutation")
         with ThreadPoolExecutor(jobs) as pool:
             for outcome in pool.map(lambda one: tried(one, copies), chosen):
                 outcomes.append(outcome)

@@ -117,6 +117,8 @@ def test_an_event_gets_its_own_prompt_and_negatives(tmp_path: Path) -> None:
                 hard / np.linalg.norm(hard, axis=1, keepdims=True), rtol=1e-5,
             )  # fmt: skip
     assert len(batch.ids.unique()) == 2 * EVENTS
+    assert [len(one.ids) for one in data.batches([[0], [1, 2]])] == [1, 2]
+    assert list(data.batches([])) == []
 
 
 def test_a_broken_clip_takes_its_own_texts_with_it(tmp_path: Path) -> None:

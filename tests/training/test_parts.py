@@ -17,6 +17,7 @@ from torch.nn import functional
 
 from adapters.open_clip import OpenCLIPAdapter
 from adapters.srl_clip import SRLCLIPAdapter
+from bench import distributed
 from bench.config import RunConfig
 from bench.encoding import Silent
 from bench.errors import BenchError, UsageError
@@ -198,6 +199,30 @@ def test_validation_is_by_the_mean_of_an_events_frames_and_its_own_text(tmp_path
     found = validate(Perfect(data, lambda events: events), data, "cpu", "float32")
     assert found["R@1"] == found["own-five"] == found["verb-role"] == 100
     assert found["vc/R@1"] == found["vc/own-five"] == found["vc/verb-role"] == 100
+
+
+def test_processes_that_share_the_validation_come_to_the_numbers_of_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = prepared(tmp_path, count=20)  # three groups: one process has two of them
+    model = Perfect(data, lambda events: events.flip(0))
+    alone = validate(model, data, "cpu", "float32")
+    shares: list[Any] = []
+
+    def gathered(own: Any) -> list[Any]:
+        if len(shares) < 2:
+            shares.append(own)
+            raise InterruptedError
+        return shares
+
+    monkeypatch.setattr(distributed, "world", lambda: 2)
+    monkeypatch.setattr(distributed, "gather_all", gathered)
+    for rank in (0, 1):
+        monkeypatch.setattr(distributed, "rank", lambda rank=rank: rank)
+        with pytest.raises(InterruptedError):
+            validate(model, data, "cpu", "float32")
+    assert [len(share) for share in shares] == [2, 1]
+    assert validate(model, data, "cpu", "float32") == alone != {}
 
 
 def test_validation_sees_a_dead_contextualizer(tmp_path: Path) -> None:

@@ -157,7 +157,7 @@ def _encode(
     """Normalised features [texts, D] on the CPU, and what `Prepared.counts` tells.
 
     The first `prompts` texts are prompts, the others negatives. Kept a chunk at a time, so that a
-    killed run goes on; held once, for at full size they are gigabytes.
+    killed run resumes; kept in memory once: at full size they are gigabytes.
     """
     counts = {"prompts": prompts, "prompts_cut": 0,
               "negatives": len(texts) - prompts, "negatives_cut": 0}  # fmt: skip

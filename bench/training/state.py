@@ -72,7 +72,7 @@ class Training:
 
 
 def save(training: Training) -> None:
-    """Write the checkpoint from which `resume` goes on to the same bits; all processes wait."""
+    """Write the checkpoint from which `resume` continues to the same bits; all processes wait."""
     if distributed.is_main():
         tensors = checkpoints.pack(training.model, training.optimizer.adam)
         record = {

@@ -160,21 +160,19 @@ def _clear(folder: Path) -> None:
 
 def video_features(names: Sequence[str], features: Features, adapter: Adapter) -> VideoFeatures:
     """Frames of the named videos, and events and videos: the model's own, or the frames' means."""
-    frames = _frames(names, features)
-    own = own_features(names, features, adapter) or _means(frames)
+    frames = frames_of(names, features)
+    own = own_features(frames, adapter) or _means(frames)
     return VideoFeatures(*map(torch.from_numpy, (frames, *own)))
 
 
-def own_features(
-    names: Sequence[str], features: Features, adapter: Adapter
-) -> tuple[np.ndarray, np.ndarray] | None:
-    """Events [V, P, C] and videos [V, C] by the model's own video module, None where it has none.
+def own_features(frames: np.ndarray, adapter: Adapter) -> tuple[np.ndarray, np.ndarray] | None:
+    """Frames [V, P, T, D] -> events [V, P, C] and videos [V, C]; None without a video module.
 
     BenchError where they are not finite.
     """
     parts = []
-    for at in range(0, len(names), AT_ONCE):
-        part = adapter.contextualize(_frames(names[at : at + AT_ONCE], features))
+    for at in range(0, len(frames), AT_ONCE):
+        part = adapter.contextualize(frames[at : at + AT_ONCE])
         if part is None:
             return None
         parts.append(part)
@@ -184,8 +182,8 @@ def own_features(
     return events, videos
 
 
-def _frames(names: Sequence[str], features: Features) -> np.ndarray:
-    """[V, P, T, D]."""
+def frames_of(names: Sequence[str], features: Features) -> np.ndarray:
+    """Frame features [V, P, T, D] of the named videos; each is read once."""
     frames = np.stack([features.clips[name] for name in names])
     return frames.reshape(len(names), len(EVENTS), FRAMES, -1)
 

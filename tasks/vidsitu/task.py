@@ -167,12 +167,15 @@ class VidSitu(Task):
 
     def answer(self, features: Features, adapter: Adapter) -> Iterator[dict[str, Any]]:
         """A line a video: verbs, zero-shot verbs, roles, ranks of events, and the truth of them."""
+        from tasks.vidsitu.situation import frames_of
+
         texts = normalise(features.texts)
         names = [clip.id for clip in self.clips if clip.id in features.clips]
-        means = self._event_means(names, features, adapter)
+        frames = frames_of(names, features)
+        means = np.stack([[adapter.pool(event) for event in video] for video in frames])
         similarity = means @ texts[: len(self.verbs)].T
         best = np.argsort(-similarity, axis=2, kind="stable")[:, :, :TOP]
-        ranks = self._ranks(names, means, texts[len(self.verbs) :], features, adapter)
+        ranks = self._ranks(names, frames, means, texts[len(self.verbs) :], adapter)
         for place, name in enumerate(names):
             answer = features.learnt[name]
             yield {
@@ -188,18 +191,12 @@ class VidSitu(Task):
                 **({"truth": truth_line(self.truth[name])} if self.truth else {}),
             }
 
-    @staticmethod
-    def _event_means(names: list[str], features: Features, adapter: Adapter) -> np.ndarray:
-        """[V, P, D], normalised: what the model makes of each event's frames alone."""
-        frames = (features.clips[name].reshape(len(EVENTS), FRAMES, -1) for name in names)
-        return np.stack([[adapter.pool(event) for event in video] for video in frames])
-
     def _ranks(
         self,
         names: list[str],
+        frames: np.ndarray,
         means: np.ndarray,
         texts: np.ndarray,
-        features: Features,
         adapter: Adapter,
     ) -> dict[str, Ranks]:
         """By the view of `tasks.vidsitu.events`; none of a hidden split: it has no annotations."""
@@ -207,7 +204,7 @@ class VidSitu(Task):
 
         if not self.truth:
             return {}
-        events, contextual = {"events": means}, own_features(names, features, adapter)
+        events, contextual = {"events": means}, own_features(frames, adapter)
         if contextual is not None and contextual[0].shape[-1] == texts.shape[-1]:
             events["vc_events"] = normalise(contextual[0])
         return {view: self.events.ranks(names, found, texts) for view, found in events.items()}

@@ -95,3 +95,41 @@ def test_hostile_files(tmp_path: Path) -> None:
         load_config(tmp_path / "bench.yaml")
     with pytest.raises(UsageError, match="no such configuration"):
         load_config(tmp_path / "absent.yaml")
+
+
+def test_paths_belong_to_the_file_and_results_to_where_one_works(tmp_path: Path) -> None:
+    (tmp_path / "lab").mkdir()
+    run = load_config(written(tmp_path / "lab", "run: {cache: c, weights: w, output: r}")).run
+    assert run.cache_folder == tmp_path / "lab" / "c"
+    assert run.weights_folder == tmp_path / "lab" / "w"
+    assert run.output == Path("r")
+    assert RunConfig(cache=tmp_path).weights_folder == tmp_path / "weights"
+
+
+def test_what_a_source_says_is_kept_for_each_task(tmp_path: Path) -> None:
+    text = "sources: {lab: {msrvtt: {annotations: a.csv, videos: v}, lsmdc: {root: l}}}"
+    source = load_config(written(tmp_path, text)).sources["lab"]
+    assert set(source) == {"msrvtt", "lsmdc"}
+    assert source["msrvtt"].annotations == tmp_path / "a.csv"
+    assert source["msrvtt"].videos == tmp_path / "v"
+    # Folders of frames that do not say otherwise are cut at 30 a second.
+    assert source["lsmdc"].frames_fps == 30.0
+
+
+def test_auto_takes_the_card_of_the_process_and_its_half_precision(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    import torch
+
+    assert RunConfig(device="cpu").torch_precision == "float32"
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setenv("LOCAL_RANK", "3")
+    assert RunConfig().torch_device == "cuda:3"
+    assert RunConfig(device="cpu").torch_device == "cpu"
+    # A card that only emulates bfloat16 has float16 for it.
+    for native in (True, False):
+        monkeypatch.setattr(
+            torch.cuda, "is_bf16_supported", lambda including_emulation, n=native: n
+        )
+        assert RunConfig().torch_precision == ("bfloat16" if native else "float16")
+    assert RunConfig(precision="float32").torch_precision == "float32"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from importlib.metadata import EntryPoint, EntryPoints
 from pathlib import Path
 
@@ -11,6 +13,7 @@ from bench import registry
 from bench.config import Config, ModelConfig, RunConfig, load_config
 from bench.contracts import Adapter, Source
 from bench.errors import BenchError, UsageError
+from bench.training.settings import TrainSettings
 
 
 class Plugin(Adapter):
@@ -89,3 +92,74 @@ def test_every_shipped_model_and_task_resolves() -> None:
         registry.model_factory(registry.model_config(name, config))
     for name in registry.task_names():
         registry.task_class(name)
+
+
+def test_a_name_with_a_folder_or_an_architecture() -> None:
+    config = load_config()
+    trained = registry.model_config("srlclip-tiny@there", config)
+    known = config.models["srlclip-tiny"].settings
+    assert trained.settings == {**known, "checkpoint": "there"} and trained.adapter == "srl_clip"
+    assert known["checkpoint"] == "shipped"
+    spec = registry.model_config("open_clip:ViT-B-16/laion2b", config)
+    assert (spec.adapter, spec.settings) == ("open_clip", {"spec": "ViT-B-16/laion2b"})
+    assert registry.model_config("open_clip", config).settings == {}
+
+
+def test_the_plain_model_of_a_trained_one_has_its_architecture_and_weights() -> None:
+    config = load_config()
+    assert registry.base_model("srlclip-b16", config) == "clip-b16"
+    models = {
+        "trained": ModelConfig("trained", "srl_clip", {"arch": "A", "pretrained": "x"}, ""),
+        "other": ModelConfig("other", "open_clip", {"arch": "A", "pretrained": "y"}, ""),
+    }
+    with pytest.raises(UsageError, match="has just its arch and pretrained"):
+        registry.base_model("trained", Config(models=models))
+
+
+def test_the_toy_world_is_drawn_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also by two at a time: the second waits, and finds it drawn."""
+    drawn: list[str] = []
+    both = threading.Barrier(2)
+
+    def write(root: Path, tasks: tuple[str, ...], progress: object) -> None:
+        drawn.extend(tasks)
+        time.sleep(0.2)  # the other waits for the lock by now
+        (root / tasks[0]).mkdir(parents=True, exist_ok=True)
+        (root / tasks[0] / "source.json").write_text("{}")
+
+    def prepare() -> None:
+        both.wait()
+        registry.prepare_source("msrvtt", source)
+
+    monkeypatch.setattr(registry, "_resolve", lambda *_: write)
+    source = Source("toy", tmp_path)
+    threads = [threading.Thread(target=prepare) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    registry.prepare_source("msrvtt", source)
+    assert drawn == ["msrvtt"]
+    # Data of one's own under that name are nobody's to draw over.
+    for own in (Source("toy", tmp_path / "x", videos=tmp_path), Source("lab", tmp_path / "x")):
+        registry.prepare_source("msrvtt", own)
+    assert drawn == ["msrvtt"]
+
+
+def test_a_task_knows_its_limit_and_takes_no_foreign_setting(toy: Path) -> None:
+    assert registry.load_task("msrvtt", Source("lab", toy), 3).limit == 3
+    assert registry.load_task("msrvtt", Source("lab", toy)).limit is None
+    with pytest.raises(UsageError, match="task 'msrvtt' has no settings; remove beam"):
+        registry.load_task("msrvtt", Source("lab", toy, settings={"beam": 3}))
+
+
+def test_a_training_is_given_its_shares_by_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def build(source: Source, negatives: int, share: float, hold_out: float, seed: int) -> object:
+        return (negatives, share, hold_out, seed), None
+
+    monkeypatch.setattr(registry, "_resolve", lambda *_: build)
+    settings = TrainSettings(negatives=2, share=0.5, hold_out=0.25)
+    given, _ = registry.training_sets("vidsitu", Source("lab", tmp_path), settings, 7)
+    assert given == (2, 0.5, 0.25, 7)

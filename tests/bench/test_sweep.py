@@ -7,7 +7,9 @@ import os
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -15,11 +17,19 @@ import pytest
 
 import leaderboards
 from bench.config import load_config
-from bench.errors import UsageError
+from bench.errors import BenchError, UsageError
 from bench.progress import Bar
 from bench.results import load
 from bench.sweep import Sweep, summary
-from leaderboards.ablations import Cell, Grid, geometric_mean, grid, grids
+from leaderboards.ablations import (
+    Cell,
+    Grid,
+    geometric_mean,
+    grid,
+    grid_boards,
+    grid_chart,
+    grids,
+)
 from tasks.toyworld import write
 
 KEPT = Path(leaderboards.__file__).parent / "results"
@@ -211,3 +221,126 @@ def test_two_processes_give_the_record_of_one(
         assert done.returncode == 0, done.stderr[-2000:]
         assert done.stdout.count("| all four") == 1  # one process prints
     assert json.loads(record_of("one")) == json.loads(record_of("two"))
+
+
+def test_a_record_is_of_its_settings_and_seed() -> None:
+    config = load_config()
+    names = set()
+    for common, seed in (({}, 0), ({"epochs": 2}, 0), ({"epochs": 3}, 0), ({}, 1)):
+        one = replace(config, run=replace(config.run, seed=seed))
+        names.add(Sweep("supp-1", grid("supp-1"), "srlclip-tiny", "toy", common, one).file.name)
+    assert names == {"supp-1.json", "supp-1.epochs-2.json", "supp-1.epochs-3.json",
+                     "supp-1.seed-1.json"}  # fmt: skip
+
+
+@pytest.fixture
+def trained(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, ...]]:
+    """Every training that a sweep asks for and every run; both are stood in for."""
+    asked: list[tuple[Any, ...]] = []
+
+    def train(plan: Any, folder: Path, bar: Any) -> Any:
+        settings = {"negatives": plan.settings.negatives, **plan.built}
+        asked.append(("train", folder.name, settings, plan.config.run.seed))
+        stopped = "SIGTERM" if plan.settings.epochs == 1 else ""
+        return SimpleNamespace(folder=folder, stopped=stopped)
+
+    def evaluate(adapter: Any, task: Any, run: Any, bar: Any) -> Any:
+        asked.append(("run", adapter.folder, run.seed))
+        return None
+
+    def save(result: None, folder: Path) -> Path:
+        return folder / "vidsitu" / "toy" / "model.json"
+
+    monkeypatch.setattr("bench.training.plan.TrainingPlan.run", train)
+    monkeypatch.setattr("bench.engine.evaluate", evaluate)
+    monkeypatch.setattr("bench.sweep.save", save)
+    monkeypatch.setattr("bench.sweep.registry.prepare_source", lambda *_: None)
+    monkeypatch.setattr("bench.sweep.registry.load_task", lambda *_: None)
+    monkeypatch.setattr("bench.sweep.registry.load_adapter",
+                        lambda name, config: SimpleNamespace(folder=name))  # fmt: skip
+    return asked
+
+
+def test_a_cell_is_trained_as_its_row_says_for_each_seed(trained: list[tuple[Any, ...]]) -> None:
+    """Cells of the same settings and seed share a folder, all others have one of their own."""
+    one = sweep(Path("toy"), "grid")
+    one = replace(one, source="toy", common={"model.rank": 4})
+    rows = [cell("few", negatives=1), cell("many", negatives=3),
+            cell("wide", negatives=1, **{"model.rank": 8})]  # fmt: skip
+    folders = {}
+    for seed in (0, 2):
+        for row in rows:
+            assert one._cell(row, seed, Bar(True)) is not None
+            (_, name, settings, given), (_, model, run_seed) = trained[-2:]
+            assert given == run_seed == seed and model.endswith(name)
+            negatives, rank = row.set["negatives"], row.set.get("model.rank", 4)
+            assert settings["negatives"] == negatives and settings["rank"] == rank
+            folders[row.name, seed] = name
+    assert len(set(folders.values())) == 6
+    one._cell(cell("again", negatives=1), 0, Bar(True))
+    assert trained[-2][1] == folders["few", 0]
+    base = Cell("none", base=True)
+    paths = {one._cell(base, seed, Bar(True)) for seed in (0, 2)}
+    assert len(paths) == 2 and [told[0] for told in trained[-2:]] == ["run", "run"]
+    assert [told[2] for told in trained[-2:]] == [0, 2]
+
+
+def test_a_stopped_training_is_no_row(trained: list[tuple[Any, ...]]) -> None:
+    one = replace(sweep(Path("toy"), "grid"), source="toy")
+    with pytest.raises(BenchError, match="stopped by SIGTERM; the same command"):
+        one._cell(cell("short", epochs=1), 0, Bar(True))
+
+
+def test_differences_are_to_the_first_row_of_the_same_seed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A grid's seeds count from the sweep's own; made-up numbers stand for the runs."""
+    numbers = {"whole-1": 10.0, "whole-2": 30.0, "part-1": 11.0, "part-2": 36.0}
+
+    def named(one: Sweep, cell: Cell, seed: int, bar: Bar) -> Path:
+        return one.folder / f"{cell.name}-{seed}" / "results" / "vidsitu" / "toy" / "model.json"
+
+    def found(path: Path) -> dict[str, Any]:
+        coverage = {"answered": 5, "expected": 5}
+        return {"source": {"name": "toy"}, "protocol": "vidsitu/toy", "coverage": coverage}
+
+    def mean(runs: Any, columns: Any, seed: int) -> Any:
+        value = float(np.mean([numbers[path.parents[3].name] for path, _ in runs]))
+        return {"Vb@1": {"value": value, "low": value, "high": value}}, {"Vb@1": np.full(9, value)}
+
+    monkeypatch.setattr(Sweep, "_cell", named)
+    monkeypatch.setattr("bench.sweep.load", found)
+    monkeypatch.setattr("bench.sweep.summary", mean)
+    config = load_config()
+    config = replace(config, run=replace(config.run, seed=1))
+    for seeds, expected in (([0], 1.0), ([1], 6.0), ([0, 1], 3.5)):
+        rows = [Cell("whole", seeds=[0, 1]), Cell("part", seeds=seeds)]
+        own = Grid("Parts", "without", "us", "parts", "valid", rows, columns=["Vb@1"])
+        first, second = Sweep("parts", own, "srlclip-tiny", "toy", {}, config)._cells(Bar(True))[
+            "rows"
+        ]
+        assert first["seeds"] == [1, 2] and second["seeds"] == [1 + seed for seed in seeds]
+        assert second["differences"]["Vb@1"] == {
+            "value": expected, "low": expected, "high": expected
+        }  # fmt: skip
+
+
+def test_a_grids_chart_and_remarks_are_the_records() -> None:
+    folder = KEPT / "sweep" / "srlclip-tiny" / "toy"
+    record = json.loads((folder / "losses.json").read_text())
+    measured, paper = grid_chart(record).series
+    assert [point.y for point in measured.points] == [
+        row["metrics"]["geometric mean"]["value"] for row in record["rows"]
+    ]
+    expected = [geometric_mean(row.metrics) for row in grid("losses").rows]
+    assert [point.y for point in paper.points] == pytest.approx(expected)
+    parts = json.loads((folder / "parts.json").read_text())
+    numbers, differences = grid_boards(parts)
+    remarks = {row.model: row.remark for row in numbers.rows}
+    assert remarks["(the full model)"].endswith(", mean of seeds 0, 1, 2")
+    assert "mean of" not in remarks["LoRA"]
+    for row in differences.rows:  # ≈ where the interval holds zero, and only there
+        alike = {name for name, (low, high) in row.bounds.items() if low <= 0 <= high}
+        assert set(row.tied) == alike and row.model != "(the full model)"
+    assert any(row.tied for row in differences.rows)
+    assert any(low > 0 or high < 0 for row in differences.rows for low, high in row.bounds.values())

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import json
 import math
 import re
+from html import unescape
 from html.parser import HTMLParser
 
 import pytest
@@ -120,3 +123,49 @@ def test_two_footnotes_of_a_row_are_told_apart() -> None:
     row = Row("a", "published", {"R@1": 1.0}, notes=("One.", "Two."))
     text = render_page(Page("t", "", [Board("b", "t", "p", ["R@1"], [row])], [], [], {}))
     assert Reader(text).words.split("a1, 2")[1:]
+
+
+def places(drawn: str, shape: str) -> list[tuple[float, float]]:
+    """Centres of the circles, or of the squares, of a chart."""
+    if shape == "circle":
+        return [(float(x), float(y)) for x, y in re.findall('cx="([^"]*)" cy="([^"]*)"', drawn)]
+    found = re.findall('<rect x="([^"]*)" y="([^"]*)" width="7.2"', drawn)
+    return [(float(x) + 3.6, float(y) + 3.6) for x, y in found]
+
+
+def test_what_is_more_stands_higher_and_intervals_are_drawn() -> None:
+    points = [Point("a", 10.0, 5.0, 20.0), Point("b", 20.0, 18.0, 22.0)]
+    drawn = svg(Chart("t", "x", "y", "dots", [Series("s", points)]))
+    (_, low), (_, high) = places(drawn, "circle")
+    assert high < low  # SVG counts downwards
+    whiskers = re.findall(r'whisker[^"]*" d="M[\d.]+ ([\d.]+)V([\d.]+)', drawn)
+    (bottom, top), (bottom2, top2) = [(float(b), float(t)) for b, t in whiskers]
+    assert bottom > low > top and bottom2 > high > top2
+    # To scale: ten units are as long on both.
+    assert (bottom - top) / 15 == pytest.approx((low - high) / 10, abs=0.02)
+    assert "a: 10.00 [5.00, 20.00]" in drawn
+
+
+def test_decades_are_equally_long() -> None:
+    points = [Point(1, 1.0), Point(10, 1.0), Point(100, 1.0)]
+    drawn = svg(Chart("t", "x", "y", "line", [Series("s", points)], log=True))
+    one, ten, hundred = (x for x, _ in places(drawn, "circle"))
+    assert ten - one == pytest.approx(hundred - ten, abs=0.2)
+
+
+def test_colour_is_not_the_only_difference_between_series() -> None:
+    both = [Series("a", [Point(1, 1.0)]), Series("b", [Point(1, 2.0)])]
+    drawn = svg(Chart("t", "x", "y", "line", both))
+    assert len(places(drawn, "circle")) == 1 and len(places(drawn, "rect")) == 1
+
+
+def test_the_browser_is_told_the_hashes_of_what_stands_in_the_page() -> None:
+    text = render_page(full_page())
+    policy = re.search('content="(default-src[^"]*)"', text)
+    assert policy
+    for tag, name in (("script", "script-src"), ("style", "style-src")):
+        bodies = re.findall(f"<{tag}>(.*?)</{tag}>", text, re.S)
+        hashes = [base64.b64encode(hashlib.sha256(one.encode()).digest()).decode()
+                  for one in bodies]  # fmt: skip
+        told = unescape(policy[1]).split(f"{name} ")[1].split(";")[0]
+        assert hashes and [f"'sha256-{one}'" for one in hashes] == told.split()

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import io
 from typing import Any
 
 import numpy as np
+from PIL import Image
 
 from tasks.retrieval_gallery import as_html, as_markdown, choose, clips_of
 
@@ -49,3 +51,25 @@ def test_the_first_video_of_each_model_beside_the_right_one() -> None:
 
     text = as_markdown(["first", "second"], both, ["t2v 0"], frames, keep)
     assert "<script" not in text and "✗ &lt;script&gt;" in text and list(kept) == ["video0.webp"]
+
+
+def test_the_other_direction_is_not_shown() -> None:
+    both = answers([1, 2], [2, 1])
+    for lines in both:
+        lines["v2t 0"] = {**lines["t2v 0"], "item": "v2t 0", "direction": "v2t"}
+    assert set(choose(both, 10)) == {"t2v 0", "t2v 1"}
+
+
+def test_the_frames_shown_are_spread_over_the_video() -> None:
+    """Frame k is as bright as k says; the first and the last are among them."""
+    frames = np.repeat(np.arange(12, dtype=np.uint8) * 20, 8 * 8 * 3).reshape(12, 8, 8, 3)
+    kept: dict[str, bytes] = {}
+
+    def keep(name: str, image: bytes) -> str:
+        kept[name] = image
+        return name
+
+    as_markdown(["m"], answers([1]), ["t2v 0"], {"video0": frames}, keep)
+    strip = np.asarray(Image.open(io.BytesIO(kept["video0.webp"])))
+    shown = [round(float(part.mean()) / 20) for part in np.split(strip, 4, axis=1)]
+    assert shown == [0, 4, 7, 11]

@@ -103,3 +103,33 @@ def test_oddities_are_named(
 def test_no_tree_at_all(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="no folder 'split_files' found"):
         VidSitu.check(Source("lab", tmp_path))
+
+
+def test_faults_are_counted_and_every_missing_video_named(root: Path) -> None:
+    lost = sorted((root / "videos").iterdir())
+    lost = [lost[0], lost[1], lost[-1]]  # of two splits
+    for path in lost:
+        path.unlink()
+    found = VidSitu.check(Source("lab", root))
+    assert sorted(found.missing) == sorted(path.stem for path in lost)
+    counts = {what: (count, first) for what, count, first in found.problems}
+    assert counts["train: missing video"] == (2, lost[0].stem)  # the first of them is named
+    assert sum(count for count, _ in counts.values()) == 3
+
+
+def test_what_is_no_fault_is_none(root: Path) -> None:
+    """Roles that no metric reads may differ between annotators; ten labels are as good as nine."""
+    edit(root, VALID, set_([0, "Ev1", "Args", "ArgM (manner)"], "slowly"))
+    labels = json.loads((root / LABELS).read_text())
+    ten = (labels[0]["vbid_lst"]["Ev1"] * 2)[:10]
+    edit(root, LABELS, set_([0, "vbid_lst", "Ev1"], ten))
+    assert problems(root) == {}
+    edit(root, LABELS, set_([0, "vbid_lst", "Ev1"], [*ten, ten[0]]))
+    assert list(problems(root)) == ["valid: not 9 or 10 verb labels an event"]
+
+
+def test_two_files_for_a_segment_are_told(root: Path) -> None:
+    video = sorted((root / "videos").iterdir())[0]
+    (root / "videos" / "more").mkdir()
+    (root / "videos" / "more" / video.name).write_bytes(b"y")
+    assert problems(root) == {"train: several files for a segment": (1, video.stem)}

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import base64
+import io
+import re
 from typing import Any
 
 import numpy as np
+from PIL import Image
 
 from tasks.vidsitu.gallery import as_html, as_markdown, choose, clips_of, situation
 
@@ -49,3 +53,39 @@ def test_pages_escape_and_carry_their_images() -> None:
     assert "<script" not in text and "\\|" in text and "`b`" not in text.replace("\\`", "")
     assert len(kept) == 5 and all(image[8:12] == b"WEBP" for image in kept.values())
     assert "![Frames of event 1](v_a_seg_0_10-1.webp)" in text
+
+
+def pictures(page: str) -> list[np.ndarray]:
+    """The images of a page, uint8 [H, W, 3]."""
+    found = re.findall('data:image/webp;base64,([^"]+)', page)
+    return [np.asarray(Image.open(io.BytesIO(base64.b64decode(one)))) for one in found]
+
+
+def test_every_event_has_its_own_frames_and_every_model_its_column() -> None:
+    """Frame k is as bright as k says."""
+    frames = np.repeat(np.arange(20, dtype=np.uint8) * 12, 16 * 16 * 3).reshape(20, 16, 16, 3)
+    one, two = line("run.01", "the dog"), line("eat.01", "a cat")
+    page = as_html(["first", "second"], [{CLIP: one}, {CLIP: two}], [CLIP], {CLIP: frames})
+    for event, strip in enumerate(pictures(page)):
+        shown = [round(float(part.mean()) / 12) for part in np.split(strip, 4, axis=1)]
+        assert shown == list(range(4 * event, 4 * event + 4))
+    head = re.findall('<th scope="col">([^<]*)</th>', page)[:4]
+    assert head == ["role", "annotators", "first", "second"]
+    row = page[page.index('<th scope="row">verb</th>') :].partition("</tr>")[0]
+    assert re.findall("<td[^>]*>([^<]*)</td>", row) == [
+        "run.01 / walk.01", "✓ run.01", "✗ eat.01"
+    ]  # fmt: skip
+
+
+def test_only_clips_that_every_model_answered_are_shown() -> None:
+    answers = [{"a": {}, "b": {}, "c": {}}, {"b": {}, "c": {}}]
+    assert choose(answers, 5) == ["b", "c"] and choose(answers, 1) == ["b"]
+
+
+def test_a_word_is_right_where_an_annotator_said_it() -> None:
+    """Of one's own, not of another role; and nothing said is not right."""
+    said = line("run.01", "")
+    _, role = situation(
+        CLIP, [said, line("run.01", "nobody"), line("run.01", HOSTILE)], None
+    ).events[0]
+    assert [cell.right for cell in role.models] == [False, False, True]

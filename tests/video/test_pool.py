@@ -215,4 +215,4 @@ def test_an_error_of_any_library_is_the_videos(
     clip = Clip("c", mp4)
     answer = worker.answer(store._job(clip, store.key(clip)))
     assert answer == {"kind": "broken", "reason": "ZeroDivisionError: odd frame rate"}
-    assert os.listdir(tmp_path) == [], "nothing is kept of it"
+    assert not list(tmp_path.iterdir()), "nothing is kept of it"

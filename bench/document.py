@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import math
 import re
+import sys
 from collections.abc import Mapping
 from typing import Any
 
@@ -81,8 +81,10 @@ def _numbers(document: Mapping[str, Any]) -> str:
 
 
 def finite(*values: Any) -> bool:
-    """Whether all are numbers, and neither NaN nor infinite."""
+    """Whether all are numbers that a float can hold: not NaN, not infinite, not beyond both."""
     return all(
-        isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+        isinstance(value, int | float)
+        and not isinstance(value, bool)
+        and abs(value) <= sys.float_info.max  # false for NaN; JSON has whole numbers of any size
         for value in values
     )

@@ -65,3 +65,7 @@ def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
 def test_digest_tells_values_apart() -> None:
     assert digest("a", "b") != digest("ab") != digest(["a", "b"])
     assert digest({"x": 1, "y": 2}) == digest({"y": 2, "x": 1})
+
+
+def test_a_key_does_not_depend_on_the_order_of_names() -> None:
+    assert digest({"a": 1, "b": 2}) == digest({"b": 2, "a": 1}) != digest({"a": 2, "b": 1})

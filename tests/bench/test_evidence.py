@@ -18,7 +18,7 @@ from bench.cli_compare import differences
 from bench.config import Config, RunConfig
 from bench.engine import evaluate
 from bench.errors import DataError
-from bench.evidence import Evidence, apart, verified
+from bench.evidence import Evidence, apart, comparable, verified
 from bench.results import load, save
 from leaderboards.boards import boards
 from tasks.msrvtt import MSRVTT
@@ -208,3 +208,36 @@ def test_a_scored_file_is_refused_by_its_name_once(files: list[Path]) -> None:
     files[0].write_text(json.dumps(document))
     said = CliRunner().invoke(cli, ["verify", str(files[0])]).output
     assert "no prediction lines were kept" in said and said.count(files[0].name) == 1
+
+
+def test_coverage_is_counted_again(files: list[Path]) -> None:
+    document = json.loads(files[0].read_text())
+    document["coverage"]["answered"] -= 1
+    files[0].write_text(json.dumps(document))
+    _, wrong = verified(files[0], load(files[0]))
+    assert [line.split(":")[0] for line in wrong] == ["coverage"]
+
+
+def test_draws_are_of_the_resamples_and_the_seed(files: list[Path], toy: Path) -> None:
+    """Others are not taken from what was kept."""
+    document = load(files[0])
+    found = []
+    for run in (RunConfig(resamples=20), RunConfig(resamples=30), RunConfig(resamples=30, seed=1)):
+        draws = Evidence([(files[0], document)], Config(run=run)).draws(document)
+        assert draws is not None and len(draws["R@10"]) == run.resamples
+        found.append(draws["R@10"].tolist())
+    assert found[1] != found[2]
+
+
+def test_results_of_two_versions_or_protocols_are_not_compared(files: list[Path]) -> None:
+    one, two = load(files[0]), load(files[1])
+    assert comparable(one, two) == ""
+    assert comparable(one, {**two, "task_version": 9}).startswith("task_version 9, but ")
+    assert comparable(one, {**two, "protocol": "x"}).startswith("protocol x, but ")
+
+
+def test_a_task_that_is_not_installed_here_is_not_held_against_a_result(
+    files: list[Path], toy: Path
+) -> None:
+    document = {**load(files[0]), "task": "of-another-package"}
+    assert evidence(files, toy).stale(document) == []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pickle
+import shutil
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
@@ -108,3 +109,16 @@ def test_roles_stand_under_the_models_verbs_unless_verbs_are_given(
         ]
         own = [entry[f"Ev{k}"]["vb_id"] == line["verbs"][k - 1][0] for k in range(1, 6)]
         assert own == [split == "valid"] * 5
+
+
+def test_verbs_are_given_for_the_hidden_role_split_alone(source: Source, tmp_path: Path) -> None:
+    """Though its file should name a segment of another split."""
+    root = Path(shutil.copytree(source.root, tmp_path / "tree"))
+    folder = root / "vidsitu_annotations" / "vseg_ann_files"
+    valid = json.loads((folder / "vsann_valid_lb.json").read_text())
+    (folder / "vsann_testsrl_noann_lb.json").write_text(json.dumps(valid))
+    task = export.load(replace(source, root=root), "valid")
+    lines = made_up(task)
+    export.write(task, lines, "roles", tmp_path / "r.json")
+    entry = json.loads((tmp_path / "r.json").read_text())[0]["vb_output"]
+    assert [entry[f"Ev{k}"]["vb_id"] for k in range(1, 6)] == [e[0] for e in lines[0]["verbs"]]

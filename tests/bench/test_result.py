@@ -1,0 +1,245 @@
+"""A result tells what was read, cut and left out; a document that cannot be true is refused."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import bench
+from bench import encoding
+from bench.cache import TensorStore
+from bench.config import RunConfig
+from bench.contracts import Scores, Task
+from bench.encoding import decoding_workers
+from bench.engine import evaluate
+from bench.errors import BenchError, DataError
+from bench.features import collapsed, sound
+from bench.results import find_all, is_whole, load, load_predictions, slug
+
+from .conftest import Guess
+
+
+class Watched(Guess):
+    """Counts its loads; texts of more than six words are cut."""
+
+    def __init__(self) -> None:
+        super().__init__("watched", 0)
+        self.loads = 0
+
+    def prepare(self) -> None:
+        self.loads += 1
+
+    def count_truncated(self, texts: Sequence[str]) -> int:
+        return sum(len(text.split()) > 6 for text in texts)
+
+
+@pytest.fixture
+def task(toy: Path) -> Task:
+    return bench.load_task("msrvtt", str(toy))
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> RunConfig:
+    return RunConfig(cache=tmp_path / "own", resamples=20, workers=2, decoder="auto")
+
+
+def test_a_result_tells_what_was_read_and_cut(task: Task, run: RunConfig) -> None:
+    model = Watched()
+    task.texts.append("a second caption")  # of the first video
+    task.owners.append(task.owners[0])  # type: ignore[attr-defined]
+    data = evaluate(model, task, replace(run, seed=3, batch_frames=24)).data
+    cut = sum(len(text.split()) > 6 for text in task.texts)
+    assert 0 < cut < len(task.texts) != len(task.clips)
+    assert data["texts"] == {"count": len(task.texts), "truncated": cut}
+    assert data["settings"]["decoder"] == "auto"
+    # Which decoder "auto" took, not that it was left to choose.
+    assert [name.split()[0] for name in data["settings"]["decoders"]] in (["PyAV"], ["decord"])
+    assert data["settings"]["seed"] == 3 and data["coverage"]["limit"] is None
+    assert model.loads == 1
+    evaluate(model, task, run)
+    assert model.loads == 1  # all is kept: a warm run needs no model
+
+
+def test_other_moments_of_the_frames_leave_a_trace(
+    task: Task, run: RunConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = evaluate(Guess("guess", 0), task, run).data
+    real = encoding._take
+
+    def later(decoded: Any, count: int) -> Any:
+        return [(clip, replace(found, times=found.times + 0.1)) for clip, found
+                in real(decoded, count)]  # fmt: skip
+
+    monkeypatch.setattr(encoding, "_take", later)
+    second = evaluate(Guess("guess", 0), task, replace(run, cache=run.cache_folder / "b")).data
+    assert first["metrics"] == second["metrics"]
+    assert first["settings"]["timestamps"] != second["settings"]["timestamps"]
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf")])
+def test_a_task_whose_metric_is_no_number_ends_the_run(
+    task: Task, run: RunConfig, monkeypatch: pytest.MonkeyPatch, bad: float
+) -> None:
+    real = task.score
+    for spoil in (
+        lambda scores: replace(scores, metrics={**scores.metrics, "R@1": bad}),
+        lambda scores: replace(scores, intervals={**scores.intervals, "R@1": (0.0, bad)}),
+    ):
+
+        def score(*args: Any, spoil: Callable[[Scores], Scores] = spoil, **others: Any) -> Scores:
+            return spoil(real(*args, **others))
+
+        monkeypatch.setattr(task, "score", score)
+        with pytest.raises(BenchError, match="NaN or infinite; mend the task"):
+            evaluate(Guess("guess", 0), task, run)
+
+
+def test_texts_keep_their_order_over_chunks(
+    task: Task, run: RunConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Lengths(Guess):
+        def encode_texts(self, texts: Any) -> np.ndarray:
+            return np.array([[len(text)] * 8 for text in texts], np.float32)
+
+    monkeypatch.setattr(encoding, "TEXTS_AT_ONCE", 5)
+    work = encoding.Work(Lengths("lengths", 0), task, run, encoding.Silent())
+    found = encoding.text_features(work)
+    assert found[:, 0].tolist() == [len(text) for text in task.texts]
+
+
+def test_decoding_takes_the_workers_asked_for_and_shares_the_cores(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: set(range(8)), raising=False)
+    assert decoding_workers(RunConfig()) == 8 and decoding_workers(RunConfig(workers=3)) == 3
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "4")
+    assert decoding_workers(RunConfig()) == 2
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "64")
+    assert decoding_workers(RunConfig()) == 1
+
+
+def test_kept_features_are_taken_only_as_promised() -> None:
+    model = Guess("guess", 0)
+    good = np.ones((4, 8), np.float32)
+    assert sound(model, {"features": good}, 4) and sound(model, {"features": good}, None)
+    assert not sound(model, {"features": good}, 5)
+    assert not sound(model, {"features": good[:, :7]}, 4)
+    assert not sound(model, {"features": good.astype(np.float64)}, 4)
+    assert not sound(model, {}, 4)
+    bad = good.copy()
+    bad[2, 3] = np.nan
+    assert not sound(model, {"features": bad}, 4)
+
+
+def test_a_collapse_is_of_directions() -> None:
+    """A large common part, or one long vector, is none; zeros and equal directions are."""
+    generator = np.random.default_rng(0)
+    vectors = generator.normal(size=(20, 8)).astype(np.float32)
+    assert collapsed(vectors) == "" and collapsed(vectors + 3) == ""
+    long = vectors.copy()
+    long[0] *= 1e6
+    assert collapsed(long) == ""
+    vectors[3] = 0
+    assert collapsed(vectors) == "1 of 20 features are zero"
+    same = np.ones((20, 8), np.float32) * np.arange(1, 21, dtype=np.float32)[:, None]
+    assert "nearly the same" in collapsed(same)
+
+
+def test_every_name_has_a_file_of_its_own() -> None:
+    names = [
+        "clip-b32",
+        "a/b",
+        "a b",
+        "a\\b",
+        "../x",
+        "x",
+        "",
+        "é",
+        "e",
+        "a-b",
+        "A " * 99,
+        "A " * 98,
+    ]
+    slugs = [slug(name) for name in names]
+    assert len(set(slugs)) == len(names) and slugs[0] == "clip-b32"
+    assert all(Path(one).name == one and len(one) <= 100 for one in slugs)
+
+
+@pytest.fixture
+def document(kept: Path) -> dict[str, Any]:
+    return load(find_all(kept / "results")[0])
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (lambda d: d.update(schema=99), "schema 99, this version reads 1"),
+        (lambda d: d["coverage"].update(answered=10**6), "more answered than expected"),
+        (lambda d: d["metrics"]["R@1"].update(value=10**400), "has no value"),
+        (lambda d: d["metrics"]["R@1"].update(value=True), "has no value"),
+        (lambda d: d["metrics"]["R@1"].update(low=None), "no usable interval"),
+        (lambda d: d["metrics"]["R@1"].pop("high"), "no usable interval"),
+        (lambda d: d["metrics"].pop(d["primary"]), "primary metric has no value"),
+        (lambda d: d["chance"].update({"no such": 1.0}), "chance of no known metric"),
+        (lambda d: d.update(warnings=[3]), "no usable 'warnings'"),
+    ],
+)
+def test_what_cannot_be_true_is_refused(
+    document: dict[str, Any], tmp_path: Path, change: Callable[[dict[str, Any]], Any], says: str
+) -> None:
+    change(document)
+    path = tmp_path / "result.json"
+    path.write_text(json.dumps(document))
+    with pytest.raises(DataError, match=says):
+        load(path)
+
+
+def test_a_whole_run_is_of_the_full_set(document: dict[str, Any]) -> None:
+    """Not of the videos that a limit left."""
+    assert is_whole(document)
+    coverage = {**document["coverage"], "clips": 5, "answered": 5}
+    assert not is_whole({**document, "coverage": coverage})
+
+
+def test_other_things_below_a_results_folder_are_no_results(tmp_path: Path) -> None:
+    for name in ("msrvtt/toy/a.json", "train/m/model/card.json", "sweep/m/toy/losses.json"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("{}")
+    assert find_all(tmp_path) == [tmp_path / "msrvtt" / "toy" / "a.json"]
+
+
+def test_lines_lie_beside_their_document_and_each_names_its_item(
+    document: dict[str, Any], tmp_path: Path
+) -> None:
+    path = tmp_path / "here" / "result.json"
+    path.parent.mkdir()
+
+    def keep(where: Path, text: str) -> dict[str, Any]:
+        where.write_text(text)
+        told = {"file": "../lines.jsonl", "sha256": hashlib.sha256(text.encode()).hexdigest()}
+        return {**document, "predictions": told}
+
+    outside = keep(tmp_path / "lines.jsonl", '{"item": "a"}\n')
+    with pytest.raises(DataError, match="no such file"):
+        load_predictions(path, outside)
+    beside = keep(path.parent / "lines.jsonl", '{"item": "a"}\n')
+    assert load_predictions(path, beside) == [{"item": "a"}]
+    with pytest.raises(DataError, match="lines of another version"):
+        load_predictions(path, keep(path.parent / "lines.jsonl", '{"rank": 1}\n'))
+
+
+def test_a_store_makes_again_what_is_not_sound(tmp_path: Path) -> None:
+    store = TensorStore(tmp_path)
+    store.put("key", {"features": np.zeros(3, np.float32)}, {})
+    made = {"features": np.ones(3, np.float32)}
+    found = store.kept("key", lambda: made, lambda arrays: bool(arrays["features"].any()))
+    assert found["features"].all()
+    again = store.get("key")
+    assert again is not None and again[0]["features"].all()

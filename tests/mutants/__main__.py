@@ -129,8 +129,12 @@ def main() -> int:
     if problems := [problem for one in everything if (problem := one.problem())]:
         print("\n".join(problems))
         return 1
-    chosen = [one for one in everything if (not given.ids or one.id in given.ids)
-              and (not given.area or one.area in given.area)]  # fmt: skip
+    ids, areas = given.ids, given.area or []
+    chosen = [one for one in everything
+              if one.id in ids or one.area in areas or not (ids or areas)]  # fmt: skip
+    known = {name for one in everything for name in (one.id, one.area)}
+    if unknown := [name for name in [*ids, *areas] if name not in known]:
+        parser.error(f"no mutation or area {', '.join(unknown)}")
     if given.sample:
         chosen = chosen[:: max(1, len(chosen) // given.sample)][: given.sample]
     outcomes = run(chosen, given.jobs)

@@ -20,13 +20,13 @@ from urllib.parse import urlsplit
 
 import numpy as np
 
-from bench import locks
-from bench.atomic import atomic_path, write_text
-from bench.cache import checksum, digest
 from bench.compute import autocast, use_threads
 from bench.config import RunConfig
 from bench.contracts import Adapter
 from bench.errors import BenchError, MissingWeights, UsageError, nearest, plain
+from bench.files import locks
+from bench.files.atomic import atomic_path, write_text
+from bench.files.tensor_store import checksum, digest
 
 if TYPE_CHECKING:
     import torch

@@ -15,11 +15,11 @@ import numpy as np
 
 from adapters.open_clip import SHIPPED, OpenCLIPAdapter, file_hash
 from adapters.srl_settings import CARD, FILES, SRLSettings, read_card
-from bench.atomic import atomic_path
-from bench.cache import digest
 from bench.compute import use_threads
 from bench.config import RunConfig
 from bench.errors import BenchError, MissingWeights
+from bench.files.atomic import atomic_path
+from bench.files.tensor_store import digest
 from bench.settings import settings_from
 
 

@@ -17,10 +17,10 @@ from torch import nn
 from adapters.lora import FULL, NONE, TARGETS, add_lora, pack_attention, split_attention
 from adapters.open_clip import CPU_FRAMES
 from adapters.srl_settings import CARD, CONTEXT, LORA, TOWER, VERSION, SRLSettings
-from bench.atomic import atomic_path
 from bench.contextualizer import VideoContextualizer
 from bench.errors import BenchError, UsageError, plain
-from bench.reading import fitting, read_json, shown
+from bench.files.atomic import atomic_path
+from bench.files.untrusted import fitting, read_json, shown
 
 
 class TextReader(Protocol):

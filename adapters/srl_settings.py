@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.errors import BenchError, UsageError
-from bench.reading import fitting, read_json, shown
+from bench.files.untrusted import fitting, read_json, shown
 
 CARD = "card.json"
 LORA = ("adapter_config.json", "adapter_model.safetensors")

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from bench.atomic import REMEDIES, unwritable
 from bench.cli_compare import compare
 from bench.cli_data import data
 from bench.cli_export import export
@@ -26,6 +25,7 @@ from bench.cli_sweep import sweep
 from bench.cli_train import train
 from bench.cli_verify import verify
 from bench.errors import BenchError, UsageError, printable
+from bench.files.atomic import REMEDIES, unwritable
 from bench.options import INCOMPLETE, Options, complete, names, screen_format, task_settings
 
 if TYPE_CHECKING:

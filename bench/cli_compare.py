@@ -67,8 +67,8 @@ def differences(
 ) -> tuple[list[str], list[Difference]]:
     """The models' names and every metric's difference. DataError where the runs do not compare."""
     from bench.evidence import apart, comparable
+    from bench.files.untrusted import fitting
     from bench.metrics.bootstrap import p_value
-    from bench.reading import fitting
     from bench.registry import task_class
     from bench.results import load, load_predictions
 

@@ -103,7 +103,7 @@ def _records(folder: Path, task: str | None) -> list[dict[str, Any]]:
 
 def _files(folder: Path, made: list[Board]) -> None:
     """`<task>.md` for every task that has boards; each says how it is made again."""
-    from bench.atomic import write_text
+    from bench.files.atomic import write_text
     from leaderboards.render import LEGEND, render
 
     for task in dict.fromkeys(board.task for board in made):
@@ -125,7 +125,7 @@ def _page(
     gallery: int,
     quiet: bool,
 ) -> None:
-    from bench.atomic import write_text
+    from bench.files.atomic import write_text
     from bench.pages import Material, page_of
     from bench.progress import Bar
     from leaderboards.page import render_page

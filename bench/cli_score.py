@@ -50,7 +50,7 @@ def score(
 ) -> None:
     """Score a prediction file by a task's official rules, with 95 % intervals."""
     from bench import registry
-    from bench.atomic import write_text
+    from bench.files.atomic import write_text
     from bench.results import SCHEMA, environment
 
     config = options.load(seed=seed)

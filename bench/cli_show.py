@@ -35,7 +35,7 @@ def show(
     RESULTS are files of `bench run`, such as results/vidsitu/toy/clip-tiny.json.
     """
     from bench import registry
-    from bench.reading import fitting
+    from bench.files.untrusted import fitting
     from bench.results import load
 
     if output.suffix not in (".html", ".md"):
@@ -62,7 +62,7 @@ def _write(
     """The page of `items`, or of those that the gallery chooses."""
     from urllib.parse import quote
 
-    from bench.atomic import atomic_path, write_text
+    from bench.files.atomic import atomic_path, write_text
     from bench.looking import frames_of, markdown_cell
     from bench.results import covered, is_toy, is_whole, load_predictions, slug
     from leaderboards.page import render_page

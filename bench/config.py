@@ -11,7 +11,7 @@ from typing import Any
 
 from bench.contracts import Source
 from bench.errors import UsageError
-from bench.located import Item, known_only, mapping, read
+from bench.files.yaml_lines import Item, known_only, mapping, read
 
 DEFAULTS = Path(__file__).with_name("bench.yaml")
 

@@ -18,11 +18,12 @@ from typing import Any
 
 import numpy as np
 
-from bench import distributed, locks
-from bench.cache import TensorStore, digest
+from bench import distributed
 from bench.config import RunConfig
 from bench.contracts import Adapter, Clip, Failure, Progress, Task
 from bench.features import StoredFeatures, checked, sound
+from bench.files import locks
+from bench.files.tensor_store import TensorStore, digest
 from bench.video import DecodedFrames, FrameStore
 from bench.video.store import Outcome
 

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 
 from bench import distributed
-from bench.cache import digest
 from bench.compute import use_threads
 from bench.config import RunConfig
 from bench.contracts import Adapter, Failure, Features, Progress, Task, Workplace
@@ -17,6 +16,7 @@ from bench.document import finite
 from bench.encoding import Silent, Work, clip_features, text_features
 from bench.errors import BenchError
 from bench.features import collapsed
+from bench.files.tensor_store import digest
 from bench.results import SCHEMA, Result, environment
 
 SAMPLE = 200  # videos whose features are held against each other: enough to see a collapse

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 
 from bench import registry
-from bench.cache import TensorStore, checksum, digest
 from bench.config import Config
 from bench.errors import BenchError, DataError
-from bench.reading import fitting
+from bench.files.tensor_store import TensorStore, checksum, digest
+from bench.files.untrusted import fitting
 from bench.results import load_predictions, predictions_path, settings_of
 
 

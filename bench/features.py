@@ -6,9 +6,9 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 
-from bench.cache import TensorStore
 from bench.contracts import Adapter, normalise
 from bench.errors import BenchError
+from bench.files.tensor_store import TensorStore
 
 LEAST_SPREAD = 1e-4  # see `collapsed`
 

@@ -18,8 +18,8 @@ from bench.contracts import Progress
 from bench.document import finite
 from bench.errors import BenchError, DataError, UsageError
 from bench.evidence import Evidence
+from bench.files.untrusted import fitting, parse_json, read_bytes, read_json
 from bench.looking import frames_of
-from bench.reading import fitting, parse_json, read_bytes, read_json
 from bench.results import (
     SWEEPS,
     TRAININGS,

@@ -14,10 +14,10 @@ from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Any
 
-from bench import locks
 from bench.config import Config, ModelConfig
 from bench.contracts import Adapter, Source, Task
 from bench.errors import BenchError, UsageError, nearest
+from bench.files import locks
 from bench.settings import settings_from
 
 TOY = "toy"

@@ -16,12 +16,12 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from bench import locks
-from bench.atomic import atomic_path, write_text
 from bench.contracts import Failure
 from bench.document import fault_of
 from bench.errors import DataError
-from bench.reading import fitting, read_bytes, read_json, shown
+from bench.files import locks
+from bench.files.atomic import atomic_path, write_text
+from bench.files.untrusted import fitting, read_bytes, read_json, shown
 
 SCHEMA = 1
 TRAININGS, SWEEPS = "train", "sweep"  # folders below the results that hold other things

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bench import distributed, registry
-from bench.atomic import write_text
-from bench.cache import digest
 from bench.errors import BenchError
-from bench.reading import fitting
+from bench.files.atomic import write_text
+from bench.files.tensor_store import digest
+from bench.files.untrusted import fitting
 from bench.results import SWEEPS, covered, is_toy, load, load_predictions, save, slug
 from bench.training.plan import TrainingPlan, plan_training
 from leaderboards.ablations import MEAN, SCHEMA, Cell, Grid, geometric_mean

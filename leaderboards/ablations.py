@@ -8,9 +8,9 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from bench import located
 from bench.errors import DataError, UsageError, nearest
-from bench.reading import fitting, read_json
+from bench.files import yaml_lines
+from bench.files.untrusted import fitting, read_json
 from bench.results import SWEEPS
 from leaderboards.table import Board, Chart, Point, Row, Series, ranked
 
@@ -82,7 +82,7 @@ def grids(*files: Path) -> dict[str, Grid]:
 
 
 def _read(file: Path) -> dict[str, Grid]:
-    found = located.read(file).plain()
+    found = yaml_lines.read(file).plain()
     with fitting(file, "correct it"):
         made = {
             name: Grid(**{**entry, "rows": [Cell(**row) for row in entry["rows"]]})

@@ -6,9 +6,9 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from bench import located
 from bench.document import finite
 from bench.errors import DataError, nearest
+from bench.files import yaml_lines
 
 FOLDER = Path(__file__).with_name("reference")
 PROTOCOLS = {"msrvtt": "msrvtt/1k-A", "lsmdc": "lsmdc/test-1000", "vidsitu": "vidsitu/valid"}
@@ -55,7 +55,7 @@ def reference_rows(task: str, folder: Path = FOLDER) -> list[ReferenceRow]:
     path = folder / f"{task}.yaml"
     if not path.is_file():
         return []
-    entries = located.read(path).plain()
+    entries = yaml_lines.read(path).plain()
     if not isinstance(entries, list):
         raise DataError(f"{path}: a list of rows is expected")
     return [_row(entry, f"{path}: row {number}") for number, entry in enumerate(entries, 1)]

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from bench.errors import DataError
-from bench.reading import read_text
+from bench.files.untrusted import read_text
 from tasks.retrieval import Pair, RetrievalTask
 
 

@@ -11,9 +11,9 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from bench.cache import digest
 from bench.contracts import Adapter, Clip, Features, Metric, Scores, Source, Task, normalise
 from bench.errors import BenchError, DataError
+from bench.files.tensor_store import digest
 from bench.metrics.bootstrap import interval, rank_draws
 from bench.metrics.retrieval import metrics_of_ranks, ranks_from_features
 from bench.video.sampling import Uniform

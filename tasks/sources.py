@@ -9,7 +9,7 @@ from pathlib import Path
 
 from bench.contracts import Source
 from bench.errors import DataError
-from bench.reading import read_json
+from bench.files.untrusted import read_json
 from bench.video.decode import IMAGES
 
 # Earlier ones win where a clip is there twice: what decodes fastest and seeks best comes first.

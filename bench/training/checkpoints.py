@@ -10,8 +10,8 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
-from bench.atomic import atomic_path
 from bench.errors import BenchError, UsageError, plain
+from bench.files.atomic import atomic_path
 
 LAST, BEST = "last.safetensors", "best.safetensors"
 

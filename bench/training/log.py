@@ -11,8 +11,8 @@ from io import FileIO
 from pathlib import Path
 from typing import Any
 
-from bench.atomic import unwritable
 from bench.errors import UsageError
+from bench.files.atomic import unwritable
 
 LONGEST = 65_536  # bytes; no line is longer
 

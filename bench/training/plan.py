@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench import distributed, locks, registry
+from bench import distributed, registry
 from bench.config import Config
 from bench.contracts import Source
+from bench.files import locks
 from bench.settings import settings_from
 from bench.training.settings import TrainSettings
 

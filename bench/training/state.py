@@ -9,7 +9,7 @@ from typing import Any
 
 from bench import distributed
 from bench.contracts import Failure
-from bench.reading import fitting
+from bench.files.untrusted import fitting
 from bench.training import checkpoints
 from bench.training.contracts import Trainable
 from bench.training.data import Prepared

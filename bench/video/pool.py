@@ -21,8 +21,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from bench import locks
 from bench.errors import BenchError
+from bench.files import locks
 
 COMMAND = [sys.executable, "-m", "bench.video.worker"]
 STOPPED = "decoding was stopped; the same command goes on there"

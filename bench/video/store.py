@@ -15,9 +15,9 @@ from typing import Any
 
 import numpy as np
 
-from bench.cache import TensorStore, digest
 from bench.contracts import Clip, Failure, Plan
 from bench.errors import BenchError
+from bench.files.tensor_store import TensorStore, digest
 from bench.video.decode import DecodedFrames, numbered_frames
 from bench.video.packing import FORMS, packed, unpacked
 from bench.video.pool import Pool

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw
 
-from bench.atomic import atomic_path
+from bench.files.atomic import atomic_path
 from tasks.toyworld.actions import ACTIONS
 from tasks.toyworld.scenes import paint_scene
 from tasks.toyworld.sprites import INK, Pen

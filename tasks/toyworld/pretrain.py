@@ -20,7 +20,7 @@ import torch
 from safetensors.torch import save_file
 from torch.nn import functional
 
-from bench.atomic import atomic_path
+from bench.files.atomic import atomic_path
 from tasks.toyworld.photos import caption, take_photos
 
 ARCH = "clip-tiny"

@@ -13,7 +13,7 @@ from pathlib import Path
 import av
 import numpy as np
 
-from bench.atomic import atomic_path
+from bench.files.atomic import atomic_path
 from tasks.toyworld.draw import draw
 from tasks.toyworld.world import Event
 

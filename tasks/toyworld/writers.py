@@ -14,9 +14,9 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from bench.atomic import write_text
 from bench.errors import UsageError
-from bench.reading import read_json
+from bench.files.atomic import write_text
+from bench.files.untrusted import read_json
 from tasks.toyworld.annotations import annotate, vote
 from tasks.toyworld.video import Video, encode_missing
 from tasks.toyworld.world import PEOPLE, Event, deal, make_clip, make_groups, sentence

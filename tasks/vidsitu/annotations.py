@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from bench import reading
 from bench.contracts import Clip, Source
 from bench.errors import DataError
+from bench.files import untrusted
 from tasks.sources import VideoIndex
 
 Value = TypeVar("Value")
@@ -162,7 +162,7 @@ def find_clips(source: Source, ids: Iterable[str]) -> list[Clip]:
 
 def read_json(path: Path) -> Any:
     """Any of the tree's files. DataError names the file."""
-    return reading.read_json(path, "fetch VidSitu's annotations again")
+    return untrusted.read_json(path, "fetch VidSitu's annotations again")
 
 
 def _annotation(entry: Any, where: str) -> Annotation:

@@ -9,9 +9,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from bench.atomic import atomic_path
 from bench.contracts import Source
 from bench.errors import UsageError
+from bench.files.atomic import atomic_path
 from bench.metrics.verbs import TOP
 from tasks.vidsitu.annotations import (
     EVENTS,

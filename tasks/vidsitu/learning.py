@@ -16,7 +16,7 @@ from torch.nn.utils import clip_grad_norm_
 
 from bench.contracts import Workplace
 from bench.errors import BenchError
-from bench.reading import fitting
+from bench.files.untrusted import fitting
 from bench.training import checkpoints
 from tasks.vidsitu.annotations import Annotation
 from tasks.vidsitu.head import ROLES, Queries, SituationHead, VideoFeatures

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from bench.errors import DataError, plain
-from bench.reading import read_bytes, read_json, shown
+from bench.files.untrusted import read_bytes, read_json, shown
 from tasks.vidsitu.annotations import EVENTS
 
 KINDS = {"verbs": "pred_vbs_ev", "roles": "vb_output", "evrel": "pred_evrels_ev"}

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bench.cache import checksum
 from bench.contracts import Source
 from bench.errors import DataError, UsageError
+from bench.files.tensor_store import checksum
 from bench.metrics.bootstrap import interval
 from bench.metrics.verbs import relation_metrics, relation_scores, verb_metrics, verb_scores
 from tasks.sources import protocol_of

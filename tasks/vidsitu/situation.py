@@ -10,11 +10,11 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from bench import locks
-from bench.atomic import sweep, write_text
-from bench.cache import digest
 from bench.contracts import Adapter, Features, Workplace, normalise
 from bench.errors import BenchError
+from bench.files import locks
+from bench.files.atomic import sweep, write_text
+from bench.files.tensor_store import digest
 from bench.metrics.verbs import TOP
 from bench.training import checkpoints
 from tasks.vidsitu.annotations import EVENTS, FRAMES, Annotation, verbs_by_frequency

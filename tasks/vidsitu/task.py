@@ -9,7 +9,6 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from bench.cache import checksum, digest
 from bench.contracts import (
     Adapter,
     Check,
@@ -22,6 +21,7 @@ from bench.contracts import (
     Workplace,
     normalise,
 )
+from bench.files.tensor_store import checksum, digest
 from bench.metrics.bootstrap import interval
 from bench.metrics.events import Ranks
 from bench.metrics.verbs import TOP

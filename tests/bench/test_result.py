@@ -14,13 +14,13 @@ import pytest
 
 import bench
 from bench import encoding
-from bench.cache import TensorStore
 from bench.config import RunConfig
 from bench.contracts import Scores, Task
 from bench.encoding import decoding_workers
 from bench.engine import evaluate
 from bench.errors import BenchError, DataError
 from bench.features import collapsed, sound
+from bench.files.tensor_store import TensorStore
 from bench.results import find_all, is_whole, load, load_predictions, slug
 
 from .conftest import Guess

@@ -16,11 +16,11 @@ import av
 import numpy as np
 
 from adapters.open_clip import file_hash
-from bench.cache import TensorStore
 from bench.config import RunConfig
 from bench.contracts import Adapter, Scores, Source
 from bench.engine import evaluate
 from bench.errors import BenchError
+from bench.files.tensor_store import TensorStore
 from bench.results import Result, load, save
 from leaderboards.ablations import grid_boards
 from leaderboards.boards import boards

@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 
 from adapters.srl_settings import CARD, SRLSettings, read_card
-from bench.cache import TensorStore
 from bench.config import load_config
 from bench.contracts import Source
+from bench.files.tensor_store import TensorStore
 from bench.results import load, load_predictions
 from bench.settings import settings_from
 from leaderboards.ablations import grid_boards, grids, load_records

@@ -76,8 +76,8 @@ def _task(root: Path, size: int) -> MSRVTT:
 
 
 def _fill(root: Path, size: int) -> None:
-    from bench.cache import TensorStore, digest
     from bench.encoding import frame_store
+    from bench.files.tensor_store import TensorStore, digest
 
     task, run, adapter = _task(root, size), RunConfig(cache=root / "cache"), Generated()
     frames = frame_store(adapter, task, run)

@@ -16,8 +16,8 @@ from pathlib import Path
 import numpy as np
 
 import bench
-from bench.cache import TensorStore, digest
 from bench.contracts import Clip
+from bench.files.tensor_store import TensorStore, digest
 from bench.video import FrameStore, Uniform
 from tests.perf import videos
 from tests.perf.table import Figure, interleaved, median, seconds

@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bench import locks
 from bench.contracts import Clip
 from bench.errors import BenchError
+from bench.files import locks
 from bench.video import DecodedFrames, FrameStore, Uniform, pool, worker
 from bench.video.pool import Pool
 

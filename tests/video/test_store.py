@@ -14,9 +14,9 @@ import numpy as np
 import pytest
 from clips import read, write_video
 
-from bench.cache import TensorStore
 from bench.contracts import Clip, Failure
 from bench.errors import BenchError, UsageError
+from bench.files.tensor_store import TensorStore
 from bench.video import DecodedFrames, FrameStore, PerEvent, Uniform, pool
 
 GREET = "import json, sys, os, time; print('{}', flush=True)\n"

@@ -9,7 +9,7 @@ from typing import Any
 import yaml
 
 from bench.errors import DataError, UsageError, nearest
-from bench.reading import read_text, shown
+from bench.files.untrusted import read_text, shown
 
 _LARGEST = 250_000  # bytes, five seconds of reading; a configuration is a page, not a data set
 _DEEPEST = 20  # levels of nesting

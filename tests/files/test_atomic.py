@@ -12,17 +12,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bench import atomic
-from bench.atomic import atomic_path, sweep, unwritable, write_bytes, write_text
-from bench.cache import TensorStore
 from bench.config import RunConfig
 from bench.errors import BenchError, UsageError
+from bench.files import atomic
+from bench.files.atomic import atomic_path, sweep, unwritable, write_bytes, write_text
+from bench.files.tensor_store import TensorStore
 from bench.training.log import Log
 
 WRITER = """
 import sys, time
 from pathlib import Path
-from bench.atomic import atomic_path
+from bench.files.atomic import atomic_path
 with atomic_path(Path(sys.argv[1])) as made:
     made.write_text("half")
     print("writing", flush=True)

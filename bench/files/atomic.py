@@ -16,8 +16,8 @@ from contextlib import contextmanager, suppress
 from functools import lru_cache
 from pathlib import Path
 
-from bench import locks
 from bench.errors import BenchError, plain
+from bench.files import locks
 
 PREFIX = ".tmp-"
 

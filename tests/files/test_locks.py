@@ -11,13 +11,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bench.cache import TensorStore
-from bench.locks import clear, held
+from bench.files.locks import clear, held
+from bench.files.tensor_store import TensorStore
 
 HOLDER = """
 import sys, time
 from pathlib import Path
-from bench.locks import held
+from bench.files.locks import held
 with held(Path(sys.argv[1])):
     print("held", flush=True)
     time.sleep(60)

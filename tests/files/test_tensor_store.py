@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bench.atomic import atomic_path
-from bench.cache import TensorStore, digest
 from bench.errors import BenchError
+from bench.files.atomic import atomic_path
+from bench.files.tensor_store import TensorStore, digest
 
 
 def test_what_is_put_is_got(tmp_path: Path) -> None:

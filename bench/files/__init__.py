@@ -1,0 +1,1 @@
+"""Files: written whole, locked, read without trust, kept by key."""

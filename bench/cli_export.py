@@ -85,8 +85,8 @@ def _export_answers(
 ) -> list[str]:
     """Answer the split and write it; returns the clips without an answer."""
     from bench import registry
-    from bench.encoding import Work
     from bench.engine import answers
+    from bench.features.extraction import Work
     from bench.progress import Bar
 
     config = options.load(device=device, seed=seed)

@@ -1,4 +1,4 @@
-"""The run: load, encode, learn, answer, score. Each step keeps what it made (`bench.encoding`)."""
+"""The run: load, encode, learn, answer, score. Each step keeps what it made (`bench.features`)."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from bench.compute import use_threads
 from bench.config import RunConfig
 from bench.contracts import Adapter, Failure, Features, Progress, Task, Workplace
 from bench.document import finite
-from bench.encoding import Silent, Work, clip_features, text_features
 from bench.errors import BenchError
-from bench.features import collapsed
+from bench.features.extraction import Silent, Work, clip_features, text_features
+from bench.features.validation import collapsed
 from bench.files.tensor_store import digest
 from bench.results import SCHEMA, Result, environment
 

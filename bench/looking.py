@@ -27,7 +27,7 @@ def frames_of(
     """
     from bench import registry
     from bench.contracts import Failure
-    from bench.encoding import decoding_limits
+    from bench.features.extraction import decoding_limits
     from bench.video import FrameStore
 
     found, _ = registry.source_for(document["task"], source or _known(document, config), config)

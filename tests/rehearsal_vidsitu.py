@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from bench.contracts import Features, Source, Workplace
-from bench.encoding import Silent
+from bench.features.extraction import Silent
 from tasks.vidsitu.annotations import VIDEOS
 from tasks.vidsitu.task import VidSitu
 

@@ -15,8 +15,8 @@ from torch.nn import functional
 from bench import distributed
 from bench.config import RunConfig
 from bench.contracts import Clip, Failure, Progress
-from bench.encoding import decoding_limits
 from bench.errors import BenchError
+from bench.features.extraction import decoding_limits
 from bench.files.tensor_store import TensorStore, digest
 from bench.training.contracts import Trainable, TrainingSet
 from bench.video import DecodedFrames, FrameStore

@@ -13,10 +13,10 @@ import pytest
 import bench
 from bench.config import RunConfig
 from bench.contracts import Adapter, Features, Task, Workplace
-from bench.encoding import Silent, Work, clip_features
 from bench.engine import evaluate
 from bench.errors import BenchError
-from bench.features import StoredFeatures
+from bench.features.extraction import Silent, Work, clip_features
+from bench.features.validation import StoredFeatures
 from bench.files.tensor_store import TensorStore
 from bench.profile import profile
 from bench.results import load_all, save

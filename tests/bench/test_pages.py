@@ -12,8 +12,8 @@ import pytest
 from bench.cli_report import all_boards
 from bench.config import Config, RunConfig
 from bench.contracts import Source
-from bench.encoding import Silent
 from bench.evidence import Evidence
+from bench.features.extraction import Silent
 from bench.pages import Material, page_of
 from bench.results import load, load_predictions
 from leaderboards.table import Chart, Page

@@ -13,13 +13,13 @@ import numpy as np
 import pytest
 
 import bench
-from bench import encoding
 from bench.config import RunConfig
 from bench.contracts import Scores, Task
-from bench.encoding import decoding_workers
 from bench.engine import evaluate
 from bench.errors import BenchError, DataError
-from bench.features import collapsed, sound
+from bench.features import extraction
+from bench.features.extraction import decoding_workers
+from bench.features.validation import collapsed, sound
 from bench.files.tensor_store import TensorStore
 from bench.results import find_all, is_whole, load, load_predictions, slug
 
@@ -71,13 +71,13 @@ def test_other_moments_of_the_frames_leave_a_trace(
     task: Task, run: RunConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first = evaluate(Guess("guess", 0), task, run).data
-    real = encoding._take
+    real = extraction._take
 
     def later(decoded: Any, count: int) -> Any:
         return [(clip, replace(found, times=found.times + 0.1)) for clip, found
                 in real(decoded, count)]  # fmt: skip
 
-    monkeypatch.setattr(encoding, "_take", later)
+    monkeypatch.setattr(extraction, "_take", later)
     second = evaluate(Guess("guess", 0), task, replace(run, cache=run.cache_folder / "b")).data
     assert first["metrics"] == second["metrics"]
     assert first["settings"]["timestamps"] != second["settings"]["timestamps"]
@@ -108,9 +108,9 @@ def test_texts_keep_their_order_over_chunks(
         def encode_texts(self, texts: Any) -> np.ndarray:
             return np.array([[len(text)] * 8 for text in texts], np.float32)
 
-    monkeypatch.setattr(encoding, "TEXTS_AT_ONCE", 5)
-    work = encoding.Work(Lengths("lengths", 0), task, run, encoding.Silent())
-    found = encoding.text_features(work)
+    monkeypatch.setattr(extraction, "TEXTS_AT_ONCE", 5)
+    work = extraction.Work(Lengths("lengths", 0), task, run, extraction.Silent())
+    found = extraction.text_features(work)
     assert found[:, 0].tolist() == [len(text) for text in task.texts]
 
 

@@ -19,7 +19,7 @@ import numpy as np
 
 from bench.config import RunConfig
 from bench.contracts import Adapter, Clip, Source
-from bench.encoding import Silent, Work, clip_features
+from bench.features.extraction import Silent, Work, clip_features
 from bench.video import Uniform
 from tasks.msrvtt import MSRVTT
 from tests.perf.table import Figure, median, peak_mib, seconds, told
@@ -76,7 +76,7 @@ def _task(root: Path, size: int) -> MSRVTT:
 
 
 def _fill(root: Path, size: int) -> None:
-    from bench.encoding import frame_store
+    from bench.features.extraction import frame_store
     from bench.files.tensor_store import TensorStore, digest
 
     task, run, adapter = _task(root, size), RunConfig(cache=root / "cache"), Generated()

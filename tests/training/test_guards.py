@@ -19,8 +19,8 @@ from torch import nn
 from bench import distributed
 from bench.config import RunConfig
 from bench.contracts import Clip
-from bench.encoding import Silent
 from bench.errors import BenchError, UsageError
+from bench.features.extraction import Silent
 from bench.training import checkpoints, loop
 from bench.training.contracts import TrainingSet
 from bench.training.data import prepare

@@ -17,8 +17,8 @@ from safetensors.torch import load_file
 from adapters.srl_clip import SRLCLIPAdapter
 from bench.config import RunConfig
 from bench.contracts import Source
-from bench.encoding import Silent
 from bench.errors import BenchError, UsageError
+from bench.features.extraction import Silent
 from bench.training import checkpoints
 from bench.training.loop import train
 from bench.training.settings import TrainSettings

@@ -19,8 +19,8 @@ from adapters.open_clip import OpenCLIPAdapter
 from adapters.srl_clip import SRLCLIPAdapter
 from bench import distributed
 from bench.config import RunConfig
-from bench.encoding import Silent
 from bench.errors import BenchError, UsageError
+from bench.features.extraction import Silent
 from bench.training import checkpoints, loop
 from bench.training.data import Batch, Prepared, prepare
 from bench.training.forward import batch_loss, validate

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from bench.contracts import Adapter, Features, Source, Workplace
-from bench.encoding import Silent
+from bench.features.extraction import Silent
 from tasks.vidsitu.annotations import EVENTS
 from tasks.vidsitu.settings import HeadSettings
 from tasks.vidsitu.task import VidSitu

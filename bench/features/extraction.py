@@ -21,7 +21,7 @@ import numpy as np
 from bench import distributed
 from bench.config import RunConfig
 from bench.contracts import Adapter, Clip, Failure, Progress, Task
-from bench.features import StoredFeatures, checked, sound
+from bench.features.validation import StoredFeatures, checked, sound
 from bench.files import locks
 from bench.files.tensor_store import TensorStore, digest
 from bench.video import DecodedFrames, FrameStore

@@ -1,0 +1,1 @@
+"""Features of frames and texts: made once, checked, kept."""

@@ -7,7 +7,12 @@ from pathlib import Path
 
 import pytest
 
+import bench
+from bench.config import RunConfig
+from bench.engine import evaluate
+from bench.results import save
 from tasks.toyworld import write
+from tests.guess import Guess
 
 
 @pytest.fixture(autouse=True)
@@ -34,3 +39,14 @@ def toy_vidsitu(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("toy-vidsitu")
     write(root, tasks=("vidsitu",), scale=0.01)
     return root
+
+
+@pytest.fixture(scope="session")
+def kept(toy: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Results of three models on the small toy world, below one folder."""
+    folder = tmp_path_factory.mktemp("kept")
+    run = RunConfig(cache=folder / "cache", resamples=200)
+    task = bench.load_task("msrvtt", str(toy))
+    for seed in range(3):
+        save(evaluate(Guess(f"guess-{seed}", seed), task, run), folder / "results")
+    return folder

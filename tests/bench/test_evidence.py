@@ -13,8 +13,8 @@ import pytest
 from click.testing import CliRunner
 
 import bench
-from bench.cli import cli
-from bench.cli_compare import differences
+from bench.cli.compare import differences
+from bench.cli.main import cli
 from bench.config import Config, RunConfig
 from bench.engine import evaluate
 from bench.errors import DataError
@@ -22,8 +22,7 @@ from bench.evidence import Evidence, apart, comparable, verified
 from bench.results import load, save
 from leaderboards.boards import boards
 from tasks.msrvtt import MSRVTT
-
-from .conftest import Guess
+from tests.guess import Guess
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from bench.cli_report import all_boards
+from bench.cli.report import all_boards
 from bench.config import Config, RunConfig
 from bench.contracts import Source
 from bench.evidence import Evidence

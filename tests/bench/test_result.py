@@ -22,8 +22,7 @@ from bench.features.extraction import decoding_workers
 from bench.features.validation import collapsed, sound
 from bench.files.tensor_store import TensorStore
 from bench.results import find_all, is_whole, load, load_predictions, slug
-
-from .conftest import Guess
+from tests.guess import Guess
 
 
 class Watched(Guess):

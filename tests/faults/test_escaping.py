@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from bench.cli import cli
+from bench.cli.main import cli
 from bench.looking import markdown_cell
 from leaderboards.boards import boards
 from leaderboards.render import render

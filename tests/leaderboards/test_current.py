@@ -9,7 +9,7 @@ from pathlib import Path
 from click.testing import CliRunner
 
 import leaderboards
-from bench.cli import cli
+from bench.cli.main import cli
 from bench.results import load_all
 from leaderboards.boards import provenance_id
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from bench.cli import cli
+from bench.cli.main import cli
 from tasks.vidsitu.annotations import Annotation, Event, load_annotations, load_split
 from tasks.vidsitu.prompts import RoleNames, dense_prompt, negative_prompts
 from tasks.vidsitu.show import show_prompts

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from bench.cli.options import Options, complete, setting
 from bench.errors import printable
-from bench.options import Options, complete, setting
 
 if TYPE_CHECKING:
     from bench.training.state import Trained

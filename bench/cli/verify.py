@@ -7,8 +7,8 @@ from pathlib import Path
 
 import click
 
+from bench.cli.options import INCOMPLETE, Options
 from bench.errors import BenchError, DataError, printable
-from bench.options import INCOMPLETE, Options
 
 
 @click.command()

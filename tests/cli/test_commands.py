@@ -14,12 +14,11 @@ from click.testing import Result as Done
 
 import bench
 from bench import engine
-from bench.cli import cli
+from bench.cli.main import cli
 from bench.config import RunConfig
 from bench.contracts import Failure, Source
 from bench.results import Result
-
-from .conftest import Guess
+from tests.guess import Guess
 
 
 def invoke(*arguments: str, code: int = 0) -> Done:

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from bench.cli.options import Options, complete, screen_format
 from bench.errors import DataError, UsageError
-from bench.options import Options, complete, screen_format
 
 if TYPE_CHECKING:
     from bench.config import Config

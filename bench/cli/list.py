@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from bench.cli.options import Options
 from bench.errors import BenchError
-from bench.options import Options
 
 if TYPE_CHECKING:
     from bench.config import Config

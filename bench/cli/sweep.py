@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from bench.options import Options, complete, screen_format, setting
+from bench.cli.options import Options, complete, screen_format, setting
 
 
 @click.command()

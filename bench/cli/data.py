@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from bench.options import INCOMPLETE, Options, complete, names
+from bench.cli.options import INCOMPLETE, Options, complete, names
 
 
 @click.group()

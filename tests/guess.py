@@ -1,18 +1,12 @@
-"""Kept results of three made-up models, for all that reads results."""
+"""A model that knows nothing, for tests of what is made of its results."""
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pytest
 
-import bench
-from bench.config import RunConfig
 from bench.contracts import Adapter
-from bench.engine import evaluate
-from bench.results import save
 
 
 class Guess(Adapter):
@@ -35,14 +29,3 @@ class Guess(Adapter):
 
     def encode_texts(self, texts: Any) -> np.ndarray:
         return np.random.default_rng(self.seed).normal(size=(len(texts), 8)).astype(np.float32)
-
-
-@pytest.fixture(scope="session")
-def kept(toy: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Results of three models on the small toy world, below one folder."""
-    folder = tmp_path_factory.mktemp("kept")
-    run = RunConfig(cache=folder / "cache", resamples=200)
-    task = bench.load_task("msrvtt", str(toy))
-    for seed in range(3):
-        save(evaluate(Guess(f"guess-{seed}", seed), task, run), folder / "results")
-    return folder

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import click
 
+from bench.cli.options import INCOMPLETE, Options, complete, task_settings
 from bench.errors import BenchError, UsageError
-from bench.options import INCOMPLETE, Options, complete, task_settings
 
 
 @click.command()

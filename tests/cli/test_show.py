@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from bench.cli import cli
+from bench.cli.main import cli
 
 
 @pytest.fixture

@@ -9,8 +9,8 @@ from typing import Any
 
 import click
 
+from bench.cli.options import INCOMPLETE, Options
 from bench.errors import printable
-from bench.options import INCOMPLETE, Options
 
 
 def _also(context: click.Context, parameter: click.Parameter, value: str) -> list[str]:

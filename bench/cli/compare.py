@@ -8,8 +8,8 @@ from pathlib import Path
 
 import click
 
+from bench.cli.options import Options
 from bench.errors import DataError, printable
-from bench.options import Options
 
 
 @dataclass(frozen=True)

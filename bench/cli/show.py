@@ -7,8 +7,8 @@ from typing import Any
 
 import click
 
+from bench.cli.options import Options
 from bench.errors import DataError
-from bench.options import Options
 
 
 @click.command()

@@ -1,0 +1,1 @@
+"""The command line: `main` gathers the commands, a file each."""

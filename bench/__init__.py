@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from bench.contracts import Adapter, Progress, Task
-    from bench.results import Result
+    from bench.results.files import Result
 
 __all__ = ["evaluate", "load_adapter", "load_task"]
 

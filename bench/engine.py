@@ -12,12 +12,12 @@ from bench import distributed
 from bench.compute import use_threads
 from bench.config import RunConfig
 from bench.contracts import Adapter, Failure, Features, Progress, Task, Workplace
-from bench.document import finite
 from bench.errors import BenchError
 from bench.features.extraction import Silent, Work, clip_features, text_features
 from bench.features.validation import collapsed
 from bench.files.tensor_store import digest
-from bench.results import SCHEMA, Result, environment
+from bench.results.files import SCHEMA, Result, environment
+from bench.results.validation import finite
 
 SAMPLE = 200  # videos whose features are held against each other: enough to see a collapse
 

@@ -15,12 +15,11 @@ from typing import Any
 from bench import registry
 from bench.config import Config
 from bench.contracts import Progress
-from bench.document import finite
 from bench.errors import BenchError, DataError, UsageError
-from bench.evidence import Evidence
 from bench.files.untrusted import fitting, parse_json, read_bytes, read_json
 from bench.looking import frames_of
-from bench.results import (
+from bench.results.comparison import Evidence
+from bench.results.files import (
     SWEEPS,
     TRAININGS,
     is_toy,
@@ -29,6 +28,7 @@ from bench.results import (
     settings_of,
     slug,
 )
+from bench.results.validation import finite
 from leaderboards.ablations import grid, grid_chart
 from leaderboards.boards import provenance_id
 from leaderboards.table import Board, Chart, Figure, Page, Point, Series

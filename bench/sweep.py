@@ -14,7 +14,7 @@ from bench.errors import BenchError
 from bench.files.atomic import write_text
 from bench.files.tensor_store import digest
 from bench.files.untrusted import fitting
-from bench.results import SWEEPS, covered, is_toy, load, load_predictions, save, slug
+from bench.results.files import SWEEPS, covered, is_toy, load, load_predictions, save, slug
 from bench.training.plan import TrainingPlan, plan_training
 from leaderboards.ablations import MEAN, SCHEMA, Cell, Grid, geometric_mean
 
@@ -177,7 +177,7 @@ def summary(found: Found, columns: tuple[str, ...], seed: int) -> Summary:
 
 def _differences(one: Summary, other: Summary) -> dict[str, dict[str, float]]:
     """Each metric of `one` less that of `other`, with the interval of paired draws."""
-    from bench.evidence import apart
+    from bench.results.comparison import apart
 
     found = {}
     for name in sorted(one[0].keys() & other[0].keys()):

@@ -11,7 +11,7 @@ from typing import Any
 from bench.errors import DataError, UsageError, nearest
 from bench.files import yaml_lines
 from bench.files.untrusted import fitting, read_json
-from bench.results import SWEEPS
+from bench.results.files import SWEEPS
 from leaderboards.table import Board, Chart, Point, Row, Series, ranked
 
 SCHEMA = 2  # of the record that `bench sweep` writes

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from bench.results import covered, is_toy, is_whole, settings_of
+from bench.results.files import covered, is_toy, is_whole, settings_of
 from leaderboards.reference import PROTOCOLS, ReferenceRow, reference_rows
 from leaderboards.table import Board, Row, ranked
 
@@ -41,7 +41,7 @@ Draws = dict[str, np.ndarray]
 
 
 class Backing(Protocol):
-    """What stands behind results; see `bench.evidence.Evidence`."""
+    """What stands behind results; see `bench.results.comparison.Evidence`."""
 
     def draws(self, document: Document) -> Draws | None: ...
     def stale(self, document: Document) -> list[str]: ...
@@ -198,7 +198,7 @@ def _tied(
 
 def _alike(name: str, best: Document, other: Document, backing: Backing) -> bool:
     """Whether a paired bootstrap over the same items leaves the two apart, as `bench compare`."""
-    from bench.evidence import apart, comparable
+    from bench.results.comparison import apart, comparable
 
     one, two = backing.draws(best), backing.draws(other)
     if one is None or two is None or name not in one or name not in two:

@@ -6,9 +6,9 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from bench.document import finite
 from bench.errors import DataError, nearest
 from bench.files import yaml_lines
+from bench.results.validation import finite
 
 FOLDER = Path(__file__).with_name("reference")
 PROTOCOLS = {"msrvtt": "msrvtt/1k-A", "lsmdc": "lsmdc/test-1000", "vidsitu": "vidsitu/valid"}

@@ -10,7 +10,7 @@ import pytest
 import bench
 from bench.config import RunConfig
 from bench.engine import evaluate
-from bench.results import save
+from bench.results.files import save
 from tasks.toyworld import write
 from tests.guess import Guess
 

@@ -38,7 +38,7 @@ def compare(options: Options, first: Path, second: Path, seed: int | None, as_js
     FIRST and SECOND are result files, such as results/msrvtt/lab/clip-b32.json. Differences are
     SECOND less FIRST, with a 95 % interval and a two-sided p value.
     """
-    from bench.results import covered, load
+    from bench.results.files import covered, load
 
     run = options.load(seed=seed).run
     names, rows = differences(first, second, run.resamples, run.seed)
@@ -66,11 +66,11 @@ def differences(
     first: Path, second: Path, resamples: int, seed: int
 ) -> tuple[list[str], list[Difference]]:
     """The models' names and every metric's difference. DataError where the runs do not compare."""
-    from bench.evidence import apart, comparable
     from bench.files.untrusted import fitting
     from bench.metrics.bootstrap import p_value
     from bench.registry import task_class
-    from bench.results import load, load_predictions
+    from bench.results.comparison import apart, comparable
+    from bench.results.files import load, load_predictions
 
     documents = [load(path) for path in (first, second)]
     if problem := comparable(*documents):

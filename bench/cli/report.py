@@ -42,9 +42,9 @@ def report(
     The HTML page also has plots, galleries and the provenance of every number; it is one file
     without outside parts.
     """
-    from bench.evidence import Evidence
     from bench.registry import task_class
-    from bench.results import find_all, load
+    from bench.results.comparison import Evidence
+    from bench.results.files import find_all, load
     from leaderboards.reference import PROTOCOLS
     from leaderboards.render import render
 

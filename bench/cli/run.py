@@ -15,7 +15,7 @@ from bench.errors import UsageError, printable
 if TYPE_CHECKING:
     from bench.config import Config
     from bench.progress import Bar
-    from bench.results import Result
+    from bench.results.files import Result
 
 
 @click.command()
@@ -62,9 +62,9 @@ def run(
     """
     from bench import distributed
     from bench.config import CHECKS
-    from bench.profile import profile
     from bench.progress import Bar
-    from bench.results import load, save
+    from bench.results.files import load, save
+    from bench.results.timing import profile
 
     if device is not None:
         try:
@@ -136,7 +136,7 @@ def _end(results: list[Result], allow_missing: bool) -> None:
 
 
 def _print_boards(found: list[tuple[Path, dict[str, Any]]], config: Config) -> None:
-    from bench.evidence import Evidence
+    from bench.results.comparison import Evidence
     from leaderboards.boards import boards
     from leaderboards.render import render
 

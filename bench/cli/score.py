@@ -51,7 +51,7 @@ def score(
     """Score a prediction file by a task's official rules, with 95 % intervals."""
     from bench import registry
     from bench.files.atomic import write_text
-    from bench.results import SCHEMA, environment
+    from bench.results.files import SCHEMA, environment
 
     config = options.load(seed=seed)
     scorer = registry.scorer(task)

@@ -36,7 +36,7 @@ def show(
     """
     from bench import registry
     from bench.files.untrusted import fitting
-    from bench.results import load
+    from bench.results.files import load
 
     if output.suffix not in (".html", ".md"):
         raise DataError(f"{output}: pages are written as .html or .md; name it so")
@@ -64,7 +64,7 @@ def _write(
 
     from bench.files.atomic import atomic_path, write_text
     from bench.looking import frames_of, markdown_cell
-    from bench.results import covered, is_toy, is_whole, load_predictions, slug
+    from bench.results.files import covered, is_toy, is_whole, load_predictions, slug
     from leaderboards.page import render_page
     from leaderboards.table import Figure, Page
 

@@ -47,7 +47,7 @@ def train(
     """
     from bench import distributed
     from bench.progress import Bar
-    from bench.results import TRAININGS, slug
+    from bench.results.files import TRAININGS, slug
     from bench.training.plan import plan_training
 
     config = options.load(seed=seed, device=device)

@@ -22,8 +22,8 @@ def verify(options: Options, results: tuple[Path, ...]) -> None:
     codes: 0 all equal; 1 a number differs; 3 equal, but stale: predictions, task version or data
     changed since.
     """
-    from bench.evidence import Evidence, verified
-    from bench.results import covered, find_all, is_whole, load
+    from bench.results.comparison import Evidence, verified
+    from bench.results.files import covered, find_all, is_whole, load
 
     files = [file for path in results for file in (find_all(path) if path.is_dir() else [path])]
     if not files:

@@ -18,8 +18,8 @@ from bench.errors import BenchError
 from bench.features.extraction import Silent, Work, clip_features
 from bench.features.validation import StoredFeatures
 from bench.files.tensor_store import TensorStore
-from bench.profile import profile
-from bench.results import load_all, save
+from bench.results.files import load_all, save
+from bench.results.timing import profile
 
 
 class Mean(Adapter):

@@ -12,10 +12,10 @@ import pytest
 from bench.cli.report import all_boards
 from bench.config import Config, RunConfig
 from bench.contracts import Source
-from bench.evidence import Evidence
 from bench.features.extraction import Silent
 from bench.pages import Material, page_of
-from bench.results import load, load_predictions
+from bench.results.comparison import Evidence
+from bench.results.files import load, load_predictions
 from leaderboards.table import Chart, Page
 
 

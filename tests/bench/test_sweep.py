@@ -19,7 +19,7 @@ import leaderboards
 from bench.config import load_config
 from bench.errors import BenchError, UsageError
 from bench.progress import Bar
-from bench.results import load
+from bench.results.files import load
 from bench.sweep import Sweep, summary
 from leaderboards.ablations import (
     Cell,

@@ -17,7 +17,7 @@ from bench import engine
 from bench.cli.main import cli
 from bench.config import RunConfig
 from bench.contracts import Failure, Source
-from bench.results import Result
+from bench.results.files import Result
 from tests.guess import Guess
 
 

@@ -21,7 +21,7 @@ from bench.contracts import Adapter, Scores, Source
 from bench.engine import evaluate
 from bench.errors import BenchError
 from bench.files.tensor_store import TensorStore
-from bench.results import Result, load, save
+from bench.results.files import Result, load, save
 from leaderboards.ablations import grid_boards
 from leaderboards.boards import boards
 from leaderboards.page import render_page

@@ -15,7 +15,7 @@ from adapters.srl_settings import CARD, SRLSettings, read_card
 from bench.config import load_config
 from bench.contracts import Source
 from bench.files.tensor_store import TensorStore
-from bench.results import load, load_predictions
+from bench.results.files import load, load_predictions
 from bench.settings import settings_from
 from leaderboards.ablations import grid_boards, grids, load_records
 from leaderboards.boards import boards
@@ -107,7 +107,7 @@ def _lines(folder: Path) -> Any:
     path = folder / "m.predictions.jsonl"
     sha = hashlib.sha256(path.read_bytes() if path.is_file() else b"").hexdigest()
     kept = {"file": "m.predictions.jsonl", "sha256": sha}
-    from bench.evidence import verified
+    from bench.results.comparison import verified
 
     (folder / "m.json").write_text(json.dumps({**document(), "predictions": kept}))
     read = load(folder / "m.json")

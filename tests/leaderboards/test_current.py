@@ -10,7 +10,7 @@ from click.testing import CliRunner
 
 import leaderboards
 from bench.cli.main import cli
-from bench.results import load_all
+from bench.results.files import load_all
 from leaderboards.boards import provenance_id
 
 HOME = Path(leaderboards.__file__).parent

@@ -17,11 +17,11 @@ from pathlib import Path
 from typing import Any
 
 from bench.contracts import Failure
-from bench.document import fault_of
 from bench.errors import DataError
 from bench.files import locks
 from bench.files.atomic import atomic_path, write_text
 from bench.files.untrusted import fitting, read_bytes, read_json, shown
+from bench.results.validation import fault_of
 
 SCHEMA = 1
 TRAININGS, SWEEPS = "train", "sweep"  # folders below the results that hold other things

@@ -13,7 +13,7 @@ from bench.config import Config
 from bench.errors import BenchError, DataError
 from bench.files.tensor_store import TensorStore, checksum, digest
 from bench.files.untrusted import fitting
-from bench.results import load_predictions, predictions_path, settings_of
+from bench.results.files import load_predictions, predictions_path, settings_of
 
 
 class Evidence:

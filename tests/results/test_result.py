@@ -21,7 +21,7 @@ from bench.features import extraction
 from bench.features.extraction import decoding_workers
 from bench.features.validation import collapsed, sound
 from bench.files.tensor_store import TensorStore
-from bench.results import find_all, is_whole, load, load_predictions, slug
+from bench.results.files import find_all, is_whole, load, load_predictions, slug
 from tests.guess import Guess
 
 

@@ -66,7 +66,7 @@ perf: .venv/.installed-test
 
 # The pictures in docs/, of that page and of the toy world; needs a Chromium.
 pictures: .venv/.installed-test boards
-	$(BIN)/python tests/leaderboards/pictures.py
+	$(BIN)/python tests/report/pictures.py
 
 # docs/reliability.md: everything that the suite breaks on purpose, and what came of it.
 faults: .venv/.installed-test

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from bench.looking import markdown_cell, picture, strip
+from bench.report.frames import markdown_cell, picture, strip
 
 TITLE = "Retrieval: the first video of each model"
 NOTE = (

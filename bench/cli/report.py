@@ -12,7 +12,7 @@ from bench.errors import DataError, UsageError
 
 if TYPE_CHECKING:
     from bench.config import Config
-    from leaderboards.table import Board
+    from bench.report.tables import Board
 
 
 @click.command()
@@ -43,10 +43,10 @@ def report(
     without outside parts.
     """
     from bench.registry import task_class
+    from bench.report.reference import PROTOCOLS
+    from bench.report.text import render
     from bench.results.comparison import Evidence
     from bench.results.files import find_all, load
-    from leaderboards.reference import PROTOCOLS
-    from leaderboards.render import render
 
     if task is not None and task not in PROTOCOLS:
         task_class(task)  # names the nearest known one
@@ -83,9 +83,9 @@ def all_boards(
     evidence: Any,
 ) -> list[Board]:
     """The overview where more than one task is shown, each task's boards, then the ablations."""
-    from leaderboards.ablations import grid_boards, published_grids
-    from leaderboards.boards import boards
-    from leaderboards.overview import overview
+    from bench.report.ablations import grid_boards, published_grids
+    from bench.report.boards import boards
+    from bench.report.overview import overview
 
     made = boards(documents, task, published, evidence)
     ablations = [board for record in records for board in grid_boards(record)]
@@ -96,7 +96,7 @@ def all_boards(
 
 
 def _records(folder: Path, task: str | None) -> list[dict[str, Any]]:
-    from leaderboards.ablations import load_records
+    from bench.report.ablations import load_records
 
     return load_records(folder) if task in (None, "vidsitu") else []
 
@@ -104,7 +104,7 @@ def _records(folder: Path, task: str | None) -> list[dict[str, Any]]:
 def _files(folder: Path, made: list[Board]) -> None:
     """`<task>.md` for every task that has boards; each says how it is made again."""
     from bench.files.atomic import write_text
-    from leaderboards.render import LEGEND, render
+    from bench.report.text import LEGEND, render
 
     for task in dict.fromkeys(board.task for board in made):
         chosen = [board for board in made if board.task == task]
@@ -126,9 +126,9 @@ def _page(
     quiet: bool,
 ) -> None:
     from bench.files.atomic import write_text
-    from bench.pages import Material, page_of
     from bench.progress import Bar
-    from leaderboards.page import render_page
+    from bench.report.page import render_page
+    from bench.report.page_content import Material, page_of
 
     if output.suffix != ".html":
         raise UsageError(f"--output {output}: the page is written as .html; name it so")

@@ -136,9 +136,9 @@ def _end(results: list[Result], allow_missing: bool) -> None:
 
 
 def _print_boards(found: list[tuple[Path, dict[str, Any]]], config: Config) -> None:
+    from bench.report.boards import boards
+    from bench.report.text import render
     from bench.results.comparison import Evidence
-    from leaderboards.boards import boards
-    from leaderboards.render import render
 
     evidence = Evidence(found, config)
     documents = [document for _, document in found]

@@ -63,10 +63,10 @@ def _write(
     from urllib.parse import quote
 
     from bench.files.atomic import atomic_path, write_text
-    from bench.looking import frames_of, markdown_cell
+    from bench.report.frames import frames_of, markdown_cell
+    from bench.report.page import render_page
+    from bench.report.tables import Figure, Page
     from bench.results.files import covered, is_toy, is_whole, load_predictions, slug
-    from leaderboards.page import render_page
-    from leaderboards.table import Figure, Page
 
     answers = [
         {line["item"]: line for line in load_predictions(path, document)}

@@ -42,10 +42,10 @@ def sweep(
     """
     from bench import distributed
     from bench.progress import Bar
-    from bench.sweep import Sweep
-    from leaderboards.ablations import grid as published
-    from leaderboards.ablations import grid_boards
-    from leaderboards.render import render
+    from bench.report.ablations import grid_boards
+    from bench.report.text import render
+    from bench.training.grids import grid as published
+    from bench.training.sweep import Sweep
 
     config = options.load(seed=seed, device=device, output=output)
     common = dict(map(setting, overrides))

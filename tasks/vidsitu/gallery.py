@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from bench.looking import markdown_cell, picture, strip
 from bench.metrics.verbs import LABELS
+from bench.report.frames import markdown_cell, picture, strip
 from tasks.vidsitu.annotations import EVENTS, FRAMES
 from tasks.vidsitu.lines import truth_of
 from tasks.vidsitu.scoring import short_role

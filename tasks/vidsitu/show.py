@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from bench.contracts import Source
 from bench.errors import printable
-from bench.looking import markdown_cell
+from bench.report.frames import markdown_cell
 from tasks.vidsitu.annotations import (
     Annotation,
     annotation_root,

@@ -21,12 +21,12 @@ from bench.contracts import Adapter, Scores, Source
 from bench.engine import evaluate
 from bench.errors import BenchError
 from bench.files.tensor_store import TensorStore
+from bench.report.ablations import grid_boards
+from bench.report.boards import boards
+from bench.report.page import render_page
+from bench.report.tables import Page
+from bench.report.text import render
 from bench.results.files import Result, load, save
-from leaderboards.ablations import grid_boards
-from leaderboards.boards import boards
-from leaderboards.page import render_page
-from leaderboards.render import render
-from leaderboards.table import Page
 from tasks.msrvtt import MSRVTT
 from tests.faults.readers import RECORD
 from tests.faults.table import FaultRow

@@ -15,12 +15,13 @@ from adapters.srl_settings import CARD, SRLSettings, read_card
 from bench.config import load_config
 from bench.contracts import Source
 from bench.files.tensor_store import TensorStore
+from bench.report.ablations import grid_boards, load_records
+from bench.report.boards import boards
+from bench.report.reference import reference_rows
+from bench.report.text import render
 from bench.results.files import load, load_predictions
 from bench.settings import settings_from
-from leaderboards.ablations import grid_boards, grids, load_records
-from leaderboards.boards import boards
-from leaderboards.reference import reference_rows
-from leaderboards.render import render
+from bench.training.grids import grids
 from tasks.lsmdc import LSMDC
 from tasks.msrvtt import MSRVTT
 from tasks.retrieval import check_pairs

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from bench.looking import markdown_cell
+from bench.report.frames import markdown_cell
 
 
 @dataclass(frozen=True)

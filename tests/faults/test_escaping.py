@@ -10,9 +10,9 @@ import pytest
 from click.testing import CliRunner
 
 from bench.cli.main import cli
-from bench.looking import markdown_cell
-from leaderboards.boards import boards
-from leaderboards.render import render
+from bench.report.boards import boards
+from bench.report.frames import markdown_cell
+from bench.report.text import render
 from tests.faults.readers import document
 
 ESCAPES = "\x1b[2J\x1b]0;owned\x07\u202e\u009b31m\x08"

@@ -18,9 +18,9 @@ from bench.cli.main import cli
 from bench.config import Config, RunConfig
 from bench.engine import evaluate
 from bench.errors import DataError
+from bench.report.boards import boards
 from bench.results.comparison import Evidence, apart, comparable, verified
 from bench.results.files import load, save
-from leaderboards.boards import boards
 from tasks.msrvtt import MSRVTT
 from tests.guess import Guess
 

@@ -12,12 +12,13 @@ from typing import Any
 import pytest
 
 from bench.errors import BenchError, DataError
-from leaderboards.ablations import grids, published_grids
-from leaderboards.boards import boards
-from leaderboards.overview import overview
-from leaderboards.reference import PROTOCOLS, reference_rows
-from leaderboards.render import render
-from leaderboards.table import Row, ranked
+from bench.report.ablations import published_grids
+from bench.report.boards import boards
+from bench.report.overview import overview
+from bench.report.reference import PROTOCOLS, reference_rows
+from bench.report.tables import Row, ranked
+from bench.report.text import render
+from bench.training.grids import grids
 
 INFO = {
     "R@1": {"unit": "%", "higher_is_better": True},
@@ -84,7 +85,7 @@ def test_the_overview_takes_the_board_with_most_measured_rows() -> None:
 
 
 def test_a_partial_cell_of_a_grid_is_not_ranked() -> None:
-    from leaderboards.ablations import grid_boards
+    from bench.report.ablations import grid_boards
     from tests.faults.readers import RECORD
 
     cell: dict[str, Any] = RECORD["rows"][0]  # type: ignore[assignment, index]

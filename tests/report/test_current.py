@@ -10,8 +10,9 @@ from click.testing import CliRunner
 
 import leaderboards
 from bench.cli.main import cli
+from bench.report.boards import provenance_id
+from bench.report.page import FILES
 from bench.results.files import load_all
-from leaderboards.boards import provenance_id
 
 HOME = Path(leaderboards.__file__).parent
 
@@ -35,7 +36,7 @@ def test_the_kept_page_is_of_the_kept_results() -> None:
     for document in load_all(HOME / "results"):
         assert shown[provenance_id(document)] == document, "run `make boards`"
     for name in ("style.css", "script.js"):
-        assert (HOME / "page_files" / name).read_text() in page, "run `make boards`"
+        assert (FILES / name).read_text() in page, "run `make boards`"
 
 
 def test_the_kept_results_verify() -> None:

@@ -9,9 +9,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from leaderboards.charts import marker, svg
-from leaderboards.render import LEGEND, arrow, difference, footnotes, number
-from leaderboards.table import Page
+from bench.report.charts import marker, svg
+from bench.report.tables import Page
+from bench.report.text import LEGEND, arrow, difference, footnotes, number
 
 FILES = Path(__file__).with_name("page_files")
 

@@ -19,17 +19,10 @@ import leaderboards
 from bench.config import load_config
 from bench.errors import BenchError, UsageError
 from bench.progress import Bar
+from bench.report.ablations import grid_boards, grid_chart
 from bench.results.files import load
-from bench.sweep import Sweep, summary
-from leaderboards.ablations import (
-    Cell,
-    Grid,
-    geometric_mean,
-    grid,
-    grid_boards,
-    grid_chart,
-    grids,
-)
+from bench.training.grids import Cell, Grid, geometric_mean, grid, grids
+from bench.training.sweep import Sweep, summary
 from tasks.toyworld import write
 
 KEPT = Path(leaderboards.__file__).parent / "results"
@@ -253,10 +246,10 @@ def trained(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, ...]]:
 
     monkeypatch.setattr("bench.training.plan.TrainingPlan.run", train)
     monkeypatch.setattr("bench.engine.evaluate", evaluate)
-    monkeypatch.setattr("bench.sweep.save", save)
-    monkeypatch.setattr("bench.sweep.registry.prepare_source", lambda *_: None)
-    monkeypatch.setattr("bench.sweep.registry.load_task", lambda *_: None)
-    monkeypatch.setattr("bench.sweep.registry.load_adapter",
+    monkeypatch.setattr("bench.training.sweep.save", save)
+    monkeypatch.setattr("bench.training.sweep.registry.prepare_source", lambda *_: None)
+    monkeypatch.setattr("bench.training.sweep.registry.load_task", lambda *_: None)
+    monkeypatch.setattr("bench.training.sweep.registry.load_adapter",
                         lambda name, config: SimpleNamespace(folder=name))  # fmt: skip
     return asked
 
@@ -309,8 +302,8 @@ def test_differences_are_to_the_first_row_of_the_same_seed(
         return {"Vb@1": {"value": value, "low": value, "high": value}}, {"Vb@1": np.full(9, value)}
 
     monkeypatch.setattr(Sweep, "_cell", named)
-    monkeypatch.setattr("bench.sweep.load", found)
-    monkeypatch.setattr("bench.sweep.summary", mean)
+    monkeypatch.setattr("bench.training.sweep.load", found)
+    monkeypatch.setattr("bench.training.sweep.summary", mean)
     config = load_config()
     config = replace(config, run=replace(config.run, seed=1))
     for seeds, expected in (([0], 1.0), ([1], 6.0), ([0, 1], 3.5)):

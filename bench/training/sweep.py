@@ -15,8 +15,8 @@ from bench.files.atomic import write_text
 from bench.files.tensor_store import digest
 from bench.files.untrusted import fitting
 from bench.results.files import SWEEPS, covered, is_toy, load, load_predictions, save, slug
+from bench.training.grids import MEAN, SCHEMA, Cell, Grid, geometric_mean
 from bench.training.plan import TrainingPlan, plan_training
-from leaderboards.ablations import MEAN, SCHEMA, Cell, Grid, geometric_mean
 
 if TYPE_CHECKING:
     from bench.config import Config

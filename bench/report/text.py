@@ -10,8 +10,8 @@ from dataclasses import asdict
 from typing import Any
 
 from bench.errors import printable
-from bench.looking import markdown_cell
-from leaderboards.table import Board, Row
+from bench.report.frames import markdown_cell
+from bench.report.tables import Board, Row
 
 # How much a table in the terminal tells, each with the former.
 NUMBERS, INTERVALS, REMARKS = range(3)

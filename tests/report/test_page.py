@@ -13,9 +13,9 @@ from html.parser import HTMLParser
 import pytest
 from pages import HOSTILE, full_page
 
-from leaderboards.charts import svg
-from leaderboards.page import embedded, render_page
-from leaderboards.table import Board, Chart, Page, Point, Row, Series
+from bench.report.charts import svg
+from bench.report.page import embedded, render_page
+from bench.report.tables import Board, Chart, Page, Point, Row, Series
 
 
 class Reader(HTMLParser):

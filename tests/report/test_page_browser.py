@@ -16,8 +16,8 @@ import pytest
 from pages import HOSTILE, full_page
 from pictures import REPORT, start_chromium
 
-from leaderboards.page import render_page
-from leaderboards.table import Figure, Page
+from bench.report.page import render_page
+from bench.report.tables import Figure, Page
 from tasks import retrieval_gallery
 from tasks.vidsitu import gallery
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ from bench.errors import DataError, nearest
 from bench.files import yaml_lines
 from bench.results.validation import finite
 
-FOLDER = Path(__file__).with_name("reference")
+FOLDER = Path(str(files("leaderboards"))) / "reference"
 PROTOCOLS = {"msrvtt": "msrvtt/1k-A", "lsmdc": "lsmdc/test-1000", "vidsitu": "vidsitu/valid"}
 LEVELS = ("paper", "repository", "secondary", "chart")
 

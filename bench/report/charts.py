@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from html import escape
 
-from leaderboards.table import Chart, Point
+from bench.report.tables import Chart, Point
 
 WIDTH, HEIGHT = 560, 330
 LEFT, RIGHT, TOP, BOTTOM = 56, 16, 14, 46

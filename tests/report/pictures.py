@@ -1,4 +1,4 @@
-"""The pictures in docs/, made again: `python tests/leaderboards/pictures.py`, after `make boards`.
+"""The pictures in docs/, made again: `python tests/report/pictures.py`, after `make boards`.
 
 The report page and a situation as a headless Chromium shows them, and the toy world's verbs.
 """

@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
-from leaderboards.reference import PROTOCOLS
-from leaderboards.table import Board, Row
+from bench.report.reference import PROTOCOLS
+from bench.report.tables import Board, Row
 
 OVERVIEW = {
     "msrvtt": ("R@1", "R@10", "MdR"),

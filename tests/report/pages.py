@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from html import escape
 
-from leaderboards.table import Board, Chart, Figure, Page, Point, Row, Series
+from bench.report.tables import Board, Chart, Figure, Page, Point, Row, Series
 
 HOSTILE = (
     "<img src=x onerror=alert(1)>",

@@ -17,7 +17,10 @@ from bench.config import Config
 from bench.contracts import Progress
 from bench.errors import BenchError, DataError, UsageError
 from bench.files.untrusted import fitting, parse_json, read_bytes, read_json
-from bench.looking import frames_of
+from bench.report.ablations import grid_chart
+from bench.report.boards import provenance_id
+from bench.report.frames import frames_of
+from bench.report.tables import Board, Chart, Figure, Page, Point, Series
 from bench.results.comparison import Evidence
 from bench.results.files import (
     SWEEPS,
@@ -29,9 +32,7 @@ from bench.results.files import (
     slug,
 )
 from bench.results.validation import finite
-from leaderboards.ablations import grid, grid_chart
-from leaderboards.boards import provenance_id
-from leaderboards.table import Board, Chart, Figure, Page, Point, Series
+from bench.training.grids import grid
 
 CUTOFFS = (1, 2, 3, 5, 7, 10, 15, 20, 30, 50, 70, 100, 200, 500, 1000)
 HELD_OUT = ("R@1", "vc/R@1", "vc/own-five")  # of a training's epochs: what is drawn of each branch
@@ -56,7 +57,7 @@ class Material:
 
 
 def page_of(boards: list[Board], material: Material) -> Page:
-    """Everything for `leaderboards.page.render_page`.
+    """Everything for `bench.report.page.render_page`.
 
     A gallery whose videos are not at hand is shown without frames, and a warning says so.
     """

@@ -13,10 +13,10 @@ from bench.cli.report import all_boards
 from bench.config import Config, RunConfig
 from bench.contracts import Source
 from bench.features.extraction import Silent
-from bench.pages import Material, page_of
+from bench.report.page_content import Material, page_of
+from bench.report.tables import Chart, Page
 from bench.results.comparison import Evidence
 from bench.results.files import load, load_predictions
-from leaderboards.table import Chart, Page
 
 
 @pytest.fixture

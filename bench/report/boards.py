@@ -10,9 +10,9 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from bench.report.reference import PROTOCOLS, ReferenceRow, reference_rows
+from bench.report.tables import Board, Row, ranked
 from bench.results.files import covered, is_toy, is_whole, settings_of
-from leaderboards.reference import PROTOCOLS, ReferenceRow, reference_rows
-from leaderboards.table import Board, Row, ranked
 
 COLUMNS = {
     "msrvtt": ["R@1", "R@5", "R@10", "MdR", "MnR", "v2t/R@1", "v2t/R@10"],

@@ -1,0 +1,1 @@
+"""Reports: boards, tables, charts and the page, from results and published rows."""

@@ -1,0 +1,120 @@
+"""Ablation grids: what each row trains; the paper's and our own, from leaderboards/."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import lru_cache
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from bench.errors import UsageError, nearest
+from bench.files import yaml_lines
+from bench.files.untrusted import fitting
+
+DATA = Path(str(files("leaderboards")))
+FILES = (
+    DATA / "reference" / "ablations.yaml",  # the paper's
+    DATA / "parts.yaml",  # ours
+)
+SCHEMA = 2  # of the record that `bench sweep` writes
+MEAN = "geometric mean"  # what the paper selects by
+COLUMNS = ("Vb@1", "CIDEr", MEAN)
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One row of a grid: `set` as for `bench train --set`; `base` is the model before training.
+
+    `metrics` are the published numbers. A row of several `seeds` shows their mean.
+    """
+
+    name: str
+    metrics: dict[str, float] = field(default_factory=dict)
+    set: dict[str, Any] = field(default_factory=dict)
+    base: bool = False
+    seeds: list[int] = field(default_factory=lambda: [0])
+
+    @property
+    def values(self) -> dict[str, float]:
+        """The published numbers with their geometric mean."""
+        return {**self.metrics, MEAN: geometric_mean(self.metrics)}
+
+
+@dataclass(frozen=True)
+class Grid:
+    """An ablation on VidSitu; `first` heads the column of what is varied.
+
+    `columns` are the metrics of a grid of our own; a published one has the paper's, and none named.
+    """
+
+    title: str
+    first: str
+    source: str
+    table: str
+    split: str
+    rows: list[Cell]
+    footnote: str = ""
+    columns: list[str] = field(default_factory=list)
+
+    @property
+    def measured(self) -> tuple[str, ...]:
+        """The metrics that a row of the grid shows."""
+        return tuple(self.columns) or COLUMNS
+
+    @property
+    def reference(self) -> Cell:
+        """What the rows of a grid of our own are compared with: its first."""
+        return self.rows[0]
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """The footnotes of every row."""
+        return (self.footnote,) if self.footnote else ()
+
+
+def grids(*files: Path) -> dict[str, Grid]:
+    """Every grid of `files`, or of ours, by name. DataError names the file and the faulty grid."""
+    return {name: one for file in files or FILES for name, one in _read(file).items()}
+
+
+def _read(file: Path) -> dict[str, Grid]:
+    found = yaml_lines.read(file).plain()
+    with fitting(file, "correct it"):
+        made = {
+            name: Grid(**{**entry, "rows": [Cell(**row) for row in entry["rows"]]})
+            for name, entry in found.items()
+        }
+        for one in made.values():
+            for row in one.rows:
+                _check(row, published=not one.columns)
+    return made
+
+
+def _check(row: Cell, published: bool) -> None:
+    """TypeError for a row that cannot be trained or shown."""
+    if not isinstance(row.set, dict) or not all(isinstance(seed, int) for seed in row.seeds):
+        raise TypeError(f"row '{row.name}': set or seeds")
+    if published:
+        if set(row.metrics) | {MEAN} != set(COLUMNS):
+            raise TypeError(f"row '{row.name}' needs metrics {COLUMNS[0]} and {COLUMNS[1]}")
+        float(row.values[MEAN])
+
+
+def grid(name: str) -> Grid:
+    """One grid. UsageError names the nearest known one."""
+    known = _published()
+    if name not in known:
+        raise UsageError(f"unknown grid '{name}'{nearest(name, list(known))}; "
+                         f"known: {', '.join(known)}")  # fmt: skip
+    return known[name]
+
+
+@lru_cache
+def _published() -> dict[str, Grid]:
+    return grids()
+
+
+def geometric_mean(metrics: dict[str, Any]) -> Any:
+    """Of Vb@1 and CIDEr: numbers, or arrays of bootstrap draws."""
+    return (metrics["Vb@1"] * metrics["CIDEr"]) ** 0.5

@@ -55,7 +55,7 @@ def task_class(name: str) -> type[Task]:
 
 
 def scorer(name: str) -> Callable[..., dict[str, Any]]:
-    """What scores a task's prediction files; see `tasks.vidsitu.score_file.score_file`.
+    """What scores a task's prediction files; see `tasks.vidsitu.scoring.files.score_file`.
 
     From entry points `bench.scorers`. UsageError names the nearest known task.
     """
@@ -149,7 +149,7 @@ def load_adapter(name: str, config: Config) -> Adapter:
 
 @dataclass(frozen=True)
 class TrainableModel:
-    """A model to train (see `bench.training.contracts.Trainable`) and the device it is on."""
+    """A model to train (see `bench.training.protocols.Trainable`) and the device it is on."""
 
     model: Any
     device: str

@@ -18,7 +18,7 @@ from bench.contracts import Clip, Failure, Progress
 from bench.errors import BenchError
 from bench.features.extraction import decoding_limits
 from bench.files.tensor_store import TensorStore, digest
-from bench.training.contracts import Trainable, TrainingSet
+from bench.training.protocols import Trainable, TrainingSet
 from bench.video import DecodedFrames, FrameStore
 
 TEXTS_AT_ONCE = 256

@@ -9,9 +9,9 @@ from bench import distributed
 from bench.compute import autocast
 from bench.contracts import normalise
 from bench.metrics.events import event_metrics, event_ranks
-from bench.training.contracts import Trainable
 from bench.training.data import Batch, Prepared
 from bench.training.losses import Texts, Visual, no_negatives, srl_loss, visual_features
+from bench.training.protocols import Trainable
 from bench.training.settings import TrainSettings
 
 VIDEOS_AT_ONCE = 8  # in validation, whatever the number of processes: so that all get the same bits

@@ -20,11 +20,11 @@ from bench.contracts import Progress
 from bench.errors import BenchError, UsageError
 from bench.metrics.events import OWN, VERB_ROLE
 from bench.training import checkpoints
-from bench.training.contracts import Trainable, TrainingSet
 from bench.training.data import Batch, prepare
 from bench.training.forward import VC, batch_loss, validate
 from bench.training.log import Log
 from bench.training.optimizer import Optimizer
+from bench.training.protocols import Trainable, TrainingSet
 from bench.training.settings import TrainSettings
 from bench.training.state import Trained, Training, finish, resume, save
 

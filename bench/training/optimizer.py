@@ -9,7 +9,7 @@ import torch
 
 from bench import distributed
 from bench.errors import UsageError
-from bench.training.contracts import Trainable
+from bench.training.protocols import Trainable
 from bench.training.settings import TrainSettings
 
 CONTEXTUALIZER = "contextualizer."  # how the names of its parameters start

@@ -11,10 +11,10 @@ from bench import distributed
 from bench.contracts import Failure
 from bench.files.untrusted import fitting
 from bench.training import checkpoints
-from bench.training.contracts import Trainable
 from bench.training.data import Prepared
 from bench.training.log import Log
 from bench.training.optimizer import Optimizer
+from bench.training.protocols import Trainable
 from bench.training.settings import TrainSettings
 
 

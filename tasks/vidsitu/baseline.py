@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from bench.metrics.verbs import TOP
 from tasks.vidsitu.annotations import EVENTS, Annotation, verbs_by_frequency
 from tasks.vidsitu.lines import Truth, scored, truth_line
-from tasks.vidsitu.scoring import short_role
+from tasks.vidsitu.scoring.rules import short_role
 
 
 def most_frequent(taught: Iterable[Annotation], truth: Mapping[str, Truth]) -> dict[str, float]:

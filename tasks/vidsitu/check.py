@@ -20,7 +20,7 @@ from tasks.vidsitu.annotations import (
     read_json,
     split_path,
 )
-from tasks.vidsitu.scoring import REFERENCES, SCORED, short_role
+from tasks.vidsitu.scoring.rules import REFERENCES, SCORED, short_role
 
 
 class _Problems:

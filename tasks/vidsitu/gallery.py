@@ -13,7 +13,7 @@ from bench.metrics.verbs import LABELS
 from bench.report.frames import markdown_cell, picture, strip
 from tasks.vidsitu.annotations import EVENTS, FRAMES
 from tasks.vidsitu.lines import truth_of
-from tasks.vidsitu.scoring import short_role
+from tasks.vidsitu.scoring.rules import short_role
 
 TITLE = "VidSitu: verbs and semantic roles side by side"
 NOTE = "The first clips of the split. A tick: an annotator said the same."

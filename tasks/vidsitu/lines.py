@@ -12,9 +12,9 @@ from bench.metrics.events import Ranks
 from bench.metrics.verbs import VerbScores, verb_metrics, verb_scores
 from tasks.vidsitu.annotations import Annotation, Event
 from tasks.vidsitu.events import draws_of, metrics_of, ranks_of
-from tasks.vidsitu.intervals import role_draws, verb_draws
 from tasks.vidsitu.names import ROLES, VERBS, ZERO_SHOT, renamed
-from tasks.vidsitu.scoring import RoleScores, reference_metrics
+from tasks.vidsitu.scoring.intervals import role_draws, verb_draws
+from tasks.vidsitu.scoring.rules import RoleScores, reference_metrics
 
 
 @dataclass(frozen=True)

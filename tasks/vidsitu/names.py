@@ -7,7 +7,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from tasks.vidsitu.scoring import SCORED
+from tasks.vidsitu.scoring.rules import SCORED
 
 ZERO_SHOT = "zero-shot/"  # stands before the verbs' numbers without training
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from tasks.vidsitu.annotations import EVENTS, Annotation, annotation_path, load_annotations
 from tasks.vidsitu.lines import Truth
-from tasks.vidsitu.scoring import short_role
+from tasks.vidsitu.scoring.rules import short_role
 
 NAMED = "testsrl_noann"  # the hidden split's verbs and role names, without values
 

@@ -48,12 +48,12 @@ from tasks.vidsitu.baseline import most_frequent
 from tasks.vidsitu.check import check_tree
 from tasks.vidsitu.events import NAMES as EVENT_NAMES
 from tasks.vidsitu.events import EventTexts
+from tasks.vidsitu.head.settings import HeadSettings
 from tasks.vidsitu.lines import Truth, scored, truth_line
 from tasks.vidsitu.names import ROLES, VERBS, ZERO_SHOT
 from tasks.vidsitu.prompts import RoleNames, dense_prompt
 from tasks.vidsitu.roles import given_roles
-from tasks.vidsitu.scoring import permuted
-from tasks.vidsitu.settings import HeadSettings
+from tasks.vidsitu.scoring.rules import permuted
 
 
 @dataclass
@@ -148,7 +148,7 @@ class VidSitu(Task):
 
     def learn(self, features: Features, adapter: Adapter, place: Workplace) -> Any:
         """The answers of a situation head trained on `support`; kept, so mostly only read."""
-        from tasks.vidsitu.situation import Questions, answer_all
+        from tasks.vidsitu.head.prediction import Questions, answer_all
 
         def value(answers: dict[str, Any]) -> float:
             """The geometric mean of Vb@1 and CIDEr, by which the paper selects."""
@@ -167,7 +167,7 @@ class VidSitu(Task):
 
     def answer(self, features: Features, adapter: Adapter) -> Iterator[dict[str, Any]]:
         """A line a video: verbs, zero-shot verbs, roles, ranks of events, and the truth of them."""
-        from tasks.vidsitu.situation import frames_of
+        from tasks.vidsitu.head.prediction import frames_of
 
         texts = normalise(features.texts)
         names = [clip.id for clip in self.clips if clip.id in features.clips]
@@ -200,7 +200,7 @@ class VidSitu(Task):
         adapter: Adapter,
     ) -> dict[str, Ranks]:
         """By the view of `tasks.vidsitu.events`; none of a hidden split: it has no annotations."""
-        from tasks.vidsitu.situation import own_features
+        from tasks.vidsitu.head.prediction import own_features
 
         if not self.truth:
             return {}

@@ -6,7 +6,7 @@ import random
 
 from bench.contracts import Source
 from bench.errors import DataError
-from bench.training.contracts import TrainingSet
+from bench.training.protocols import TrainingSet
 from bench.video.sampling import PerEvent
 from tasks.vidsitu.annotations import (
     EVENTS,

@@ -28,7 +28,7 @@ from tasks.retrieval import check_pairs
 from tasks.sources import protocol_of
 from tasks.vidsitu.annotations import EVENTS, load_annotations, load_split, load_votes
 from tasks.vidsitu.check import check_tree
-from tasks.vidsitu.predictions import read_predictions
+from tasks.vidsitu.scoring.predictions import read_predictions
 
 SEGMENT = "v_abc_seg_0_10"
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from tasks.vidsitu.annotations import EVENTS, Annotation, load_annotations, load_split, load_votes
-from tasks.vidsitu.intervals import role_draws, verb_draws
-from tasks.vidsitu.scoring import permuted, role_items, role_metrics, short_role
+from tasks.vidsitu.scoring.intervals import role_draws, verb_draws
+from tasks.vidsitu.scoring.rules import permuted, role_items, role_metrics, short_role
 from tests.perf.peers import caption_metrics
 from tests.perf.table import Figure, interleaved, median, seconds
 from tests.rehearsal_vidsitu import write_tree

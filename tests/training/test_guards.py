@@ -22,8 +22,8 @@ from bench.contracts import Clip
 from bench.errors import BenchError, UsageError
 from bench.features.extraction import Silent
 from bench.training import checkpoints, loop
-from bench.training.contracts import TrainingSet
 from bench.training.data import prepare
+from bench.training.protocols import TrainingSet
 from bench.training.settings import TrainSettings
 from bench.training.state import Trained
 from bench.video.sampling import PerEvent

@@ -12,7 +12,7 @@ import pytest
 from bench.contracts import Adapter, Features, Source, Workplace
 from bench.features.extraction import Silent
 from tasks.vidsitu.annotations import EVENTS
-from tasks.vidsitu.settings import HeadSettings
+from tasks.vidsitu.head.settings import HeadSettings
 from tasks.vidsitu.task import VidSitu
 
 SMALL = {

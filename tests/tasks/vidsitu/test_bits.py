@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 
 from bench.contracts import Features, Source, Workplace
-from tasks.vidsitu.learning import kept_head
+from tasks.vidsitu.head.training import kept_head
 from tasks.vidsitu.task import VidSitu
 
 from .conftest import SMALL, Seeing

@@ -16,7 +16,7 @@ import pytest
 from bench.contracts import Features, Source, Workplace
 from bench.errors import UsageError
 from tasks.vidsitu import export
-from tasks.vidsitu.predictions import read_predictions
+from tasks.vidsitu.scoring.predictions import read_predictions
 from tasks.vidsitu.task import VidSitu
 
 from .conftest import Seeing

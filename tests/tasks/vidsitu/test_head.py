@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 import torch
 
-from tasks.vidsitu.head import Queries, SituationHead, VideoFeatures
-from tasks.vidsitu.settings import HeadSettings
-from tasks.vidsitu.situation import video_features
-from tasks.vidsitu.vocabulary import END, PAD, Vocabulary, split
+from tasks.vidsitu.head.models import Queries, SituationHead, VideoFeatures
+from tasks.vidsitu.head.prediction import video_features
+from tasks.vidsitu.head.settings import HeadSettings
+from tasks.vidsitu.head.vocabulary import END, PAD, Vocabulary, split
 
 from .conftest import Seeing
 

@@ -13,9 +13,9 @@ import pytest
 
 from bench.contracts import Source
 from bench.errors import BenchError, DataError, UsageError
-from tasks.vidsitu.java_metrics import _clean
-from tasks.vidsitu.predictions import read_predictions
-from tasks.vidsitu.score_file import score_file
+from tasks.vidsitu.scoring.files import score_file
+from tasks.vidsitu.scoring.java import _clean
+from tasks.vidsitu.scoring.predictions import read_predictions
 
 GOLDEN = Path(__file__).parents[2] / "golden"
 CASE = GOLDEN / "vidsitu" / "small"
@@ -58,7 +58,7 @@ def test_a_resample_that_draws_each_video_once_gives_the_metric(
     source: Source, prediction: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """So the sums over videos that the intervals rest on are those of every metric."""
-    once = "tasks.vidsitu.intervals.resample_weights"
+    once = "tasks.vidsitu.scoring.intervals.resample_weights"
     monkeypatch.setattr(once, lambda videos, *_: iter([np.ones((1, videos))]))
     document = score_file(source, CASE / f"pred_{prediction}.json", None, 1, 0)
     for name, entry in document["metrics"].items():

@@ -15,7 +15,7 @@ from bench.metrics.captions import Captions
 from bench.metrics.coreference import METRICS, Mentions, coreference_counts, f1
 from bench.metrics.verbs import relation_metrics, relation_scores, verb_metrics, verb_scores
 from tasks.vidsitu.annotations import EVENTS, Annotation, load_annotations, load_split
-from tasks.vidsitu.scoring import role_metrics, short_role
+from tasks.vidsitu.scoring.rules import role_metrics, short_role
 
 GOLDEN = Path(__file__).parents[2] / "golden"
 CASES = [

@@ -13,9 +13,9 @@ import torch
 
 from bench.contracts import Features, Source, Workplace
 from bench.errors import BenchError, DataError, UsageError
-from tasks.vidsitu import learning, situation
-from tasks.vidsitu.head import ROLES
-from tasks.vidsitu.scoring import short_role
+from tasks.vidsitu.head import prediction, training
+from tasks.vidsitu.head.models import ROLES
+from tasks.vidsitu.scoring.rules import short_role
 from tasks.vidsitu.task import VidSitu
 
 from .conftest import DIM, SMALL, Seeing
@@ -29,7 +29,7 @@ def forbid(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     def fail(*_: Any) -> None:
         raise AssertionError(f"{name} again")
 
-    monkeypatch.setattr(situation, name, fail)
+    monkeypatch.setattr(prediction, name, fail)
 
 
 @pytest.mark.parametrize("contextual", [False, True])
@@ -76,21 +76,21 @@ def test_a_stopped_training_goes_on_to_the_same_bits(
     task = with_settings(source, dropout=0.2)
     whole = task.learn(features, Seeing(), place)
     again = replace(place, folder=tmp_path / "again")
-    epoch = learning._epoch
+    epoch = training._epoch
 
     def stopping(*arguments: Any) -> float:
         if arguments[4] == 2:
             raise KeyboardInterrupt
         return epoch(*arguments)
 
-    monkeypatch.setattr(learning, "_epoch", stopping)
+    monkeypatch.setattr(training, "_epoch", stopping)
     with pytest.raises(KeyboardInterrupt):
         task.learn(features, Seeing(), again)
-    monkeypatch.setattr(learning, "_epoch", epoch)
+    monkeypatch.setattr(training, "_epoch", epoch)
     torch.manual_seed(99)  # as another process would
     assert task.learn(features, Seeing(), again) == whole
     kept = [next(folder.rglob("head.safetensors")) for folder in (place.folder, again.folder)]
-    one, two = (learning.kept_head(path) for path in kept)
+    one, two = (training.kept_head(path) for path in kept)
     assert one and two
     for name, value in one[0].state_dict().items():
         assert torch.equal(value, two[0].state_dict()[name]), name
@@ -111,13 +111,13 @@ def test_selection_by_the_reported_split_is_only_on_request_and_said(
     source: Source, features: Features, place: Workplace
 ) -> None:
     with_settings(source).learn(features, Seeing(), place)
-    record = learning.kept_head(next(place.folder.rglob("head.safetensors")))
+    record = training.kept_head(next(place.folder.rglob("head.safetensors")))
     assert record and record[1]["judged"] == []
     task = with_settings(source, select="best")
     assert task.settings["select"] == "best"
     other = replace(place, folder=place.folder / "best")
     task.learn(features, Seeing(), other)
-    record = learning.kept_head(next(other.folder.rglob("head.safetensors")))
+    record = training.kept_head(next(other.folder.rglob("head.safetensors")))
     assert record and len(record[1]["judged"]) == 3
 
 
@@ -129,7 +129,7 @@ def test_predicted_roles_are_the_heads_own(
     answers = task.learn(features, Seeing(), place)
     given = with_settings(source, epochs=30).learn(features, Seeing(), place)
     logits = torch.tensor([[0.1, -0.1, *[-1.0] * 10], [-0.1, 0.1, *[-1.0] * 10]])
-    assert situation._predicted(logits) == [["Arg0"], ["Arg1"]]
+    assert prediction._predicted(logits) == [["Arg0"], ["Arg1"]]
     for name, answer in answers.items():
         assert answer.verbs == given[name].verbs
         assert {"Arg0", "AScn"} <= set(answer.roles["Ev1"])  # every toy event has both
@@ -137,14 +137,14 @@ def test_predicted_roles_are_the_heads_own(
 
 def test_all_of_the_head_is_trained(task: VidSitu, features: Features) -> None:
     """Verbs, presence of roles, and captions: a loss reaches every parameter."""
-    from tasks.vidsitu.head import SituationHead
-    from tasks.vidsitu.vocabulary import Vocabulary
+    from tasks.vidsitu.head.models import SituationHead
+    from tasks.vidsitu.head.vocabulary import Vocabulary
 
     names = [clip.id for clip in task.support][:4]
     annotations = [task.taught[name] for name in names]
     vocabulary = Vocabulary.of(v for a in annotations for e in a.events for _, v in e.arguments)
-    seen = situation.video_features(names, features, Seeing())
-    data = learning.lesson(annotations, seen, task.verbs, vocabulary, 15)
+    seen = prediction.video_features(names, features, Seeing())
+    data = training.lesson(annotations, seen, task.verbs, vocabulary, 15)
     rows = [
         (video, event, ROLES.index(short_role(key)), value)
         for video, annotation in enumerate(annotations)
@@ -155,7 +155,7 @@ def test_all_of_the_head_is_trained(task: VidSitu, features: Features) -> None:
     assert list(zip(asked.video.tolist(), asked.event.tolist(), asked.role.tolist(),
                     map(vocabulary.decode, data.captions), strict=True)) == rows  # fmt: skip
     head = SituationHead(task.head, DIM, DIM, len(task.verbs), len(vocabulary)).train()
-    learning.loss_of(head, data, torch.arange(4), "cpu").backward()
+    training.loss_of(head, data, torch.arange(4), "cpu").backward()
     # Of the contextualizer's places all are used; a captioner's start token is a query's vector.
     silent = [n for n, p in head.named_parameters() if p.grad is None or not p.grad.any()]
     assert silent == []
@@ -165,7 +165,7 @@ def test_the_best_epoch_answers_if_asked_for(
     task: VidSitu, features: Features, place: Workplace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     states, values = [], iter((3.0, 9.0, 1.0))
-    train = learning.train_head
+    train = training.train_head
 
     def judged(head: Any, *others: Any) -> Any:
         def judge() -> float:
@@ -174,9 +174,9 @@ def test_the_best_epoch_answers_if_asked_for(
 
         return train(head, *others[:-1], judge)
 
-    monkeypatch.setattr(situation, "train_head", judged)
+    monkeypatch.setattr(prediction, "train_head", judged)
     task.learn(features, Seeing(), place)
-    kept = learning.kept_head(next(place.folder.rglob("head.safetensors")))
+    kept = training.kept_head(next(place.folder.rglob("head.safetensors")))
     assert kept is not None
     for name, value in kept[0].state_dict().items():
         assert torch.equal(value, states[1][name]), name
@@ -186,13 +186,13 @@ def test_orders_of_two_seeds_differ(
     task: VidSitu, features: Features, place: Workplace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     orders: dict[int, list[list[int]]] = {}
-    loss_of = learning.loss_of
+    loss_of = training.loss_of
 
     def noting(head: Any, data: Any, videos: torch.Tensor, device: str) -> torch.Tensor:
         orders.setdefault(seed, []).append(videos.tolist())
         return loss_of(head, data, videos, device)
 
-    monkeypatch.setattr(learning, "loss_of", noting)
+    monkeypatch.setattr(training, "loss_of", noting)
     for seed in (0, 1):
         task.learn(features, Seeing(), replace(place, seed=seed))
     per_epoch = len(orders[0]) // 3

@@ -14,11 +14,11 @@ from bench.contracts import Features, Source, Workplace
 from bench.errors import DataError
 from tasks.vidsitu.annotations import EVENTS, Annotation, Event, load_annotations, load_split
 from tasks.vidsitu.export import write
+from tasks.vidsitu.head.prediction import Answer
 from tasks.vidsitu.lines import Truth, scored, truth_line, truth_of
 from tasks.vidsitu.roles import given_roles
-from tasks.vidsitu.score_file import score_file
-from tasks.vidsitu.scoring import permuted, reference_metrics, short_role
-from tasks.vidsitu.situation import Answer
+from tasks.vidsitu.scoring.files import score_file
+from tasks.vidsitu.scoring.rules import permuted, reference_metrics, short_role
 from tasks.vidsitu.task import VidSitu
 
 from .conftest import SMALL, Seeing

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from bench.contracts import Source
-from bench.training.contracts import TrainingSet
+from bench.training.protocols import TrainingSet
 from tasks.vidsitu.training import training_sets
 
 

@@ -10,7 +10,7 @@ import shutil
 from collections.abc import Callable, Sequence
 
 from bench.errors import BenchError, plain
-from tasks.vidsitu.scoring import RoleItems
+from tasks.vidsitu.scoring.rules import RoleItems
 
 _Captions = dict[int, list[str]]
 

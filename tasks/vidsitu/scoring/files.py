@@ -24,11 +24,11 @@ from tasks.vidsitu.annotations import (
     load_votes,
     of_every_segment,
 )
-from tasks.vidsitu.intervals import Draws, relation_draws, role_draws, verb_draws
-from tasks.vidsitu.java_metrics import java_metrics
 from tasks.vidsitu.names import RELATIONS, ROLES, VERBS, renamed
-from tasks.vidsitu.predictions import RELATION_EVENTS, Predictions, read_predictions
-from tasks.vidsitu.scoring import REFERENCES, permuted, role_items, role_metrics
+from tasks.vidsitu.scoring.intervals import Draws, relation_draws, role_draws, verb_draws
+from tasks.vidsitu.scoring.java import java_metrics
+from tasks.vidsitu.scoring.predictions import RELATION_EVENTS, Predictions, read_predictions
+from tasks.vidsitu.scoring.rules import REFERENCES, permuted, role_items, role_metrics
 
 VERSION = 1
 PRIMARY = {"verbs": "Vb@1", "roles": "CIDEr", "evrel": "EvRel@1"}
@@ -53,7 +53,7 @@ def score_file(
 ) -> dict[str, Any]:
     """A result document without a model: metrics with intervals, coverage, remarks.
 
-    `also` names metrics of `tasks.vidsitu.java_metrics` to add to roles. A video without a
+    `also` names metrics of `tasks.vidsitu.scoring.java` to add to roles. A video without a
     prediction counts as wrong, with empty captions; the coverage says how many. DataError for files
     that do not fit, UsageError for `also` without roles.
     """

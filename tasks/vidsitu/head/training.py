@@ -19,10 +19,10 @@ from bench.errors import BenchError
 from bench.files.untrusted import fitting
 from bench.training import checkpoints
 from tasks.vidsitu.annotations import Annotation
-from tasks.vidsitu.head import ROLES, Queries, SituationHead, VideoFeatures
-from tasks.vidsitu.scoring import short_role
-from tasks.vidsitu.settings import HeadSettings
-from tasks.vidsitu.vocabulary import END, PAD, Vocabulary
+from tasks.vidsitu.head.models import ROLES, Queries, SituationHead, VideoFeatures
+from tasks.vidsitu.head.settings import HeadSettings
+from tasks.vidsitu.head.vocabulary import END, PAD, Vocabulary
+from tasks.vidsitu.scoring.rules import short_role
 
 HEAD = "head.safetensors"
 

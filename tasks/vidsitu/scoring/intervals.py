@@ -15,7 +15,7 @@ from bench.metrics.bootstrap import resample_weights
 from bench.metrics.captions import bleu_of
 from bench.metrics.coreference import METRICS
 from bench.metrics.verbs import TOP, VerbScores
-from tasks.vidsitu.scoring import RoleScores
+from tasks.vidsitu.scoring.rules import RoleScores
 
 # Weights [b, videos] -> the metric in each of b resamples.
 Statistic = Callable[[np.ndarray], np.ndarray]

@@ -18,10 +18,10 @@ from bench.files.tensor_store import digest
 from bench.metrics.verbs import TOP
 from bench.training import checkpoints
 from tasks.vidsitu.annotations import EVENTS, FRAMES, Annotation, verbs_by_frequency
-from tasks.vidsitu.head import ROLES, Queries, SituationHead, VideoFeatures
-from tasks.vidsitu.learning import HEAD, keep_head, kept_head, lesson, train_head
-from tasks.vidsitu.settings import HeadSettings
-from tasks.vidsitu.vocabulary import Vocabulary
+from tasks.vidsitu.head.models import ROLES, Queries, SituationHead, VideoFeatures
+from tasks.vidsitu.head.settings import HeadSettings
+from tasks.vidsitu.head.training import HEAD, keep_head, kept_head, lesson, train_head
+from tasks.vidsitu.head.vocabulary import Vocabulary
 
 VERSION = 2  # raise it when a head could come out otherwise
 AT_ONCE = 64  # videos that are answered, or contextualised, together

@@ -1,0 +1,1 @@
+"""The situation head: verbs, roles and captions from frozen features."""

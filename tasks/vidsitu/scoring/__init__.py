@@ -1,0 +1,1 @@
+"""VidSitu's official rules, on predictions of ours and of anybody's files."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -29,6 +29,8 @@ class SRLCLIPAdapter(OpenCLIPAdapter):
     `settings` and `training` are what `bench train` builds and trains it with. Raises UsageError
     for an unknown setting, MissingWeights without base weights or checkpoint.
     """
+
+    trains_on: ClassVar[str] = "vidsitu"  # unless a recipe says otherwise (METHOD 4)
 
     def __init__(
         self,

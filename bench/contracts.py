@@ -198,6 +198,9 @@ class Task(ABC):
     primary: ClassVar[str]
     recipe: ClassVar[type | None] = None
     floor: ClassVar[str] = "(chance)"  # what the row of `chance` is called on a board
+    columns: ClassVar[Sequence[str]] = ()  # the metrics on its boards, in order; (): all
+    overview: ClassVar[Sequence[str]] = ()  # of these, what stands in the overview of all tasks
+    published_rows: ClassVar[Path | None] = None  # a YAML file, as leaderboards/reference has them
 
     protocol: str
     source: Source
@@ -210,6 +213,11 @@ class Task(ABC):
     limit: int | None = None
     support: list[Clip] = field(default_factory=list)
     settings: dict[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def published_protocol(cls) -> str:
+        """The protocol of its published rows, such as `msrvtt/1k-A`; empty without any."""
+        return ""
 
     @classmethod
     @abstractmethod

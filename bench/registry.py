@@ -12,14 +12,16 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
+from bench.capabilities import ABLE, Trains
 from bench.config import Config, ModelConfig
 from bench.contracts import Adapter, Source, Task
 from bench.errors import BenchError, UsageError, nearest
 from bench.files import locks
 from bench.settings import settings_from
 
+Offer = TypeVar("Offer")
 TOY = "toy"
 FALLBACK = "{task}: no source configured, using the toy world (drawn videos; see README)"
 
@@ -43,9 +45,10 @@ def _resolve(group: str, name: str, what: str) -> Any:
         ) from error
 
 
-def task_names() -> list[str]:
-    """Every task that can be named in --task."""
-    return sorted(_points("bench.tasks"))
+def task_names(capability: type[Any] | None = None) -> list[str]:
+    """Every task that can be named in --task; those alone that have `capability`, if given."""
+    names = sorted(_points("bench.tasks"))
+    return [n for n in names if capability is None or isinstance(task_class(n), capability)]
 
 
 def task_class(name: str) -> type[Task]:
@@ -54,38 +57,16 @@ def task_class(name: str) -> type[Task]:
     return found
 
 
-def scorer(name: str) -> Callable[..., dict[str, Any]]:
-    """What scores a task's prediction files; see `tasks.vidsitu.scoring.files.score_file`.
+def offering(name: str, capability: type[Offer]) -> Offer:
+    """A task's class, as one that has `capability` (see `bench.capabilities`).
 
-    From entry points `bench.scorers`. UsageError names the nearest known task.
+    UsageError names the tasks that have it.
     """
-    found: Callable[..., dict[str, Any]] = _resolve("bench.scorers", name, "task to score")
-    return found
-
-
-def exporter(name: str) -> Any:
-    """A module that answers a split and writes predictions for others; see `tasks.vidsitu.export`.
-
-    From entry points `bench.exporters`. UsageError names the nearest known task.
-    """
-    return _resolve("bench.exporters", name, "task to export")
-
-
-def gallery(name: str) -> Any:
-    """A module that shows a task's answers side by side; see `tasks.vidsitu.gallery`.
-
-    From entry points `bench.galleries`. UsageError names the nearest known task.
-    """
-    return _resolve("bench.galleries", name, "task to show")
-
-
-def prompts_of(name: str) -> Callable[..., str]:
-    """What shows a task's training prompts; see `tasks.vidsitu.show.prompts_of`.
-
-    From entry points `bench.prompts`. UsageError names the nearest known task.
-    """
-    found: Callable[..., str] = _resolve("bench.prompts", name, "task with prompts")
-    return found
+    found = task_class(name)
+    if isinstance(found, capability):
+        return found
+    able = ", ".join(task_names(capability)) or "none"
+    raise UsageError(f"task '{name}' cannot {ABLE[capability]}; tasks that can: {able}")
 
 
 def model_names(config: Config) -> list[str]:
@@ -170,6 +151,19 @@ def load_trainable(name: str, config: Config, settings: dict[str, Any]) -> Train
     return TrainableModel(*build(name, config.run, settings, **others))
 
 
+def trained_on(name: str, config: Config, task: Any = None) -> str:
+    """The task that a model's recipe names as `task`, or else its family as `trains_on`.
+
+    UsageError where neither does, or for a task that cannot be trained on.
+    """
+    model = model_config(name, config)
+    task = task or getattr(model_factory(model), "trains_on", "")
+    if not task:
+        raise UsageError(f"model '{name}': its training names no task; set training.task")
+    offering(str(task), Trains)
+    return str(task)
+
+
 def base_model(name: str, config: Config) -> str:
     """The name of the plain model that `name` is trained from. UsageError where none is known."""
     of = model_config(name, config).settings
@@ -184,12 +178,10 @@ def base_model(name: str, config: Config) -> str:
 
 
 def training_sets(task: str, source: Source, settings: Any, seed: int) -> tuple[Any, Any]:
-    """Training and held-out set of a task, from entry points `bench.training`."""
-    build = _resolve("bench.training", task, "task to train on")
-    found: tuple[Any, Any] = build(
+    """Training and held-out set of a task. UsageError for one that cannot be trained on."""
+    return offering(task, Trains).training_sets(
         source, settings.negatives, settings.share, settings.hold_out, seed
     )
-    return found
 
 
 def model_problem(name: str, config: Config) -> str | None:
@@ -252,6 +244,12 @@ def generated_names() -> list[str]:
     return sorted(_points("bench.sources"))
 
 
+def generator(name: str) -> Callable[..., Path]:
+    """What makes a generated source's files; see `generated_names`. UsageError for another name."""
+    found: Callable[..., Path] = _resolve("bench.sources", name, "source")
+    return found
+
+
 def toy_root(config: Config) -> Path:
     """Where the toy world lies or will be drawn."""
     return _generated(TOY, config).root
@@ -270,7 +268,7 @@ def prepare_source(
     """
     if not is_undrawn(task, source):
         return
-    write = _resolve("bench.sources", source.name, "source")
+    write = generator(source.name)
     with locks.held(source.root / task):
         if is_undrawn(task, source):
             write(source.root, tasks=(task,), progress=progress)

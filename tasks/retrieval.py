@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 
+from bench.capabilities import Gallery
 from bench.contracts import Adapter, Clip, Features, Metric, Scores, Source, Task, normalise
 from bench.errors import BenchError, DataError
 from bench.files.tensor_store import digest
@@ -50,8 +51,23 @@ class RetrievalTask(Task):
         for name, metric in _READING.items()
     }
 
+    columns: ClassVar[Sequence[str]] = (*_READING, "v2t/R@1", "v2t/R@10")
+    overview: ClassVar[Sequence[str]] = ("R@1", "R@10", "MdR")
+
     owners: list[str] = field(default_factory=list)  # the right clip of each text
     ambiguous: list[str] = field(default_factory=list)  # clips of which there are several files
+
+    @classmethod
+    def published_protocol(cls) -> str:
+        """The protocol of the published rows."""
+        return f"{cls.name}/{cls.published}"
+
+    @classmethod
+    def gallery(cls) -> Gallery:
+        """Queries, their right video and each model's first."""
+        from tasks import retrieval_gallery
+
+        return retrieval_gallery
 
     @classmethod
     @abstractmethod

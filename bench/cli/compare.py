@@ -35,7 +35,7 @@ class Difference:
 def compare(options: Options, first: Path, second: Path, seed: int | None, as_json: bool) -> None:
     """Compare two results of `bench run` on the same items: paired bootstrap over videos.
 
-    FIRST and SECOND are result files, such as results/msrvtt/lab/clip-b32.json. Differences are
+    FIRST and SECOND are result files, such as results/TASK/lab/clip-b32.json. Differences are
     SECOND less FIRST, with a 95 % interval and a two-sided p value.
     """
     from bench.results.files import covered, load

@@ -19,19 +19,19 @@ def data() -> None:
 @data.command("toy")
 @click.option("--output", type=click.Path(path_type=Path, file_okay=False),
               help="Folder to draw into; by default the cache folder.")  # fmt: skip
-@click.option("--task", "tasks", default="msrvtt,lsmdc,vidsitu", show_default=True,
-              callback=names)  # fmt: skip
+@click.option("--task", "tasks", callback=names, shell_complete=complete("task"),
+              help="Tasks, separated by commas; by default all that it can draw.")  # fmt: skip
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
 @click.pass_obj
-def data_toy(options: Options, output: Path | None, tasks: list[str], seed: int) -> None:
-    """Draw the toy world: small real video files in the three datasets' own formats."""
+def data_toy(options: Options, output: Path | None, tasks: list[str] | None, seed: int) -> None:
+    """Draw the toy world: small real video files in the datasets' own formats."""
     from bench import registry
     from bench.progress import Bar
-    from tasks.toyworld import write
 
     folder = output or registry.toy_root(options.load())
+    chosen = {} if tasks is None else {"tasks": tasks}
     with Bar(options.quiet) as bar:
-        write(folder, tasks=tasks, seed=seed, progress=bar.to)
+        registry.generator(registry.TOY)(folder, seed=seed, progress=bar.to, **chosen)
     click.echo(folder)
 
 
@@ -70,6 +70,8 @@ def data_check(options: Options, task: str, source: str | None, as_json: bool) -
 
 
 @data.command("prompts")
+@click.option("--task", help="A task with training prompts; by default the first.",
+              shell_complete=complete("task"))  # fmt: skip
 @click.option("--source", help="A source in bench.yaml, 'toy', or a folder with the data.")
 @click.option("--split", type=click.Choice(["train", "valid"]), default="train", show_default=True)
 @click.option("--limit", type=click.IntRange(1), default=2, show_default=True,
@@ -82,6 +84,7 @@ def data_check(options: Options, task: str, source: str | None, as_json: bool) -
 @click.pass_obj
 def data_prompts(
     options: Options,
+    task: str | None,
     source: str | None,
     split: str,
     limit: int,
@@ -91,12 +94,14 @@ def data_prompts(
 ) -> None:
     """Print dense prompts beside their natural and verb-role hard negatives."""
     from bench import registry
+    from bench.capabilities import ShowsPrompts
     from bench.progress import Bar
 
-    found, fallback = registry.source_for("vidsitu", source, options.load())
+    task = task or registry.task_names(ShowsPrompts)[0]
+    shown = registry.offering(task, ShowsPrompts)
+    found, fallback = registry.source_for(task, source, options.load())
     with Bar(options.quiet) as bar:
         if fallback:
-            bar.warn(registry.FALLBACK.format(task="vidsitu"))
-        registry.prepare_source("vidsitu", found, bar.to)
-    show = registry.prompts_of("vidsitu")
-    click.echo(show(found, split, limit, negatives, seed, format_))
+            bar.warn(registry.FALLBACK.format(task=task))
+        registry.prepare_source(task, found, bar.to)
+    click.echo(shown.prompts_of(found, split, limit, negatives, seed, format_))

@@ -40,12 +40,12 @@ def export(
 ) -> None:
     """Write a trained model as a plain open_clip checkpoint, for any other tool.
 
-    With TASK (vidsitu): answer a split, hidden ones too, and write the predictions in the official
+    With TASK: answer a split, hidden ones too, and write the predictions in the official
     format, ready for the leaderboard. Exit code 3 where videos could not be read.
     """
     if task is None:
         if split or kind or source or overrides:
-            raise UsageError("--split, --kind, --source and --set need a TASK, such as vidsitu")
+            raise UsageError("--split, --kind, --source and --set need a TASK")
         _export_model(options, model, output)
     elif split is None:
         raise UsageError(f"bench export {task} needs --split, such as testvb")
@@ -85,12 +85,13 @@ def _export_answers(
 ) -> list[str]:
     """Answer the split and write it; returns the clips without an answer."""
     from bench import registry
+    from bench.capabilities import ExportsPredictions
     from bench.engine import answers
     from bench.features.extraction import Work
     from bench.progress import Bar
 
     config = options.load(device=device, seed=seed)
-    module = registry.exporter(name)
+    exporter = registry.offering(name, ExportsPredictions).exporter()
     settings = task_settings(overrides, [name])[name]
     found, fallback = registry.source_for(name, source, config, settings)
     adapter = registry.load_adapter(model, config)
@@ -98,9 +99,9 @@ def _export_answers(
         if fallback:
             bar.warn(registry.FALLBACK.format(task=name))
         registry.prepare_source(name, found, bar.to)
-        task = module.load(found, split)
-        module.check(task, kind, output)
+        task = exporter.load(found, split)
+        exporter.check(task, kind, output)
         lines, _ = answers(Work(adapter, task, config.run, bar))
-    lost: list[str] = module.write(task, lines, kind, output)
+    lost: list[str] = exporter.write(task, lines, kind, output)
     click.echo(output)
     return lost

@@ -54,8 +54,12 @@ def complete(kind: str) -> Callable[..., list[CompletionItem]]:
     return names_of
 
 
-def names(context: click.Context, parameter: click.Parameter, value: str) -> list[str]:
-    """A comma-separated list without repeats, in the order given."""
+def names(
+    context: click.Context, parameter: click.Parameter, value: str | None
+) -> list[str] | None:
+    """A comma-separated list without repeats, in the order given; None where none was given."""
+    if value is None:
+        return None
     found = list(dict.fromkeys(name.strip() for name in value.split(",") if name.strip()))
     if not found:
         raise click.BadParameter("give at least one name")

@@ -43,12 +43,11 @@ def report(
     without outside parts.
     """
     from bench.registry import task_class
-    from bench.report.reference import PROTOCOLS
     from bench.report.text import render
     from bench.results.comparison import Evidence
     from bench.results.files import find_all, load
 
-    if task is not None and task not in PROTOCOLS:
+    if task is not None:
         task_class(task)  # names the nearest known one
     format_ = format_ or ("md" if output is not None else screen_format())
     if output is not None and format_ not in ("html", "md"):
@@ -89,16 +88,18 @@ def all_boards(
 
     made = boards(documents, task, published, evidence)
     ablations = [board for record in records for board in grid_boards(record)]
-    if published and task in (None, "vidsitu"):
-        ablations += published_grids({record["grid"] for record in records})
+    if published:
+        shown = {record["grid"] for record in records}
+        ablations += published_grids(shown, task)
     first = overview(made) if len({board.task for board in made}) > 1 else []
     return [*first, *made, *ablations]
 
 
 def _records(folder: Path, task: str | None) -> list[dict[str, Any]]:
     from bench.report.ablations import load_records
+    from bench.training.grids import grid
 
-    return load_records(folder) if task in (None, "vidsitu") else []
+    return [one for one in load_records(folder) if task in (None, grid(one["grid"]).task)]
 
 
 def _files(folder: Path, made: list[Board]) -> None:

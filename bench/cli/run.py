@@ -30,10 +30,10 @@ if TYPE_CHECKING:
 @click.option("--seed", type=click.IntRange(0),
               help="Seed of the bootstrap, and of what a task trains.")  # fmt: skip
 @click.option("--set", "overrides", multiple=True, metavar="TASK.KEY=VALUE",
-              help="A task's setting, as vidsitu.roles=predicted; may be repeated.")  # fmt: skip
+              help="A setting of a task; may be repeated.")  # fmt: skip
 @click.option("--select", type=click.Choice(["last", "best"]),
-              help="VidSitu: answer with the head's last epoch, or with the best on the reported "
-                   "split, as earlier work did; the result says so.")  # fmt: skip
+              help="Of what a task trains: the last epoch, or the best on the reported split, as "
+                   "earlier work did; the result says so.")  # fmt: skip
 @click.option("--allow-missing", is_flag=True, help="Exit 0 although some items failed.")
 @click.option("--json", "as_json", is_flag=True, help="Print the results as JSON.")
 @click.option("--profile", "profiled", is_flag=True, help="Tell on stderr where the time went.")
@@ -73,7 +73,7 @@ def run(
             raise UsageError(f"--device must be {error}, not {device!r}") from error
     config = options.load(device=device, output=output, seed=seed)
     if select is not None:
-        overrides = (*overrides, f"vidsitu.select={select}")
+        overrides = (*overrides, *_selecting(tasks, select))
     settings = task_settings(overrides, tasks)
     results, saved = [], []
     quiet = quiet or options.quiet
@@ -94,6 +94,20 @@ def run(
     else:
         _print_boards(saved, config)
     _end(results, allow_missing)
+
+
+def _selecting(tasks: list[str], select: str) -> list[str]:
+    """`--select` as the setting of every task that has it. UsageError where none has."""
+    from dataclasses import fields
+
+    from bench.registry import task_class
+
+    recipes = {name: task_class(name).recipe for name in tasks}
+    able = [name for name, recipe in recipes.items()
+            if recipe and "select" in {field.name for field in fields(recipe)}]  # fmt: skip
+    if not able:
+        raise UsageError(f"--select: nothing is trained by {', '.join(tasks)}; leave it out")
+    return [f"{name}.select={select}" for name in able]
 
 
 def _evaluate_all(

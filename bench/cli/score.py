@@ -22,7 +22,7 @@ def _also(context: click.Context, parameter: click.Parameter, value: str) -> lis
 
 
 @click.command()
-@click.option("--task", required=True, help="The task whose official rules count: vidsitu.")
+@click.option("--task", required=True, help="The task whose official rules count.")
 @click.option("--source", help="A source in bench.yaml, 'toy', or a folder with the data.")
 @click.option("--predictions", required=True, type=click.Path(path_type=Path, dir_okay=False),
               help="The official format, as JSON or plain pickle.")  # fmt: skip
@@ -50,11 +50,12 @@ def score(
 ) -> None:
     """Score a prediction file by a task's official rules, with 95 % intervals."""
     from bench import registry
+    from bench.capabilities import ScoresFiles
     from bench.files.atomic import write_text
     from bench.results.files import SCHEMA, environment
 
     config = options.load(seed=seed)
-    scorer = registry.scorer(task)
+    scorer = registry.offering(task, ScoresFiles)
     found, fallback = registry.source_for(task, source, config)
     if fallback:
         click.echo(registry.FALLBACK.format(task=task), err=True)
@@ -62,7 +63,7 @@ def score(
     run = config.run
     document = {
         "schema": SCHEMA,
-        **scorer(found, predictions, kind, run.resamples, run.seed, also),
+        **scorer.score_file(found, predictions, kind, run.resamples, run.seed, also),
         "settings": {"resamples": run.resamples, "seed": run.seed},
         "environment": environment(),
     }

@@ -32,9 +32,10 @@ def show(
 ) -> None:
     """Show RESULTS of one task side by side: each model's answers, the truth, the frames.
 
-    RESULTS are files of `bench run`, such as results/vidsitu/toy/clip-tiny.json.
+    RESULTS are files of `bench run`, such as results/TASK/toy/clip-tiny.json.
     """
     from bench import registry
+    from bench.capabilities import ShowsPredictions
     from bench.files.untrusted import fitting
     from bench.results.files import load
 
@@ -43,7 +44,7 @@ def show(
     documents = [load(path) for path in results]
     if len({(d["task"], d["source"].get("fingerprint")) for d in documents}) > 1:
         raise DataError(f"{results[1]}: of another task or other data than {results[0]}")
-    gallery = registry.gallery(documents[0]["task"])
+    gallery = registry.offering(documents[0]["task"], ShowsPredictions).gallery()
     with fitting(results[0], "run it again"):
         _write(options, results, documents, gallery, items, limit, source, output)
     click.echo(output)

@@ -35,7 +35,7 @@ def sweep(
 ) -> None:
     """Run an ablation: GRID is supp-1, supp-2, supp-3 or losses, of the paper, or parts, ours.
 
-    Trains every row, evaluates it on VidSitu, and prints the table beside the published one, with
+    Trains every row, evaluates it, and prints the table beside the published one, with
     the geometric mean that the paper selects by; `parts` switches off one part of the method a row,
     and shows what becomes of it. Interrupted? Run the same command again: trained
     rows are kept, and grids share the rows that they have in common.

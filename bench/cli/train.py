@@ -40,7 +40,7 @@ def train(
     output: Path | None,
     project: str | None,
 ) -> None:
-    """Train a model on VidSitu's semantic roles.
+    """Train a model on the task that its recipe names, such as semantic roles.
 
     Interrupted? Run the same command again: it goes on at the last checkpoint, to the same bits.
     Under torchrun the batch is shared among the processes.

@@ -15,7 +15,7 @@ from typing import Any, NoReturn
 
 from bench.errors import BenchError, DataError, plain
 
-LARGEST = 2 << 30  # bytes of any one text; VidSitu's largest file is a twentieth of it
+LARGEST = 2 << 30  # bytes of any one text; the largest annotation file known is a twentieth of it
 # What code written for well-formed data raises on data that are not.
 MISFITS = (
     KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError, RuntimeError,

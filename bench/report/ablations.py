@@ -77,11 +77,11 @@ def _differences(title: str, record: dict[str, Any], one: Grid) -> Board:
     return Board(title, TASK, one.table, list(one.columns), rows, {}, one.first)
 
 
-def published_grids(without: set[str]) -> list[Board]:
-    """The paper's tables alone, of the grids that no record shows already."""
+def published_grids(without: set[str], task: str | None = None) -> list[Board]:
+    """The paper's tables alone, of the grids (of `task`) that no record shows already."""
     found = []
     for name, one in grids().items():
-        if name in without or one.columns:
+        if name in without or one.columns or task not in (None, one.task):
             continue
         rows = [
             Row(cell.name, "published", cell.values, remark=f"{one.source}, {one.table}",
@@ -114,7 +114,7 @@ def grid_chart(record: dict[str, Any]) -> Chart:
     if not published.columns:
         paper = [Point(cell.name, cell.values[MEAN]) for cell in published.rows]
         series.append(Series("paper", paper))
-        note = "The paper's points are ViT-L/14 on the real VidSitu."
+        note = "The paper's points are ViT-L/14 on real videos."
     if record["toy"]:
         note = f"Measured on the toy world: only trends can be compared. {note}".strip()
     series = [one for one in series if all(math.isfinite(p.y) for p in one.points)]

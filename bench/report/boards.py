@@ -10,26 +10,13 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from bench.report.reference import PROTOCOLS, ReferenceRow, reference_rows
+from bench import registry
+from bench.contracts import Task
+from bench.errors import UsageError
+from bench.report.reference import ReferenceRow, reference_rows
 from bench.report.tables import Board, Row, ranked
 from bench.results.files import covered, is_toy, is_whole, settings_of
 
-COLUMNS = {
-    "msrvtt": ["R@1", "R@5", "R@10", "MdR", "MnR", "v2t/R@1", "v2t/R@10"],
-    "lsmdc": ["R@1", "R@5", "R@10", "MdR", "MnR", "v2t/R@1", "v2t/R@10"],
-    "vidsitu": [
-        "Vb@1",
-        "Vb@5",
-        "Rec@5",
-        "zero-shot/Vb@1",
-        "CIDEr",
-        "CIDEr-Vb",
-        "CIDEr-Arg",
-        "LEA",
-        "LEA-soft",
-    ],
-}
-HIGHER = {name: name not in ("MdR", "MnR") for names in COLUMNS.values() for name in names}
 REMARKS = {
     "paper": "",
     "repository": "authors' repository",
@@ -68,13 +55,23 @@ def boards(
             grouped[document["task"], document["protocol"], size, settings].append(document)
     usual = _usual(grouped.values())
     if published:
-        for name, protocol in PROTOCOLS.items():
-            if task in (None, name) and protocol not in {key[1] for key in grouped}:
+        for name in registry.task_names():
+            protocol = registry.task_class(name).published_protocol()
+            known = {"", *(key[1] for key in grouped)}
+            if task in (None, name) and protocol not in known:
                 grouped[name, protocol, 0, "{}"] = []
     return [
         _board(name, protocol, found, usual.get(name, {}), backing)
         for (name, protocol, _, _), found in grouped.items()
     ]
+
+
+def task_class(name: str) -> type[Task] | None:
+    """A task's class; None for one of a package that is not installed here."""
+    try:
+        return registry.task_class(name)
+    except UsageError:
+        return None
 
 
 def provenance_id(document: Document) -> str:
@@ -98,7 +95,10 @@ def _board(
 ) -> Board:
     references = _references(task, protocol)
     pairs = [(_measured(document, references, backing), document) for document in documents]
-    higher = dict(HIGHER)
+    kind = task_class(task)
+    higher = (
+        {name: metric.higher_is_better for name, metric in kind.metrics.items()} if kind else {}
+    )
     rows = []
     if documents:
         primary, info = documents[0]["primary"], documents[0]["metric_info"]
@@ -111,7 +111,7 @@ def _board(
         rows += [_chance(fullest)] if fullest["chance"] else []
     rows += [_published(reference) for reference in references]
     used = dict.fromkeys(name for row in rows for name in row.values)
-    columns = [name for name in COLUMNS.get(task, used) if name in used]
+    columns = [name for name in (kind and kind.columns) or used if name in used]
     title = _title(protocol, documents, usual)
     return Board(title, task, protocol, columns, rows, {n: higher[n] for n in columns})
 
@@ -119,9 +119,10 @@ def _board(
 def _references(task: str, protocol: str) -> list[ReferenceRow]:
     """The published rows of just this protocol, mode included."""
     plain, _, mode = protocol.partition(", ")
-    if plain != PROTOCOLS.get(task):
+    kind = task_class(task)
+    if kind is None or plain != kind.published_protocol():
         return []
-    return [row for row in reference_rows(task) if row.mode == mode]
+    return [row for row in reference_rows(kind) if row.mode == mode]
 
 
 def _title(protocol: str, documents: list[Document], usual: dict[str, Any]) -> str:

@@ -6,14 +6,10 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
-from bench.report.reference import PROTOCOLS
+from bench import registry
+from bench.contracts import Task
+from bench.report.boards import task_class
 from bench.report.tables import Board, Row
-
-OVERVIEW = {
-    "msrvtt": ("R@1", "R@10", "MdR"),
-    "lsmdc": ("R@1", "R@10", "MdR"),
-    "vidsitu": ("Vb@1", "CIDEr"),
-}
 
 
 def overview(found: list[Board]) -> list[Board]:
@@ -22,17 +18,19 @@ def overview(found: list[Board]) -> list[Board]:
     Of several boards of a protocol the one with most measured rows is taken. Rows with dual softmax
     and rows read off a chart stay on their own boards. What holds measured rows stands first.
     """
+    named = dict.fromkeys(board.task for board in found)
+    tasks = [one for name in named if (one := task_class(name)) and one.overview]
     made = []
     for toy in (False, True):
-        parts = [part for task in OVERVIEW if (part := _part(found, task, toy)) is not None]
+        parts = [part for task in tasks if (part := _part(found, task, toy)) is not None]
         if parts:
             made.append(_joined(parts, toy))
     return sorted(made, key=lambda board: all(row.kind == "published" for row in board.rows))
 
 
-def _part(found: list[Board], task: str, toy: bool) -> Board | None:
-    wanted = f"{task}/toy" if toy else PROTOCOLS[task]
-    chosen = [board for board in found if (board.task, board.protocol) == (task, wanted)]
+def _part(found: list[Board], task: type[Task], toy: bool) -> Board | None:
+    wanted = f"{task.name}/toy" if toy else task.published_protocol()
+    chosen = [board for board in found if (board.task, board.protocol) == (task.name, wanted)]
     return max(chosen, key=lambda b: sum(row.kind == "measured" for row in b.rows), default=None)
 
 
@@ -41,7 +39,7 @@ def _joined(parts: list[Board], toy: bool) -> Board:
     columns: list[str] = []
     higher: dict[str, bool] = {}
     for board in parts:
-        shown = [name for name in OVERVIEW[board.task] if name in board.columns]
+        shown = [name for name in registry.task_class(board.task).overview if name in board.columns]
         columns += [f"{board.task} {name}" for name in shown]
         higher |= {f"{board.task} {name}": board.higher[name] for name in shown}
         for row in board.rows:

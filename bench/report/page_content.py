@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from bench import registry
+from bench.capabilities import ShowsPredictions, ShowsPrompts
 from bench.config import Config
 from bench.contracts import Progress
 from bench.errors import BenchError, DataError, UsageError
@@ -213,7 +214,7 @@ def _means(steps: list[tuple[int, float]]) -> list[Point]:
 def _gallery(group: Documents, lines: list[Lines], material: Material) -> list[Figure]:
     document = group[0][1]
     try:
-        gallery = registry.gallery(document["task"])
+        gallery = registry.offering(document["task"], ShowsPredictions).gallery()
     except UsageError:
         return []  # a task without a gallery
     answers = [{line["item"]: line for line in answered} for answered in lines]
@@ -236,7 +237,7 @@ def _prompts(material: Material) -> list[Figure]:
     seen = {(d["task"], d["source"]["name"]): d for _, d in material.found}
     for (task, name), document in seen.items():
         try:
-            show = registry.prompts_of(task)
+            show = registry.offering(task, ShowsPrompts).prompts_of
             source, _ = registry.source_for(task, name, material.config)
             body = show(source, "train", 1, 3, material.config.run.seed, "html")
         except BenchError:

@@ -7,12 +7,12 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+from bench.contracts import Task
 from bench.errors import DataError, nearest
 from bench.files import yaml_lines
 from bench.results.validation import finite
 
 FOLDER = Path(str(files("leaderboards"))) / "reference"
-PROTOCOLS = {"msrvtt": "msrvtt/1k-A", "lsmdc": "lsmdc/test-1000", "vidsitu": "vidsitu/valid"}
 LEVELS = ("paper", "repository", "secondary", "chart")
 
 
@@ -48,14 +48,17 @@ _NEEDED = ("model", "metrics", "source", "split", "level")
 _KINDS = {"str": (str, "text"), "bool": (bool, "true or false"), "int | None": (int, "a number")}
 
 
-def reference_rows(task: str, folder: Path = FOLDER) -> list[ReferenceRow]:
-    """The published rows of a task; none where there is no file.
+def reference_rows(task: type[Task]) -> list[ReferenceRow]:
+    """The published rows of a task: of its own file, or of ours by its name; none without one."""
+    path = task.published_rows or FOLDER / f"{task.name}.yaml"
+    return read_rows(path) if path.is_file() else []
+
+
+def read_rows(path: Path) -> list[ReferenceRow]:
+    """The rows of a file.
 
     UsageError names the line that is no YAML, DataError the row that is none.
     """
-    path = folder / f"{task}.yaml"
-    if not path.is_file():
-        return []
     entries = yaml_lines.read(path).plain()
     if not isinstance(entries, list):
         raise DataError(f"{path}: a list of rows is expected")

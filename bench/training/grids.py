@@ -43,12 +43,13 @@ class Cell:
 
 @dataclass(frozen=True)
 class Grid:
-    """An ablation on VidSitu; `first` heads the column of what is varied.
+    """An ablation, evaluated on `task`; `first` heads the column of what is varied.
 
     `columns` are the metrics of a grid of our own; a published one has the paper's, and none named.
     """
 
     title: str
+    task: str
     first: str
     source: str
     table: str

@@ -24,6 +24,7 @@ class TrainingPlan:
     """Recipe, model settings and data of one training."""
 
     model: str
+    task: str
     settings: TrainSettings
     built: dict[str, Any]
     source: Source
@@ -41,7 +42,7 @@ class TrainingPlan:
         from bench.training.loop import train as run_training
 
         if self.fallback:
-            bar.warn(registry.FALLBACK.format(task="vidsitu"))
+            bar.warn(registry.FALLBACK.format(task=self.task))
         trainable = registry.load_trainable(self.model, self.config, self.built)
         run = self.config.run
 
@@ -52,9 +53,9 @@ class TrainingPlan:
         lock = locks.held(folder / "training", waiting) if distributed.is_main() else nullcontext()
         with distributed.process_group(trainable.device), lock:
             if distributed.is_main():
-                registry.prepare_source("vidsitu", self.source, bar.to)
+                registry.prepare_source(self.task, self.source, bar.to)
             distributed.barrier()
-            data, held_out = registry.training_sets("vidsitu", self.source, self.settings, run.seed)
+            data, held_out = registry.training_sets(self.task, self.source, self.settings, run.seed)
             return run_training(
                 trainable.model, data, held_out, self.settings, run, folder, bar,
                 trainable.device, max_minutes, project,
@@ -73,7 +74,8 @@ def plan_training(
     for key, value in overrides.items():
         target = built if key.startswith("model.") else recipe
         target[key.removeprefix("model.").strip()] = value
+    task = registry.trained_on(model, config, recipe.pop("task", None))
     settings = settings_from(TrainSettings, recipe, f"training of '{model}'")
     settings.check(f"training of '{model}'")
-    found, fallback = registry.source_for("vidsitu", source, config)
-    return TrainingPlan(model, settings, built, found, fallback, config)
+    found, fallback = registry.source_for(task, source, config)
+    return TrainingPlan(model, task, settings, built, found, fallback, config)

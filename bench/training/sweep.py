@@ -47,7 +47,7 @@ class Sweep:
     @property
     def folder(self) -> Path:
         """Where this model's and source's cells and tables are kept."""
-        found, _ = registry.source_for("vidsitu", self.source, self.config)
+        found, _ = registry.source_for(self.grid.task, self.source, self.config)
         return self.config.run.output / SWEEPS / slug(self.model) / slug(found.name)
 
     @property
@@ -116,13 +116,13 @@ class Sweep:
             if trained.stopped:
                 raise BenchError(f"stopped by {trained.stopped}; the same command goes on there")
             name, label = f"{self.model}@{trained.folder}", f"{self.model} {identity[:8]}"
-        found, _ = registry.source_for("vidsitu", self.source, config)
+        found, _ = registry.source_for(self.grid.task, self.source, config)
         if distributed.is_main():
-            registry.prepare_source("vidsitu", found, bar.to)
+            registry.prepare_source(self.grid.task, found, bar.to)
         distributed.barrier()
         adapter = registry.load_adapter(name, config)
         adapter.name = label
-        result = evaluate(adapter, registry.load_task("vidsitu", found), config.run, bar)
+        result = evaluate(adapter, registry.load_task(self.grid.task, found), config.run, bar)
         return save(result, folder / "results") if distributed.is_main() else None
 
 
@@ -159,7 +159,7 @@ def summary(found: Found, columns: tuple[str, ...], seed: int) -> Summary:
     runs = []
     for path, document in found:
         with fitting(path, "remove it, and run the sweep again"):
-            draws = registry.task_class("vidsitu").draws(
+            draws = registry.task_class(document["task"]).draws(
                 load_predictions(path, document),
                 resamples=document["settings"]["resamples"], seed=seed,
             )  # fmt: skip

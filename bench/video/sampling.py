@@ -37,7 +37,7 @@ class Uniform:
 
 @dataclass(frozen=True)
 class PerEvent:
-    """The centres of `frames` equal parts of each of `events` equal events (VidSitu: 5 of 2 s)."""
+    """The centres of `frames` equal parts of each of `events` equal events (such as 5 of 2 s)."""
 
     frames: int = 4
     events: int = 5

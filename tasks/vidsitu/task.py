@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 
+from bench.capabilities import Exporter, Gallery
 from bench.contracts import (
     Adapter,
     Check,
@@ -82,6 +83,12 @@ class VidSitu(Task):
         },
     }  # fmt: skip
 
+    columns: ClassVar[Sequence[str]] = (
+        "Vb@1", "Vb@5", "Rec@5", "zero-shot/Vb@1", "CIDEr", "CIDEr-Vb", "CIDEr-Arg", "LEA",
+        "LEA-soft",
+    )  # fmt: skip
+    overview: ClassVar[Sequence[str]] = ("Vb@1", "CIDEr")
+
     root: Path = Path()  # of the annotation tree
     split: str = VALID
     head: HeadSettings = field(default_factory=HeadSettings)
@@ -91,6 +98,11 @@ class VidSitu(Task):
     asked: dict[str, list[list[str]] | None] = field(default_factory=dict)
     events: EventTexts = field(default_factory=EventTexts)  # of the annotations that come first
     verbs: list[str] = field(default_factory=list)  # of the zero-shot prompts, in their order
+
+    @classmethod
+    def published_protocol(cls) -> str:
+        """The public split that papers report."""
+        return f"{cls.name}/{VALID}"
 
     @classmethod
     def load(cls, source: Source, limit: int | None = None) -> VidSitu:
@@ -223,6 +235,55 @@ class VidSitu(Task):
         draws = found.draws(resamples, seed)
         intervals = {name: interval(values) for name, values in draws.items()}
         return Scores(found.metrics(), intervals, found.videos)
+
+    # --- what it offers beside (bench.capabilities) -----------------------------------------------
+
+    @classmethod
+    def gallery(cls) -> Gallery:
+        """Situations beside the ground truth, event by event."""
+        from tasks.vidsitu import gallery
+
+        return gallery
+
+    @classmethod
+    def exporter(cls) -> Exporter:
+        """The official prediction format."""
+        from tasks.vidsitu import export
+
+        return export
+
+    @classmethod
+    def score_file(
+        cls,
+        source: Source,
+        path: Path,
+        kind: str | None,
+        resamples: int,
+        seed: int,
+        also: Sequence[str],
+    ) -> dict[str, Any]:
+        """The official numbers of a prediction file; see `tasks.vidsitu.scoring.files`."""
+        from tasks.vidsitu.scoring.files import score_file
+
+        return score_file(source, path, kind, resamples, seed, also)
+
+    @classmethod
+    def prompts_of(
+        cls, source: Source, split: str, limit: int, negatives: int, seed: int, format_: str
+    ) -> str:
+        """Dense prompts beside their negatives; see `tasks.vidsitu.show`."""
+        from tasks.vidsitu.show import prompts_of
+
+        return prompts_of(source, split, limit, negatives, seed, format_)
+
+    @classmethod
+    def training_sets(
+        cls, source: Source, negatives: int, share: float, hold_out: float, seed: int
+    ) -> tuple[Any, Any]:
+        """Training and held-out events; see `tasks.vidsitu.training`."""
+        from tasks.vidsitu.training import training_sets
+
+        return training_sets(source, negatives, share, hold_out, seed)
 
 
 def _truth(root: Path, segments: list[str]) -> tuple[dict[str, Truth], dict[str, Annotation]]:

@@ -10,9 +10,11 @@ from pathlib import Path
 import pytest
 
 from bench import registry
+from bench.capabilities import ScoresFiles, ShowsPredictions
 from bench.config import Config, ModelConfig, RunConfig, load_config
 from bench.contracts import Adapter, Source
 from bench.errors import BenchError, UsageError
+from bench.training.plan import plan_training
 from bench.training.settings import TrainSettings
 
 
@@ -156,10 +158,35 @@ def test_a_task_knows_its_limit_and_takes_no_foreign_setting(toy: Path) -> None:
 def test_a_training_is_given_its_shares_by_name(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def build(source: Source, negatives: int, share: float, hold_out: float, seed: int) -> object:
-        return (negatives, share, hold_out, seed), None
+    class Trained:
+        @classmethod
+        def training_sets(
+            cls, source: Source, negatives: int, share: float, hold_out: float, seed: int
+        ) -> object:
+            return (negatives, share, hold_out, seed), None
 
-    monkeypatch.setattr(registry, "_resolve", lambda *_: build)
+    monkeypatch.setattr(registry, "_resolve", lambda *_: Trained)
     settings = TrainSettings(negatives=2, share=0.5, hold_out=0.25)
-    given, _ = registry.training_sets("vidsitu", Source("lab", tmp_path), settings, 7)
+    given, _ = registry.training_sets("any", Source("lab", tmp_path), settings, 7)
     assert given == (2, 0.5, 0.25, 7)
+
+
+def test_what_a_task_cannot_do_names_those_that_can() -> None:
+    """A capability is a method of the task's class: no group of entry points lists it."""
+    assert registry.task_names(ScoresFiles) == ["vidsitu"]
+    assert set(registry.task_names(ShowsPredictions)) == {"lsmdc", "msrvtt", "vidsitu"}
+    with pytest.raises(UsageError, match="'msrvtt' cannot score prediction files; tasks that can"):
+        registry.offering("msrvtt", ScoresFiles)
+    with pytest.raises(UsageError, match="did you mean 'vidsitu'"):
+        registry.offering("vidsito", ScoresFiles)
+
+
+def test_a_recipe_says_what_it_trains_on() -> None:
+    config = load_config()
+    assert registry.trained_on("srlclip-tiny", config) == "vidsitu"
+    with pytest.raises(UsageError, match="'msrvtt' cannot be trained on"):
+        registry.trained_on("srlclip-tiny", config, "msrvtt")
+    with pytest.raises(UsageError, match=r"its training names no task; set training\.task"):
+        registry.trained_on("clip-tiny", config)
+    plan = plan_training("srlclip-tiny", "toy", {"task": "vidsitu", "epochs": 2}, config)
+    assert plan.task == "vidsitu" and plan.settings.epochs == 2

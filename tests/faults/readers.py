@@ -17,7 +17,7 @@ from bench.contracts import Source
 from bench.files.tensor_store import TensorStore
 from bench.report.ablations import grid_boards, load_records
 from bench.report.boards import boards
-from bench.report.reference import reference_rows
+from bench.report.reference import read_rows
 from bench.report.text import render
 from bench.results.files import load, load_predictions
 from bench.settings import settings_from
@@ -176,7 +176,7 @@ READERS = [
            lambda folder: load_config(folder / "bench.yaml")),
     Reader("published rows", "yaml", "msrvtt.yaml",
            b"- {model: m, metrics: {R@1: 1}, source: s, split: 1k-A, level: paper}\n",
-           lambda folder: reference_rows("msrvtt", folder)),
+           lambda folder: read_rows(folder / "msrvtt.yaml")),
     Reader("published grids", "yaml", "grids.yaml",
            b"g: {title: t, first: f, source: s, table: t, split: v,"
            b" rows: [{name: a, metrics: {Vb@1: 1, CIDEr: 2}}]}\n",

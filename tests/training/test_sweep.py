@@ -48,7 +48,7 @@ def small_head(tmp_path: Path) -> None:
 
 
 def sweep(source: Path, name: str, *cells: Cell) -> Sweep:
-    one = Grid("A grid", "what", "nobody", "none", "valid", list(cells))
+    one = Grid("A grid", "vidsitu", "what", "nobody", "none", "valid", list(cells))
     return Sweep(name, one, "srlclip-tiny", str(source), RECIPE, load_config())
 
 
@@ -131,7 +131,9 @@ def test_a_sweep_again_trains_nothing_and_grids_share_their_rows(source: Path) -
 @pytest.mark.slow
 def test_a_grid_of_our_own_shows_how_far_each_row_is_from_the_first(source: Path) -> None:
     rows = [Cell("whole", seeds=[0, 1]), cell("no context", **NO_CONTEXT), Cell("none", base=True)]
-    own = Grid("Parts", "without", "us", "parts", "valid", rows, columns=["vc/own-five", "Vb@1"])
+    own = Grid(
+        "Parts", "vidsitu", "without", "us", "parts", "valid", rows, columns=["vc/own-five", "Vb@1"]
+    )
     one = Sweep("parts", own, "srlclip-tiny", str(source), RECIPE, load_config())
     record = one.run(Bar(True))
     whole, without, base = record["rows"]
@@ -308,7 +310,7 @@ def test_differences_are_to_the_first_row_of_the_same_seed(
     config = replace(config, run=replace(config.run, seed=1))
     for seeds, expected in (([0], 1.0), ([1], 6.0), ([0, 1], 3.5)):
         rows = [Cell("whole", seeds=[0, 1]), Cell("part", seeds=seeds)]
-        own = Grid("Parts", "without", "us", "parts", "valid", rows, columns=["Vb@1"])
+        own = Grid("Parts", "vidsitu", "without", "us", "parts", "valid", rows, columns=["Vb@1"])
         first, second = Sweep("parts", own, "srlclip-tiny", "toy", {}, config)._cells(Bar(True))[
             "rows"
         ]

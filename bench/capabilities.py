@@ -1,0 +1,129 @@
+"""What a task may offer beside answering and scoring; each is optional.
+
+A task's class offers one by having its methods. `bench.registry.offering` finds it, or says which
+tasks do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+
+from bench.contracts import Source
+
+Lines = Sequence[Mapping[str, Mapping[str, Any]]]  # of each model, a prediction line an item
+
+
+class Gallery(Protocol):
+    """How a task's predictions are shown side by side; a module may be one."""
+
+    TITLE: str
+    NOTE: str
+
+    def choose(self, answers: Lines, limit: int) -> list[str]:
+        """At most `limit` items worth a look."""
+
+    def clips_of(self, answers: Lines, items: Sequence[str]) -> set[str]:
+        """The clips whose frames are shown with `items`."""
+
+    def as_html(
+        self,
+        models: Sequence[str],
+        answers: Lines,
+        items: Sequence[str],
+        frames: Mapping[str, np.ndarray],
+    ) -> str:
+        """A piece of a page, in which everything from the data is escaped."""
+
+    def as_markdown(
+        self,
+        models: Sequence[str],
+        answers: Lines,
+        items: Sequence[str],
+        frames: Mapping[str, np.ndarray],
+        keep: Callable[[str, bytes], str],
+    ) -> str:
+        """Tables; `keep(name, webp)` stores an image and returns its address."""
+
+
+class Exporter(Protocol):
+    """Predictions of a split in a format of others; a module may be one."""
+
+    def load(self, source: Source, split: str) -> Any:
+        """The split as a task to answer. UsageError for one that cannot be predicted."""
+
+    def check(self, task: Any, kind: str | None, path: Path) -> str:
+        """The kind to write. UsageError, before the work, for what cannot be written."""
+
+    def write(
+        self, task: Any, lines: Sequence[dict[str, Any]], kind: str | None, path: Path
+    ) -> list[str]:
+        """Write the prediction lines to `path`; returns the clips without an answer."""
+
+
+@runtime_checkable
+class ShowsPredictions(Protocol):
+    """A task with a gallery, for `bench show` and the report."""
+
+    @classmethod
+    def gallery(cls) -> Gallery: ...
+
+
+@runtime_checkable
+class ExportsPredictions(Protocol):
+    """A task whose predictions other evaluators read, for `bench export TASK`."""
+
+    @classmethod
+    def exporter(cls) -> Exporter: ...
+
+
+@runtime_checkable
+class ScoresFiles(Protocol):
+    """A task that scores prediction files of anybody, for `bench score`."""
+
+    @classmethod
+    def score_file(
+        cls,
+        source: Source,
+        path: Path,
+        kind: str | None,
+        resamples: int,
+        seed: int,
+        also: Sequence[str],
+    ) -> dict[str, Any]:
+        """A result document without a model. DataError for a file that does not fit."""
+
+
+@runtime_checkable
+class ShowsPrompts(Protocol):
+    """A task with training prompts to look at, for `bench data prompts` and the report."""
+
+    @classmethod
+    def prompts_of(
+        cls, source: Source, split: str, limit: int, negatives: int, seed: int, format_: str
+    ) -> str:
+        """The first `limit` clips' prompts as `text`, `md` or a piece of `html`."""
+
+
+@runtime_checkable
+class Trains(Protocol):
+    """A task that a model can be trained on, for `bench train`."""
+
+    @classmethod
+    def training_sets(
+        cls, source: Source, negatives: int, share: float, hold_out: float, seed: int
+    ) -> tuple[Any, Any]:
+        """Training and held-out `bench.training.protocols.TrainingSet`."""
+
+
+ABLE = {
+    ShowsPredictions: "show predictions",
+    ExportsPredictions: "export predictions",
+    ScoresFiles: "score prediction files",
+    ShowsPrompts: "show prompts",
+    Trains: "be trained on",
+}
+"""What each lets a task do, for messages."""

@@ -178,7 +178,7 @@ READERS = [
            b"- {model: m, metrics: {R@1: 1}, source: s, split: 1k-A, level: paper}\n",
            lambda folder: read_rows(folder / "msrvtt.yaml")),
     Reader("published grids", "yaml", "grids.yaml",
-           b"g: {title: t, first: f, source: s, table: t, split: v,"
+           b"g: {title: t, task: t, first: f, source: s, table: t, split: v,"
            b" rows: [{name: a, metrics: {Vb@1: 1, CIDEr: 2}}]}\n",
            lambda folder: grids(folder / "grids.yaml")),
     Reader("result", "json", "m.json", _json(document()), _result),

@@ -141,6 +141,7 @@ def test_the_fast_intervals_repeat_for_a_seed(source: Source) -> None:
     assert first["metrics"] == again["metrics"] != other["metrics"]
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(shutil.which("java") is None, reason="METEOR is a Java program")
 def test_meteor_on_request(source: Source) -> None:
     document = score_file(source, CASE / "pred_srl_mid.json", None, 5, 0, ["METEOR"])

@@ -68,6 +68,29 @@ def test_every_token_and_place_shows(module: VideoContextualizer) -> None:
 
 
 @torch.no_grad()
+def test_what_the_encoder_reads_is_the_sum_of_what_is_known(module: VideoContextualizer) -> None:
+    """Video token, then each event's token and its frames; features at length sqrt(D)."""
+    module.encoder = torch.nn.Identity()  # type: ignore[assignment]
+    frames, own, whole = torch.randn(2, 5, 4, DIM), torch.randn(2, 5, DIM), torch.randn(2, DIM)
+    events, videos = module(frames, own, whole)
+    video_type, event_type, _ = module.types
+
+    def long(features: torch.Tensor) -> torch.Tensor:
+        return features / features.norm(dim=-1, keepdim=True) * DIM**0.5
+
+    torch.testing.assert_close(
+        events, module.event_token + event_type + module.event_places + long(own)
+    )
+    torch.testing.assert_close(videos, module.video_token + video_type + long(whole))
+    seen: list[torch.Tensor] = []
+    module.encoder.register_forward_hook(lambda _, given, __: seen.append(given[0]))
+    module(frames)
+    places = module.event_places[:, None] + module.frame_places
+    read = seen[0][:, 1:].unflatten(1, (5, 5))[:, :, 1:]
+    torch.testing.assert_close(read, long(frames) + module.types[2] + places)
+
+
+@torch.no_grad()
 def test_an_output_is_of_its_own_token(module: VideoContextualizer) -> None:
     """Where no layer adds anything the outputs are the normalised tokens themselves."""
     for layer in module.encoder.layers:

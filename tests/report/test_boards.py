@@ -292,7 +292,9 @@ def test_the_overview_leaves_out_dual_softmax_and_charts_and_keeps_sources() -> 
 )  # fmt: skip
 def test_a_faulty_grid_names_its_file(tmp_path: Path, rows: str) -> None:
     file = tmp_path / "ablations.yaml"
-    file.write_text(f"g: {{title: t, task: t, first: f, source: s, table: t, split: s, rows: {rows}}}")
+    file.write_text(
+        f"g: {{title: t, task: t, first: f, source: s, table: t, split: s, rows: {rows}}}"
+    )
     with pytest.raises(DataError, match=r"ablations\.yaml: not what it should hold"):
         grids(file)
 

@@ -6,6 +6,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -100,7 +101,12 @@ def test_limit_keeps_whole_videos(tmp_path: Path) -> None:
         (HEAD + "r0,m,video1,a,b\n", ":2: 4 columns expected"),
         (HEAD + 'r0,m,video1,"a\n', "check the quotes"),
         (HEAD + "r0,m,../../etc/passwd,a\n", ":2: the id .* is a path"),
+        (HEAD + "r0,m,a\\b,a\n", ":2: the id .* is a path"),
+        (HEAD + "r0,m,.,a\n", ":2: the id .* is a path"),
+        (HEAD + "r0,m,..,a\n", ":2: the id .* is a path"),
+        (HEAD + "r0,m,a\x07b,a\n", ":2: the id .* holds control characters"),
         (HEAD + f"r0,m,video1,{'a' * 10_001}\n", ":2: a field far too long"),
+        (HEAD + f"r0,m,{'v' * 256},a\n", ":2: a field far too long"),
         (HEAD.encode() + b"r0,m,video1,\xff\n", ":2: not UTF-8"),
         (HEAD + "r0,m,video1,a\0b\n", ":2: a NUL byte"),
     ],
@@ -272,6 +278,46 @@ def test_the_fingerprint_follows_the_data(tmp_path: Path) -> None:
     assert first == load(rows(3)) != load(rows(4))
     (tmp_path / "video1.mp4").write_bytes(b"x")
     assert first != load(rows(3))
+
+
+def test_the_fingerprint_follows_every_part(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A caption, whose it is, the task and its version; files of the same names and sizes."""
+    (tmp_path / "a.mp4").write_bytes(b"x")
+    (tmp_path / "b.mp4").write_bytes(b"y")
+    other = type("Other", (MSRVTT,), {"name": "other"})
+    texts = ("r,m,a,one\ns,m,b,two\n", "r,m,a,one\ns,m,b,too\n", "r,m,a,one\ns,m,b,x\nt,m,a,two\n",
+             "r,m,a,one\ns,m,b,x\nt,m,b,two\n")  # fmt: skip
+    seen = [MSRVTT.load(msrvtt(tmp_path, HEAD + text)).fingerprint for text in texts]
+    seen.append(other.load(msrvtt(tmp_path, HEAD + texts[0])).fingerprint)
+    monkeypatch.setattr(MSRVTT, "version", 99)
+    seen.append(MSRVTT.load(msrvtt(tmp_path, HEAD + texts[0])).fingerprint)
+    assert len(set(seen)) == len(seen)
+
+
+def test_a_task_is_the_published_one(tmp_path: Path) -> None:
+    """Twelve frames evenly over the clip; what the source says of its frames."""
+    source = replace(msrvtt(tmp_path, rows(3)), frames_fps=12.5)
+    task = MSRVTT.load(source)
+    assert task.source is source and {clip.frames_fps for clip in task.clips} == {12.5}
+    assert task.plan.key == "uniform-12" and len(task.plan.times(10.0)) == 12
+    assert task.chance["R@1"] == pytest.approx(100 / 3)
+    assert MSRVTT.load(msrvtt(tmp_path, rows(255))).clips  # ids of any usual length
+    longest = HEAD + f"r0,m,{'v' * 255},{'a' * 10_000}\n"
+    assert len(MSRVTT.load(msrvtt(tmp_path, longest)).clips) == 1
+
+
+def test_numbers_do_not_depend_on_the_order_of_the_lines(tmp_path: Path) -> None:
+    random = np.random.default_rng(0)
+    lines = [
+        {"item": f"{way} {n}", "direction": way, "target": f"v{n // 2}",
+         "rank": int(random.integers(1, 20))}
+        for way in ("t2v", "v2t") for n in range(30)
+    ]  # fmt: skip
+    first = MSRVTT.score(lines, resamples=50, seed=0)
+    assert first == MSRVTT.score(lines[::-1], resamples=50, seed=0)
+    assert first.intervals != MSRVTT.score(lines, resamples=50, seed=1).intervals
 
 
 def test_the_toy_world_needs_no_special_case(toy: Path) -> None:

@@ -13,8 +13,9 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from adapters.open_clip import SHIPPED, OpenCLIPAdapter, file_hash
+from adapters.open_clip import OpenCLIPAdapter
 from adapters.srl_settings import CARD, FILES, SRLSettings, read_card
+from adapters.weights import SHIPPED, file_hash
 from bench.compute import use_threads
 from bench.config import RunConfig
 from bench.errors import BenchError, MissingWeights
@@ -47,10 +48,10 @@ class SRLCLIPAdapter(OpenCLIPAdapter):
         self.card = _trained(name, self.folder)
         super().__init__(name, run, arch=arch, pretrained=pretrained)
         self.settings = _settings(self.card["settings"], str(self.folder / CARD))
-        if self.card["base"]["weights_sha256"] != self._weights_hash:
+        if self.card["base"]["weights_sha256"] != self.base.sha256:
             raise BenchError(
-                f"{self.folder}: trained on other weights than {self.weights}; give the base it "
-                "names in card.json, or train again"
+                f"{self.folder}: trained on other weights than {self.base.weights}; give the base "
+                "that card.json names, or train again"
             )
 
     @classmethod
@@ -80,19 +81,11 @@ class SRLCLIPAdapter(OpenCLIPAdapter):
 
         from adapters.srl_model import SRLModel
 
-        base = OpenCLIPAdapter(name, run, arch=arch, pretrained=pretrained)
+        reader = OpenCLIPAdapter(name, run, arch=arch, pretrained=pretrained)
         use_threads(run)
         torch.manual_seed(run.seed)
-        facts = {
-            "arch": base.arch,
-            "pretrained": base.pretrained if base._tagged else Path(base.pretrained).name,
-            "weights_sha256": base._weights_hash,
-        }
-        model = SRLModel(
-            base._build(), _settings(settings, f"model '{name}'"),
-            base._normalisation(), base, facts,
-        )  # fmt: skip
-        return model.to(base.device), base.device
+        model = SRLModel(reader.base, _settings(settings, f"model '{name}'"), reader)
+        return model.to(reader.device), reader.device
 
     def export(self, path: Path) -> str:
         """Write the merged model as a plain open_clip checkpoint; returns how to name it."""
@@ -101,7 +94,7 @@ class SRLCLIPAdapter(OpenCLIPAdapter):
         state = {name: value.contiguous() for name, value in self._load().state_dict().items()}
         with atomic_path(path) as temporary:
             save_file(state, temporary)
-        return f"open_clip:{self.arch}"
+        return f"open_clip:{self.base.arch}"
 
     @property
     def fingerprint(self) -> str:
@@ -130,8 +123,7 @@ class SRLCLIPAdapter(OpenCLIPAdapter):
         """The base with the LoRA merged into it: as fast as plain CLIP."""
         from adapters.srl_model import SRLModel
 
-        base = super()._build()
-        model = SRLModel(base, self.settings, self._normalisation(), self, self.card["base"])
+        model = SRLModel(self.base, self.settings, self)
         model.load(self.folder)
         if model.contextualizer is not None:
             self._contextualizer = model.contextualizer.eval().requires_grad_(False).to(self.device)

@@ -14,6 +14,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
 
+from adapters.clip_base import CLIPBase
 from adapters.lora import FULL, NONE, TARGETS, add_lora, pack_attention, split_attention
 from adapters.open_clip import CPU_FRAMES
 from adapters.srl_settings import CARD, CONTEXT, LORA, TOWER, VERSION, SRLSettings
@@ -35,9 +36,7 @@ class TextReader(Protocol):
 class SRLModel(nn.Module):
     """A CLIP whose image tower carries LoRA, and a contextualizer on top.
 
-    `clip` is an open_clip model on the CPU, taken over; `normalisation` its pixel mean and standard
-    deviation [3]; `reader` what reads texts with it; `base` what the card says of it. Before
-    training the frame features are those of `clip`.
+    `reader` is what reads texts with it. Before training the frame features are those of `base`.
     """
 
     scale: torch.Tensor
@@ -45,17 +44,14 @@ class SRLModel(nn.Module):
 
     def __init__(
         self,
-        clip: Any,
+        base: CLIPBase,
         settings: SRLSettings,
-        normalisation: tuple[torch.Tensor, torch.Tensor],
         reader: TextReader,
-        base: dict[str, Any],
     ) -> None:
         super().__init__()
-        self.settings, self.base, self._reader = settings, base, reader
-        self.clip = clip.requires_grad_(False)
-        self.image_size = int(clip.visual.image_size[0])
-        dim = int(clip.visual.output_dim)
+        self.settings, self.base, self._reader = settings, base.facts(), reader
+        self.clip = base.load().requires_grad_(False)
+        self.image_size, dim = base.image_size, base.embed_dim
         if dim % settings.vc_heads:
             raise UsageError(f"vc_heads {settings.vc_heads} does not divide {dim} features")
         if settings.weights == FULL:
@@ -70,9 +66,9 @@ class SRLModel(nn.Module):
             settings.vc_dropout, settings.event_places,
         ) if settings.vc_layers else None  # fmt: skip
         self.clip.logit_scale.requires_grad_(settings.learn_temperature)
-        mean, std = normalisation
-        self.register_buffer("scale", (1 / (255 * std)).view(1, 3, 1, 1), persistent=False)
-        self.register_buffer("shift", (-mean / std).view(1, 3, 1, 1), persistent=False)
+        scale, shift = base.pixel_scaling()
+        self.register_buffer("scale", scale, persistent=False)
+        self.register_buffer("shift", shift, persistent=False)
 
     @property
     def logit_scale(self) -> torch.Tensor:

@@ -1,7 +1,7 @@
-"""What a task may offer beside answering and scoring; each is optional.
+"""What a task or an adapter may offer beside its contract; each is optional.
 
-A task's class offers one by having its methods. `bench.registry.offering` finds it, or says which
-tasks do.
+A class offers one by having its methods. `bench.registry.offering` finds a task's, or says which
+tasks have it.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
+from bench.config import RunConfig
 from bench.contracts import Source
 
 Lines = Sequence[Mapping[str, Mapping[str, Any]]]  # of each model, a prediction line an item
@@ -127,3 +128,27 @@ ABLE = {
     Trains: "be trained on",
 }
 """What each lets a task do, for messages."""
+
+
+@runtime_checkable
+class TrainableFamily(Protocol):
+    """An adapter family whose models `bench train` can train."""
+
+    trains_on: str  # the task, unless a recipe names another
+
+    @staticmethod
+    def untrained(
+        name: str, run: RunConfig, settings: dict[str, Any], **others: Any
+    ) -> tuple[Any, str]:
+        """The model that `settings` describe and its device; see `bench.training.protocols`.
+
+        `others` are the model's further settings that the method has a parameter for.
+        """
+
+
+@runtime_checkable
+class Exportable(Protocol):
+    """An adapter whose model other tools can load, for `bench export`."""
+
+    def export(self, path: Path) -> str:
+        """Write a plain checkpoint; returns the name under which bench reads it, without it."""

@@ -62,6 +62,14 @@ class Adapter(ABC):
     embed_dim: int
     image_size: int
 
+    @classmethod
+    def problem(cls, run: Any, name: str, **settings: Any) -> str | None:
+        """Why the model `name` of these settings cannot run now, with the remedy; None if it can.
+
+        `run` is the `bench.config.RunConfig`. Neither the network nor the weights are touched.
+        """
+        return None
+
     @property
     @abstractmethod
     def fingerprint(self) -> str:

@@ -14,7 +14,7 @@ from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Any, TypeVar
 
-from bench.capabilities import ABLE, Trains
+from bench.capabilities import ABLE, TrainableFamily, Trains
 from bench.config import Config, ModelConfig
 from bench.contracts import Adapter, Source, Task
 from bench.errors import BenchError, UsageError, nearest
@@ -139,16 +139,15 @@ class TrainableModel:
 def load_trainable(name: str, config: Config, settings: dict[str, Any]) -> TrainableModel:
     """Build the untrained model `name`, with `settings` in place of bench.yaml's.
 
-    A family is trainable if its class has `untrained(name, run, settings, **others)`, which returns
-    the module and its device. UsageError otherwise.
+    UsageError for a family that is no `bench.capabilities.TrainableFamily`.
     """
     model = model_config(name, config)
     factory = model_factory(model)
-    build = getattr(factory, "untrained", None)
-    if build is None:
+    if not isinstance(factory, TrainableFamily):
         raise UsageError(f"model '{name}': adapter '{model.adapter}' cannot be trained")
-    others = {k: v for k, v in model.settings.items() if k in ("arch", "pretrained")}
-    return TrainableModel(*build(name, config.run, settings, **others))
+    known = inspect.signature(factory.untrained).parameters.keys() - {"name", "run", "settings"}
+    others = {key: value for key, value in model.settings.items() if key in known}
+    return TrainableModel(*factory.untrained(name, config.run, settings, **others))
 
 
 def trained_on(name: str, config: Config, task: Any = None) -> str:
@@ -189,7 +188,7 @@ def model_problem(name: str, config: Config) -> str | None:
     try:
         model = model_config(name, config)
         factory = model_factory(model)
-        check = getattr(factory, "problem", None)
+        check = getattr(factory, "problem", None)  # a callable that is no class has none
         return check(config.run, name=name, **model.settings) if check else None
     except BenchError as error:
         return str(error)

@@ -61,14 +61,14 @@ def export(
 
 def _export_model(options: Options, model: str, output: Path) -> None:
     from bench import registry
+    from bench.capabilities import Exportable
 
     if output.suffix != ".safetensors":
         raise UsageError(f"{output}: checkpoints are written as .safetensors; name it so")
     adapter = registry.load_adapter(model, options.load(device="cpu"))
-    write = getattr(adapter, "export", None)
-    if write is None:
+    if not isinstance(adapter, Exportable):
         raise BenchError(f"model '{model}' ({type(adapter).__name__}) cannot be exported")
-    click.echo(f"{write(output)}/{output}")
+    click.echo(f"{adapter.export(output)}/{output}")
 
 
 def _export_answers(

@@ -14,8 +14,10 @@ import pytest
 import torch
 from PIL import Image
 
-import adapters.open_clip as module
-from adapters.open_clip import OpenCLIPAdapter, file_hash, load_clip
+from adapters import clip_base
+from adapters.clip_base import MEAN, STD, CLIPBase, load_clip
+from adapters.open_clip import OpenCLIPAdapter
+from adapters.weights import OPENAI, SHIPPED, file_hash
 from bench.config import RunConfig
 from bench.errors import BenchError, MissingWeights, UsageError
 from bench.video import to_square
@@ -41,9 +43,7 @@ def test_features_equal_open_clips_own(tiny: OpenCLIPAdapter) -> None:
     features = tiny.encode_frames(ours)
 
     model = tiny._load()
-    transform = open_clip.image_transform(
-        tiny.image_size, is_train=False, mean=module.MEAN, std=module.STD
-    )
+    transform = open_clip.image_transform(tiny.image_size, is_train=False, mean=MEAN, std=STD)
     with torch.inference_mode():
         images = torch.stack([transform(frame) for frame in frames])
         expected = model.encode_image(images).numpy()
@@ -69,20 +69,19 @@ def test_a_tags_own_normalisation_is_used() -> None:
     """open_clip's table says so; no weights are needed to ask."""
     for arch, tag, mean in (
         ("ViT-B-16-SigLIP", "webli", 0.5),
-        ("ViT-B-32-quickgelu", "openai", module.MEAN[0]),
+        ("ViT-B-32-quickgelu", "openai", MEAN[0]),
     ):
-        adapter = object.__new__(OpenCLIPAdapter)
-        adapter.arch, adapter.pretrained = arch, tag
-        assert float(adapter._normalisation()[0][0]) == pytest.approx(mean), arch
+        base = CLIPBase(arch, tag, {}, Path("nowhere"), "")
+        assert float(base.normalisation()[0][0]) == pytest.approx(mean), arch
 
 
 def test_openais_weights_under_another_activation_are_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    config = json.loads((module.SHIPPED / "clip-tiny.json").read_text())
+    config = json.loads((SHIPPED / "clip-tiny.json").read_text())
     (tmp_path / "plain-tiny.json").write_text(json.dumps({**config, "quick_gelu": False}))
-    weights = module.SHIPPED / "clip-tiny.safetensors"
-    monkeypatch.setattr(module, "SHIPPED", tmp_path)
+    weights = SHIPPED / "clip-tiny.safetensors"
+    monkeypatch.setattr(clip_base, "SHIPPED", tmp_path)
     with pytest.raises(BenchError, match="was not trained with 'openai' weights; use -quickgelu"):
         load_clip("plain-tiny", "openai", weights)
     assert load_clip("plain-tiny", "another", weights)
@@ -182,14 +181,14 @@ def test_an_original_torchscript_is_converted_once(
     path.parent.mkdir(parents=True)
     torch.jit.script(_Holder(model.state_dict())).save(str(path))
     sha = hashlib.sha256(path.read_bytes()).hexdigest()
-    monkeypatch.setitem(module.OPENAI, "ViT-B-32-quickgelu", ("ViT-B-32.pt", sha, "x/y"))
+    monkeypatch.setitem(OPENAI, "ViT-B-32-quickgelu", ("ViT-B-32.pt", sha, "x/y"))
     adapter = OpenCLIPAdapter("b32", run, arch="ViT-B-32-quickgelu", pretrained="openai")
-    assert adapter.weights.suffix == ".safetensors"
+    assert adapter.base.weights.suffix == ".safetensors"
     frames = np.random.default_rng(0).integers(0, 256, (2, 224, 224, 3), np.uint8)
     model.eval()
     with torch.inference_mode():
         pixels = torch.from_numpy(frames).permute(0, 3, 1, 2).float() / 255
-        mean, std = (torch.tensor(x).view(1, 3, 1, 1) for x in (module.MEAN, module.STD))
+        mean, std = (torch.tensor(x).view(1, 3, 1, 1) for x in (MEAN, STD))
         expected = model.encode_image((pixels - mean) / std).numpy()
     np.testing.assert_allclose(adapter.encode_frames(frames), expected, atol=5e-5)
 

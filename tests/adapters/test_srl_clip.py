@@ -13,8 +13,9 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from adapters.clip_base import load_clip
 from adapters.lora import split_attention
-from adapters.open_clip import OpenCLIPAdapter, load_clip
+from adapters.open_clip import OpenCLIPAdapter
 from adapters.srl_clip import SRLCLIPAdapter
 from adapters.srl_settings import CARD, CONTEXT, LORA
 from bench.config import RunConfig
@@ -108,7 +109,7 @@ def test_peft_alone_reads_the_folder(run: RunConfig, saved: Path, frames: np.nda
     from peft import PeftModel
 
     clip = OpenCLIPAdapter("clip", run, **BASE)
-    visual = split_attention(load_clip("clip-tiny", "shipped", clip.weights).visual)
+    visual = split_attention(load_clip("clip-tiny", "shipped", clip.base.weights).visual)
     loaded = PeftModel.from_pretrained(visual, str(saved)).eval()
     model = trained(run)
     images = torch.from_numpy(frames).permute(0, 3, 1, 2).float() * model.scale + model.shift

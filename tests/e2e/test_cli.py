@@ -214,7 +214,7 @@ def test_comparing_two_models(source: Path, tmp_path: Path) -> None:
     import torch
     from safetensors.torch import load_file, save_file
 
-    from adapters.open_clip import SHIPPED
+    from adapters.weights import SHIPPED
 
     torch.manual_seed(0)
     weights = load_file(SHIPPED / "clip-tiny.safetensors")

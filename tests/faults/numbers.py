@@ -15,7 +15,7 @@ from typing import Any
 import av
 import numpy as np
 
-from adapters.open_clip import file_hash
+from adapters.weights import file_hash
 from bench.config import RunConfig
 from bench.contracts import Adapter, Scores, Source
 from bench.engine import evaluate

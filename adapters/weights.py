@@ -1,0 +1,150 @@
+"""Finding a CLIP's weights on this machine, and turning OpenAI's original files into safetensors.
+
+Weights are found without the network where they already are, and never unpickled: safetensors, or
+.pt through `weights_only=True`. OpenAI's original files are TorchScript programs; they are run only
+when their SHA-256 is the published one, and kept as safetensors from then on.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import socket
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from bench.config import RunConfig
+from bench.errors import BenchError, MissingWeights
+from bench.files import locks
+from bench.files.atomic import atomic_path, write_text
+from bench.files.tensor_store import checksum, digest
+
+SHIPPED = Path(__file__).with_name("tiny")
+
+# Published names of OpenAI's files, and the SHA-256 that stands in their addresses (OpenAI's CLIP
+# repository, clip.py); the same weights as safetensors are on the Hugging Face hub.
+OPENAI = {
+    "ViT-B-32-quickgelu": (
+        "ViT-B-32.pt",
+        "40d365715913c9da98579312b702a82c18be219cc2a73407c4526f58eba950af",
+        "timm/vit_base_patch32_clip_224.openai",
+    ),
+    "ViT-B-16-quickgelu": (
+        "ViT-B-16.pt",
+        "5806e77cd80f8b59890b7e101eabd078d9fb84e6937f9e85e4ecb61988df416f",
+        "timm/vit_base_patch16_clip_224.openai",
+    ),
+    "ViT-L-14-quickgelu": (
+        "ViT-L-14.pt",
+        "b8cca3fd41ae0c99ba7e8951adf17d267cdb84cd88be6f7c2e0eca1737a03836",
+        "timm/vit_large_patch14_clip_224.openai",
+    ),
+}
+
+
+def find_weights(arch: str, pretrained: str, run: RunConfig) -> Path:
+    """The weights file, from this machine or, where the network is allowed, from the hub."""
+    try:
+        return local_weights(arch, pretrained, run)
+    except MissingWeights as missing:
+        if not _hub_in_reach():
+            raise
+        from open_clip.pretrained import download_pretrained, get_pretrained_cfg
+
+        known = get_pretrained_cfg(arch, pretrained)
+        if not known:
+            raise
+        try:
+            return Path(download_pretrained(known))
+        except Exception as error:  # hub, http and disk errors have no common base
+            raise missing from error
+
+
+def _hub_in_reach() -> bool:
+    """Whether a download can be tried: else the hub's client retries for a minute, noisily."""
+    from huggingface_hub import constants
+
+    if constants.HF_HUB_OFFLINE:
+        return False
+    if any(os.environ.get(name) for name in ("https_proxy", "HTTPS_PROXY", "ALL_PROXY")):
+        return True  # the proxy knows; a direct connection would prove nothing
+    hub = urlsplit(constants.ENDPOINT)
+    try:
+        socket.create_connection((hub.hostname or "", hub.port or 443), timeout=5).close()
+    except OSError:
+        return False
+    return True
+
+
+def local_weights(arch: str, pretrained: str, run: RunConfig) -> Path:
+    """The weights file where it lies already. MissingWeights says which to put where."""
+    if pretrained == "shipped" and (SHIPPED / f"{arch}.safetensors").is_file():
+        return SHIPPED / f"{arch}.safetensors"
+    if Path(pretrained).is_file():
+        return Path(pretrained)
+    if re.search(r"[/\\]|\.(pt|safetensors|bin)$", pretrained):
+        raise MissingWeights(f"{pretrained}: no such file; check the path after '{arch}/'")
+    folder = run.weights_folder / arch
+    for suffix in (".safetensors", ".pt"):
+        if (folder / f"{pretrained}{suffix}").is_file():
+            return folder / f"{pretrained}{suffix}"
+    original, sha256, hub = OPENAI.get(arch, ("", "", "")) if pretrained == "openai" else ("",) * 3
+    if original and (run.weights_folder / original).is_file():
+        return _convert_original(
+            run.weights_folder / original, sha256, folder / "openai.safetensors", run
+        )
+    if hub and (cached := _hub_cached(hub)):
+        return cached
+    fetch = (
+        f"fetch open_clip_model.safetensors from huggingface.co/{hub} "
+        f"(or OpenAI's {original}, put in {run.weights_folder})"
+        if hub
+        else f"fetch open_clip's '{pretrained}' weights of {arch}"
+    )
+    target = folder / f"{pretrained}.safetensors"
+    raise MissingWeights(f"no weights '{pretrained}' for {arch}: {fetch} and save it as {target}")
+
+
+def _hub_cached(repository: str) -> Path | None:
+    from huggingface_hub import try_to_load_from_cache
+
+    found = try_to_load_from_cache(repository, "open_clip_model.safetensors")
+    return Path(found) if isinstance(found, str) else None
+
+
+def _convert_original(path: Path, sha256: str, target: Path, run: RunConfig) -> Path:
+    """OpenAI's TorchScript archive as safetensors; refused unless it is the published file."""
+    if file_hash(path, run.cache_folder) != sha256:
+        raise BenchError(
+            f"{path}: not OpenAI's published file (SHA-256 differs); TorchScript of unknown origin "
+            "is never run. Fetch it again, or save the weights as safetensors"
+        )
+    import torch
+    from safetensors.torch import save_file
+
+    with locks.held(target):
+        if target.is_file():  # another run has just made it
+            return target
+        state = torch.jit.load(path, map_location="cpu").state_dict()
+        for key in ("input_resolution", "context_length", "vocab_size"):
+            state.pop(key, None)
+        with atomic_path(target) as temporary:
+            save_file({key: value.float().contiguous() for key, value in state.items()}, temporary)
+    return target
+
+
+def file_hash(path: Path, cache: Path) -> str:
+    """SHA-256 of a weights file; remembered, since L/14 takes seconds.
+
+    By path, size and times, and by inode and change time too: a copy that keeps size and date is
+    another file all the same.
+    """
+    path = path.resolve()
+    status = path.stat()
+    identity = status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino
+    memo = cache / "hashes" / f"{digest(str(path), *identity)}.txt"
+    if memo.is_file() and re.fullmatch("[0-9a-f]{64}", text := memo.read_text(errors="replace")):
+        return text
+    value = checksum(path)
+    write_text(memo, value)
+    return value

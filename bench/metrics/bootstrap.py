@@ -53,7 +53,11 @@ def rank_draws(
 
 
 def interval(draws: np.ndarray) -> tuple[float, float]:
-    """The 95 % percentile interval of a metric's values in the resamples."""
+    """The 95 % percentile interval of a metric's values in the resamples.
+
+    >>> interval(np.arange(1001.0))
+    (25.0, 975.0)
+    """
     low, high = np.percentile(draws, [2.5, 97.5])
     return float(low), float(high)
 
@@ -62,6 +66,9 @@ def p_value(differences: np.ndarray) -> float:
     """Two-sided p of no difference: twice the smaller share of resamples on one side of zero.
 
     One is added to both counts, so that a finite number of resamples never gives p = 0.
+
+    >>> p_value(np.array([0.5] * 9))
+    0.2
     """
     sides = (np.sum(differences <= 0) + 1, np.sum(differences >= 0) + 1)
     return min(1.0, 2.0 * float(min(sides)) / (len(differences) + 1))

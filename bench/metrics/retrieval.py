@@ -39,6 +39,10 @@ def retrieval_metrics(similarity: np.ndarray, owner: np.ndarray) -> dict[str, fl
     `similarity` is [texts, videos], `owner[i]` the right video of text i. A video ranks the groups
     of captions, each by its best (CLIP4Clip's convention). ValueError for NaN, infinity or a wrong
     shape.
+
+    >>> found = retrieval_metrics(np.array([[0.9, 0.1], [0.8, 0.3]]), np.array([0, 1]))
+    >>> found["R@1"], found["MdR"], found["v2t/R@1"]
+    (50.0, 1.5, 100.0)
     """
     t2v, v2t = ranks_from_similarity(similarity, owner)
     metrics = metrics_of_ranks(t2v)

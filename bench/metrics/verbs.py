@@ -57,6 +57,11 @@ def verb_metrics(scores: VerbScores) -> dict[str, float]:
     """The official names: `Per_Ev_Top_k`, `Per_Vid_Top_k`, `recall_macro_1_th_t`, ... as fractions.
 
     `recall_macro_1_th_9`, macro recall over verbs seen in more than 9 events, is Rec@5.
+
+    >>> scores = verb_scores([[["walk.01", "run.01"]]], [[["run.01", "run.01", "jog.01"]]])
+    >>> found = verb_metrics(scores)
+    >>> found["Per_Ev_Top_1"], found["Per_Ev_Top_2"]
+    (0.0, 1.0)
     """
     metrics: dict[str, float] = {}
     for k in range(TOP):

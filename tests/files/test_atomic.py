@@ -73,6 +73,15 @@ def test_a_process_number_given_again_is_no_owner(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == [f".tmp-{atomic._owner()}-x"]
 
 
+def test_what_an_ended_process_left_goes(tmp_path: Path) -> None:
+    """Its number is nobody's now."""
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    (tmp_path / f".tmp-{atomic._machine()}-{ended.pid}-1-x").mkdir()
+    sweep(tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
 def test_other_machines_and_unknown_names_are_left_a_day(tmp_path: Path) -> None:
     for name in (".tmp-elsewhere-1-1-x", ".tmp-odd"):
         (tmp_path / name).mkdir()

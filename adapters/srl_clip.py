@@ -1,4 +1,4 @@
-"""SRL-CLIP: CLIP with LoRA on its image tower and a Video Contextualizer (METHOD 3).
+"""SRL-CLIP: CLIP with LoRA on its image tower and a Video Contextualizer (docs/method.md 3).
 
 Zero-shot retrieval uses the adapted image tower alone; VidSitu uses the contextualizer. A trained
 model is a folder: the LoRA as peft writes it (`adapter_config.json`, `adapter_model.safetensors`),
@@ -31,7 +31,7 @@ class SRLCLIPAdapter(OpenCLIPAdapter):
     for an unknown setting, MissingWeights without base weights or checkpoint.
     """
 
-    trains_on: ClassVar[str] = "vidsitu"  # unless a recipe says otherwise (METHOD 4)
+    trains_on: ClassVar[str] = "vidsitu"  # unless a recipe says otherwise (docs/method.md 4)
 
     def __init__(
         self,

@@ -1,4 +1,4 @@
-"""The Video Contextualizer: a transformer over a video's events and frames (METHOD 3)."""
+"""The Video Contextualizer: a transformer over a video's events and frames (docs/method.md 3)."""
 
 from __future__ import annotations
 

@@ -89,7 +89,8 @@ class Adapter(ABC):
     def pool(self, frame_features: np.ndarray) -> np.ndarray:
         """Frame features [T, D] -> one video feature [D] of length 1.
 
-        The mean of normalised frame features, normalised: CLIP4Clip's mean pooling (METHOD 7).
+        The mean of normalised frame features, normalised: CLIP4Clip's mean pooling
+        (docs/method.md 7).
         """
         return normalise(normalise(frame_features).mean(axis=0))
 

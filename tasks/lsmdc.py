@@ -1,4 +1,4 @@
-"""LSMDC: the 1,000 clips of the 2016 challenge's public test (METHOD 7)."""
+"""LSMDC: the 1,000 clips of the 2016 challenge's public test (docs/method.md 7)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""MSRVTT 1k-A: 1,000 pairs of the JSFusion split (METHOD 7)."""
+"""MSRVTT 1k-A: 1,000 pairs of the JSFusion split (docs/method.md 7)."""
 
 from __future__ import annotations
 

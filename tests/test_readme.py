@@ -1,4 +1,4 @@
-"""The README's examples run as they stand there."""
+"""The README's examples run as they stand there, and the pages name files that exist."""
 
 from __future__ import annotations
 
@@ -40,7 +40,38 @@ def test_the_adapter_and_the_task(toy: Path, tmp_path: Path) -> None:
         assert "captions.tsv:1: no tab" in str(error)
 
 
+ROOT = Path(__file__).parents[1]
+
+
+def test_every_file_that_contributing_names_is_there() -> None:
+    """The answers to "where is what" move with the code."""
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"`((?:bench|tasks|adapters|leaderboards|tests)/[\w./]*)`", text))
+    assert len(named) > 20 and not [path for path in named if not (ROOT / path).exists()]
+
+
+def test_the_tree_in_the_readme_has_every_room() -> None:
+    tree = README.split("## Where is what")[1].split("## Limits")[0]
+    shown = set(re.findall(r"^ {0,2}(\w+)/ ", tree, re.MULTILINE))
+    rooms = {path.name for path in (ROOT / "bench").iterdir() if (path / "__init__.py").is_file()}
+    assert rooms | {"bench", "adapters", "tasks", "leaderboards", "tests"} == shown
+
+
+def test_there_is_no_corridor() -> None:
+    """Few modules stand in bench itself, none is long, and none names a dataset."""
+    modules = [path for path in (ROOT / "bench").glob("*.py")]
+    assert len(modules) <= 14
+    code = [path for room in ("bench", "adapters", "tasks") for path in (ROOT / room).rglob("*.py")]
+    assert not [path for path in code if len(path.read_text().splitlines()) > 400]
+    names = re.compile(r"""["'](?:vidsitu|msrvtt|lsmdc)\b""")
+    # The package's docstring has an example of use.
+    found = [path for path in (ROOT / "bench").rglob("*.py") if names.search(path.read_text())]
+    assert found == [ROOT / "bench" / "__init__.py"]
+    assert not [path for path in (ROOT / "leaderboards").rglob("*.py") if path.read_text().strip()]
+    for path in (ROOT / "bench" / "results").glob("*.py"):
+        assert "bench.report" not in path.read_text()
+
+
 def test_every_file_the_readme_links_to_is_there() -> None:
-    root = Path(__file__).parents[1]
     for target in re.findall(r"\]\((?!https?:|#)([^)]+)\)", README):
-        assert (root / target).exists(), target
+        assert (ROOT / target).exists(), target

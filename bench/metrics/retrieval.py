@@ -1,4 +1,4 @@
-"""Ranks and recall of text-to-video retrieval (METHOD 7), exact at any size.
+"""Ranks and recall of text-to-video retrieval (docs/method.md 7), exact at any size.
 
 A tie ranks the right answer behind its equals: a model that gives every video the same score is to
 score as nothing. CLIP4Clip's evaluator counts ties as hits; without ties the numbers are equal.

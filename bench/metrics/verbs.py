@@ -1,6 +1,6 @@
-"""VidSitu's verb and event-relation numbers, as the official evaluator computes them (METHOD 6).
+"""VidSitu's verb and event-relation numbers, as the official evaluator computes them.
 
-Pure functions on plain data; fractions, not percent.
+See docs/method.md 6. Pure functions on plain data; fractions, not percent.
 """
 
 from __future__ import annotations

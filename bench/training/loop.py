@@ -95,7 +95,7 @@ def _check(model: Trainable, settings: TrainSettings) -> None:
 
 
 def _tell_counts(training: Training, progress: Progress) -> None:
-    """Say how many texts the model cannot read whole: METHOD 2 has them counted and reported."""
+    """Say how many texts the model cannot read whole (docs/method.md 2)."""
     counts = training.train.counts
     if training.log is not None and training.state.step == 0:
         training.log.write("texts", 0, counts)

@@ -1,4 +1,4 @@
-"""The four contrastive losses of METHOD 4.
+"""The four contrastive losses of docs/method.md 4.
 
 Each is CLIP's InfoNCE, the mean of video-to-text and text-to-video. An event's verb-role negatives
 stand in the denominator of its own video-to-text term; the other events of its video are negatives

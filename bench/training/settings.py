@@ -1,4 +1,4 @@
-"""The recipe of a training: the paper's numbers, and ours where it is silent (METHOD 4 and 5)."""
+"""The recipe of a training: the paper's numbers, ours where it is silent (docs/method.md 5)."""
 
 from __future__ import annotations
 

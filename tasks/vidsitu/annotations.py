@@ -1,4 +1,4 @@
-"""VidSitu's annotation tree as distributed (METHOD 1): who did what to whom in five events.
+"""VidSitu's annotation tree as distributed (docs/method.md 1): who did what to whom in five events.
 
 Every file is JSON; nothing in it is trusted. A segment's annotations stay in file order, because
 the official evaluator permutes that order.

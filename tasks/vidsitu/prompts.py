@@ -1,4 +1,4 @@
-"""Dense prompts from semantic roles, and their verb-role hard negatives (METHOD 2 and 4).
+"""Dense prompts from semantic roles, and their verb-role hard negatives (docs/method.md 2 and 4).
 
 One wording for positives and negatives: the verb is the sense's lemma (`drive.01` -> `drive`), a
 role is named as the dataset names it for that verb, in the order of the annotation.
@@ -15,7 +15,7 @@ from functools import lru_cache
 
 from tasks.vidsitu.annotations import Annotation, Event
 
-PUBLISHED_NEGATIVES = 4  # an event (METHOD 4)
+PUBLISHED_NEGATIVES = 4  # an event (docs/method.md 4)
 _NUMBERED = re.compile(r"(Arg[0-5])\b")
 _BRACKETS = re.compile(r"\((.+)\)")
 

@@ -1,4 +1,4 @@
-"""VidSitu as a task: the verb and the semantic roles of five events a video (METHOD 6)."""
+"""VidSitu as a task: the verb and the semantic roles of five events a video (docs/method.md 6)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""VidSitu as training data: events, their dense prompts and verb-role negatives (METHOD 2 to 4)."""
+"""VidSitu as training data: events, dense prompts, verb-role negatives (docs/method.md 2, 4)."""
 
 from __future__ import annotations
 

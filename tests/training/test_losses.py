@@ -180,7 +180,7 @@ def test_rates() -> None:
 
 
 def test_the_published_recipe_is_the_default() -> None:
-    """METHOD 3 to 5; the rest is ours and may change."""
+    """docs/method.md 3 to 5; the rest is ours and may change."""
     assert (ALL.learning_rate, ALL.epochs, ALL.batch_videos) == (1e-6, 40, 20)
     assert (ALL.lambda_video, ALL.negatives, ALL.share) == (0.25, 4, 1.0)
     assert ALL.clip_event and ALL.vc_event and ALL.clip_video and ALL.vc_video

@@ -1,10 +1,10 @@
-"""The situation head: verbs and role captions of five events from a model's features (METHOD 6).
+"""The situation head: verbs and role captions of five events from a model's features.
 
-As VideoWhisperer does, an encoder over events and frames is trained with the head, a decoder of
-role queries looks at events, video and frames, every role of all five events at once, and a
-captioner spells out each role from its query. The head is the same for every model, layer for
-layer, so that a difference is the features': what a model's own video module says of an event
-enters as a feature of it, and where there is none the mean of its frames does.
+See docs/method.md 6. As VideoWhisperer does, an encoder over events and frames is trained with the
+head, a decoder of role queries looks at events, video and frames, every role of all five events at
+once, and a captioner spells out each role from its query. The head is the same for every model,
+layer for layer, so that a difference is the features': what a model's own video module says of an
+event enters as a feature of it, and where there is none the mean of its frames does.
 """
 
 from __future__ import annotations

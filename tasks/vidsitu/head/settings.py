@@ -1,4 +1,4 @@
-"""What the situation head is and how it is trained: the same for every model (METHOD 6)."""
+"""What the situation head is and how it is trained: the same for every model (docs/method.md 6)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From VidSitu's annotations and predictions to the official numbers (METHOD 6).
+"""From VidSitu's annotations and predictions to the official numbers (docs/method.md 6).
 
 What the official evaluator does by accident is kept where a number depends on it, and named here:
 references are permuted with NumPy's legacy generator, a video whose prediction lacks Ev1 takes no

@@ -40,7 +40,7 @@ SMASH = Event("smash.01", "smash", (("Arg0 (smasher)", "x"), ("Arg1 (smashed)", 
 
 
 def test_the_published_positives() -> None:
-    """METHOD 2 and 4: the examples of the paper and of its Supplementary Table 4."""
+    """docs/method.md 2 and 4: the examples of the paper and of its Supplementary Table 4."""
     speaking = Event(
         "speaking.01",
         "speaking",

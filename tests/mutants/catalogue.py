@@ -11,7 +11,7 @@ from pathlib import Path
 import yaml
 
 ROOT = Path(__file__).parents[2]
-COPIED = ("bench", "adapters", "tasks", "leaderboards", "tests", "docs", "README.md", "SECURITY.md",
+COPIED = ("bench", "adapters", "tasks", "leaderboards", "tests", "docs", "README.md", "SECURITY.md", "CONTRIBUTING.md",
           "bench.yaml", "setup.cfg", "pyproject.toml", "Makefile")  # fmt: skip
 
 

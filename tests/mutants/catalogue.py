@@ -11,8 +11,8 @@ from pathlib import Path
 import yaml
 
 ROOT = Path(__file__).parents[2]
-COPIED = ("bench", "adapters", "tasks", "leaderboards", "tests", "docs", "README.md", "SECURITY.md", "CONTRIBUTING.md",
-          "bench.yaml", "setup.cfg", "pyproject.toml", "Makefile")  # fmt: skip
+COPIED = ("bench", "adapters", "tasks", "leaderboards", "tests", "docs", "README.md", "SECURITY.md",
+          "CONTRIBUTING.md", "bench.yaml", "setup.cfg", "pyproject.toml", "Makefile")  # fmt: skip
 
 
 @dataclass(frozen=True)

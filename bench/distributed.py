@@ -6,12 +6,14 @@ The launcher's environment (RANK, WORLD_SIZE) tells who one is; alone, everythin
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
     import torch
+
+Part = TypeVar("Part")
 
 
 def rank() -> int:
@@ -61,6 +63,16 @@ def barrier() -> None:
         import torch.distributed as dist
 
         dist.barrier()
+
+
+def divide(parts: Sequence[Part], make: Callable[[Part], object]) -> None:
+    """`make` each part, every process its own ones, and wait for all.
+
+    For what is kept on disk: every process finds all of it there afterwards.
+    """
+    for part in parts[rank() :: world()]:
+        make(part)
+    barrier()
 
 
 def gather_with_own_gradient(features: torch.Tensor) -> torch.Tensor:

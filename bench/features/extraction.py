@@ -240,10 +240,12 @@ def text_features(work: Work) -> np.ndarray:
     texts = work.task.texts
     chunks = [texts[at : at + TEXTS_AT_ONCE] for at in range(0, len(texts), TEXTS_AT_ONCE)]
     work.progress.start(f"{work.task.name}: texts", len(texts))
-    for chunk in chunks[distributed.rank() :: distributed.world()]:
+
+    def make(chunk: list[str]) -> None:
         _encode_texts(work, store, chunk)
         work.progress.advance(len(chunk))
-    distributed.barrier()
+
+    distributed.divide(chunks, make)
     parts = [_encode_texts(work, store, chunk) for chunk in chunks]
     return np.concatenate(parts) if parts else np.zeros((0, work.adapter.embed_dim), np.float32)
 

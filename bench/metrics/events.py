@@ -12,6 +12,7 @@ from bench.metrics.retrieval import metrics_of_ranks, ranks_from_features
 
 Ranks = dict[str, np.ndarray]  # "all", "own", "hard": int [V, P] from 1
 OWN, VERB_ROLE = "own-five", "verb-role"
+VC = "vc/"  # stands before the metrics of contextualised events
 EVENT_METRICS = ("R@1", "R@5", "R@10", "MdR", "MnR", OWN, VERB_ROLE)
 
 

@@ -16,12 +16,10 @@ from bench import distributed
 from bench.config import RunConfig
 from bench.contracts import Clip, Failure, Progress
 from bench.errors import BenchError
-from bench.features.extraction import decoding_limits
+from bench.features.extraction import TEXTS_AT_ONCE, decoding_limits
 from bench.files.tensor_store import TensorStore, digest
 from bench.training.protocols import Trainable, TrainingSet
 from bench.video import DecodedFrames, FrameStore
-
-TEXTS_AT_ONCE = 256
 
 
 @dataclass(frozen=True)
@@ -170,10 +168,12 @@ def _encode(
         for at in range(start, end, TEXTS_AT_ONCE)
     ]
     progress.start("texts", len(texts))
-    for chunk in chunks[distributed.rank() :: distributed.world()]:
+
+    def make(chunk: range) -> None:
         _encode_chunk([texts[row] for row in chunk], model, store)
         progress.advance(len(chunk))
-    distributed.barrier()
+
+    distributed.divide(chunks, make)
     features: torch.Tensor | None = None
     for chunk in chunks:
         found = _encode_chunk([texts[row] for row in chunk], model, store)

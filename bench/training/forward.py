@@ -8,7 +8,7 @@ import torch
 from bench import distributed
 from bench.compute import autocast
 from bench.contracts import normalise
-from bench.metrics.events import event_metrics, event_ranks
+from bench.metrics.events import VC, event_metrics, event_ranks
 from bench.training.data import Batch, Prepared
 from bench.training.losses import Texts, Visual, no_negatives, srl_loss, visual_features
 from bench.training.protocols import Trainable
@@ -16,7 +16,6 @@ from bench.training.settings import TrainSettings
 
 VIDEOS_AT_ONCE = 8  # in validation, whatever the number of processes: so that all get the same bits
 EQUAL_TEXTS = "equal_texts"
-VC = "vc/"  # stands before the contextualised events' metrics
 
 
 def batch_loss(

@@ -18,10 +18,10 @@ from bench.compute import use_threads
 from bench.config import RunConfig
 from bench.contracts import Progress
 from bench.errors import BenchError, UsageError
-from bench.metrics.events import OWN, VERB_ROLE
+from bench.metrics.events import OWN, VC, VERB_ROLE
 from bench.training import checkpoints
 from bench.training.data import Batch, prepare
-from bench.training.forward import VC, batch_loss, validate
+from bench.training.forward import batch_loss, validate
 from bench.training.log import Log
 from bench.training.optimizer import Optimizer
 from bench.training.protocols import Trainable, TrainingSet

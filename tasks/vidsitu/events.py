@@ -12,14 +12,22 @@ from typing import Any
 import numpy as np
 
 from bench.metrics.bootstrap import rank_draws
-from bench.metrics.events import EVENT_METRICS, OWN, VERB_ROLE, Ranks, event_metrics, event_ranks
+from bench.metrics.events import (
+    EVENT_METRICS,
+    OWN,
+    VC,
+    VERB_ROLE,
+    Ranks,
+    event_metrics,
+    event_ranks,
+)
 from tasks.vidsitu.annotations import Annotation
 from tasks.vidsitu.prompts import PUBLISHED_NEGATIVES, RoleNames, dense_prompt, negative_prompts
 
 SEED = 0  # of the negatives: part of what the numbers mean
 # What a line calls the ranks by the mean of frames and by contextualised events, and what stands
 # before their metrics.
-VIEWS = {"events": "zero-shot/", "vc_events": "vc/"}
+VIEWS = {"events": "zero-shot/", "vc_events": VC}
 NAMES = tuple(prefix + name for prefix in VIEWS.values() for name in EVENT_METRICS)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from bench.errors import BenchError, UsageError
 from bench.files.untrusted import fitting, read_json, shown
@@ -26,6 +26,13 @@ class SRLSettings:
     fine-tuning the whole image tower, or `none` for leaving it as it is. `vc_layers` 0 means no
     contextualizer, `event_places` False one that does not know the events' places.
     """
+
+    aliases: ClassVar[dict[str, str]] = {  # peft's names
+        "lora_targets": "weights",
+        "lora_rank": "rank",
+        "lora_alpha": "alpha",
+        "lora_dropout": "dropout",
+    }
 
     weights: str = "qkv"
     rank: int = 64

@@ -41,7 +41,7 @@ def evaluate(
         scores = task.score(lines, resamples=work.run.resamples, seed=work.run.seed)
     bounds = (bound for both in scores.intervals.values() for bound in both)
     if not finite(*scores.metrics.values(), *bounds):
-        raise BenchError(f"{task.name}: a metric or an interval is NaN or infinite; mend the task")
+        raise BenchError(f"{task.name}: a metric or an interval is NaN or infinite; fix the task")
     asked = {clip.id for clip in task.clips}
     failures = [failure for failure in work.failures if failure.clip in asked]
     work.seconds["total"] = time.perf_counter() - began

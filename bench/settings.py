@@ -16,8 +16,10 @@ def settings_from(cls: type[Settings], values: Mapping[str, Any], where: str) ->
     """`cls(**values)` where keys are known and values have the type of the field's default.
 
     A whole number stands for a decimal one; a field whose default is None takes numbers, decimal
-    ones if its annotation says float. UsageError says `where` and names the nearest known key.
+    ones if its annotation says float. A class variable `aliases` maps other names to fields.
+    UsageError says `where` and names the nearest known key.
     """
+    values = _by_field(values, getattr(cls, "aliases", {}), where)
     known = {field.name: field for field in fields(cls) if field.default is not MISSING}  # type: ignore[arg-type]
     for key, value in values.items():
         if key not in known:
@@ -30,6 +32,18 @@ def settings_from(cls: type[Settings], values: Mapping[str, Any], where: str) ->
                 f"{where}: {key} cannot be {value!r}; the default is {known[key].default}"
             )
     return cls(**values)
+
+
+def _by_field(values: Mapping[str, Any], aliases: Mapping[str, str], where: str) -> dict[str, Any]:
+    """`values` by the names of fields. UsageError where a setting is given by both of its names."""
+    found: dict[str, Any] = {}
+    for key, value in values.items():
+        name = aliases.get(key, key)
+        if name in found:
+            both = " and ".join(one for one in values if aliases.get(one, one) == name)
+            raise UsageError(f"{where}: {both} are one setting; give one of them")
+        found[name] = value
+    return found
 
 
 def require(settings: object, rules: Mapping[str, bool], where: str) -> None:

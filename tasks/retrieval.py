@@ -64,7 +64,7 @@ class RetrievalTask(Task):
 
     @classmethod
     def gallery(cls) -> Gallery:
-        """Queries, their right video and each model's first."""
+        """Queries, their ground-truth video and each model's first."""
         from tasks import retrieval_gallery
 
         return retrieval_gallery

@@ -36,7 +36,7 @@ def choose(answers: Answers, limit: int) -> list[str]:
 
 
 def clips_of(answers: Answers, items: Sequence[str]) -> set[str]:
-    """The right video of every item and each model's first."""
+    """The ground-truth video of every item and each model's first."""
     lines = [one[item] for one in answers for item in items]
     return {line["target"] for line in lines} | {line["top"][0][0] for line in lines}
 
@@ -85,11 +85,11 @@ def as_markdown(
 
 def _shown(models: Sequence[str], answers: Answers, item: str) -> list[tuple[str, str, str, bool]]:
     """Name, clip, words and whether it is right: the target, then each model's first video."""
-    found = [("right video", answers[0][item]["target"], "", True)]
+    found = [("ground truth", answers[0][item]["target"], "", True)]
     for name, lines in zip(models, answers, strict=True):
         line = lines[item]
         first, right = line["top"][0][0], line["rank"] == 1
-        words = "" if right else f"(the right video has rank {line['rank']})"
+        words = "" if right else f"(the ground-truth video has rank {line['rank']})"
         found.append((name, first, words, right))
     return found
 

@@ -36,7 +36,7 @@ class _OneLineErrors(click.Group):
         try:
             return super().invoke(ctx)
         except KeyboardInterrupt:
-            line, code = "interrupted; the same command continues where it stopped", 130
+            line, code = "interrupted; run the same command again to resume", 130
         except (click.ClickException, click.exceptions.Exit, click.Abort, BrokenPipeError):
             raise  # click's own ways out
         except Exception as error:

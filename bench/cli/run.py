@@ -36,7 +36,7 @@ if TYPE_CHECKING:
                    "earlier work did; the result says so.")  # fmt: skip
 @click.option("--allow-missing", is_flag=True, help="Exit 0 although some items failed.")
 @click.option("--json", "as_json", is_flag=True, help="Print the results as JSON.")
-@click.option("--profile", "profiled", is_flag=True, help="Tell on stderr where the time went.")
+@click.option("--profile", "profiled", is_flag=True, help="Print on stderr where the time went.")
 @click.option("--quiet", is_flag=True, help="No progress on stderr.")
 @click.pass_obj
 def run(

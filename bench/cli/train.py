@@ -42,7 +42,7 @@ def train(
 ) -> None:
     """Train a model on the task that its recipe names, such as semantic roles.
 
-    Interrupted? Run the same command again: it goes on at the last checkpoint, to the same bits.
+    Interrupted? Run the same command again: it resumes from the last checkpoint, to the same bits.
     Under torchrun the batch is shared among the processes.
     """
     from bench import distributed
@@ -68,7 +68,7 @@ def _tell(model: str, trained: Trained) -> None:
     if len(trained.failures) > 10:
         click.echo(f"... and {len(trained.failures) - 10} more videos left out", err=True)
     if trained.stopped:
-        click.echo(f"stopped by {trained.stopped}; the same command goes on from here", err=True)
+        click.echo(f"stopped by {trained.stopped}; run the same command again to resume", err=True)
     names = ", ".join(f"{name} {trained.held_out[name]:.1f}" for name in trained.criterion
                       if trained.held_out)  # fmt: skip
     best = f", best held-out {names} in epoch {trained.best_epoch}" if names else ""

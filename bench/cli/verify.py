@@ -36,7 +36,7 @@ def verify(options: Options, results: tuple[Path, ...]) -> None:
         stale |= bool(reasons)
         remark = f"; stale: {', '.join(reasons)}" if reasons else ""
         if evidence.source_now(document) is None:
-            remark += f"; source '{document['source']['name']}' is not at hand, not checked"
+            remark += f"; source '{document['source']['name']}' is not available, not checked"
         try:
             count, wrong = verified(path, document)
         except (BenchError, KeyError, TypeError, ValueError) as error:

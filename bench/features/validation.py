@@ -56,7 +56,7 @@ def checked(adapter: Adapter, features: np.ndarray, count: int) -> np.ndarray:
     if features.shape != (count, adapter.embed_dim):
         raise BenchError(
             f"{adapter.name}: features of shape {list(features.shape)} where "
-            f"[{count}, {adapter.embed_dim}] was promised; mend the adapter or its embed_dim"
+            f"[{count}, {adapter.embed_dim}] was promised; fix the adapter or its embed_dim"
         )
     if not np.isfinite(features).all():
         raise BenchError(

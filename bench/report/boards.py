@@ -209,7 +209,7 @@ def _alike(name: str, best: Document, other: Document, backing: Backing) -> bool
 
 def _chance(document: Document) -> Row:
     name = document.get("floor", "(chance)")
-    remark = "guessing" if name == "(chance)" else "without looking"
+    remark = "random baseline" if name == "(chance)" else "majority baseline"
     return Row(name, "chance", document["chance"], remark=remark)
 
 

@@ -45,7 +45,7 @@ def _joined(parts: list[Board], toy: bool) -> Board:
         for row in board.rows:
             if row.about or row.dual_softmax:
                 continue
-            key = (row.kind, row.model) if row.kind != "chance" else ("chance", "(floor)")
+            key = (row.kind, row.model) if row.kind != "chance" else ("chance", "(baseline)")
             rows[key] = _merged(rows.get(key, Row(key[1], row.kind, {})), row, board.task, shown)
     order = ("measured", "partial", "stale", "chance", "published")
     ordered = sorted(rows.values(), key=lambda row: order.index(row.kind))

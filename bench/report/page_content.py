@@ -60,7 +60,7 @@ class Material:
 def page_of(boards: list[Board], material: Material) -> Page:
     """Everything for `bench.report.page.render_page`.
 
-    A gallery whose videos are not at hand is shown without frames, and a warning says so.
+    A gallery whose videos are not available is shown without frames, and a warning says so.
     """
     groups = _groups(material)
     curves, figures = [], []
@@ -104,7 +104,7 @@ def _toy(document: dict[str, Any]) -> str:
 
 
 def _recall_curves(group: Documents, lines: list[Lines]) -> list[Chart]:
-    """Share of queries whose right video is among the first k; none where nothing was ranked."""
+    """Share of queries whose ground-truth video is among the first k; none without ranks."""
     series = []
     for (_, document), answered in zip(group, lines, strict=True):
         ranks = [line["rank"] for line in answered if line.get("direction") == "t2v"]
@@ -241,7 +241,7 @@ def _prompts(material: Material) -> list[Figure]:
             source, _ = registry.source_for(task, name, material.config)
             body = show(source, "train", 1, 3, material.config.run.seed, "html")
         except BenchError:
-            continue  # a task that trains nothing, or a source that is not at hand
+            continue  # a task that trains nothing, or a source that is not available
         note = f"{_toy(document)}The first clip of the training split."
         figures.append(Figure(f"Dense prompts and their hard negatives, {name}", note, body))
     return figures

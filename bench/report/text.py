@@ -16,8 +16,8 @@ from bench.report.tables import Board, Row
 # How much a table in the terminal tells, each with the former.
 NUMBERS, INTERVALS, REMARKS = range(3)
 LEGEND = (
-    "Best measured in bold, second underlined, ≈ not told apart from the best by a paired "
-    "bootstrap (95 %), [95 % interval], ↑ higher is better, ↓ lower is better."
+    "Best measured in bold, second underlined, ≈ statistically tied with the best (paired "
+    "bootstrap, 95 %), [95 % interval], ↑ higher is better, ↓ lower is better."
 )
 
 

@@ -82,7 +82,7 @@ class Evidence:
         return reasons
 
     def source_now(self, document: dict[str, Any]) -> str | None:
-        """The fingerprint that the result's source has now; None where it is not at hand."""
+        """The fingerprint that the result's source has now; None where it is not available."""
         task, name = document["task"], document["source"]["name"]
         known = {**self._config.sources, **dict.fromkeys(registry.generated_names())}
         if name not in known or "kind" in document:  # a scored file keeps its own source's path

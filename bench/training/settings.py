@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from bench.settings import require
 
@@ -16,6 +17,13 @@ class TrainSettings:
     same rate. `hold_out` is the share of videos kept from training for validation. `keep` says
     which epoch becomes the model: the `best` by `criterion`, or the `last`.
     """
+
+    aliases: ClassVar[dict[str, str]] = {  # the names that other trainers have for them
+        "gradient_checkpointing": "checkpoint_gradients",
+        "gradient_accumulation_steps": "accumulate",
+        "max_grad_norm": "clip_gradient",
+        "train_fraction": "share",
+    }
 
     learning_rate: float = 1e-6
     learning_rate_contextualizer: float | None = None

@@ -61,7 +61,7 @@ class Sweep:
         """Run what is missing and write the record after every cell; returns it.
 
         Of several processes the main one keeps the record, the others return an empty one.
-        BenchError when a training was stopped: the same command goes on there.
+        BenchError when a training was stopped: the same command resumes it.
         """
         with distributed.process_group(self.config.run.torch_device):
             return self._cells(bar)
@@ -114,7 +114,9 @@ class Sweep:
             folder = self.folder / identity[:16]
             trained = plan.run(folder, bar)
             if trained.stopped:
-                raise BenchError(f"stopped by {trained.stopped}; the same command goes on there")
+                raise BenchError(
+                    f"stopped by {trained.stopped}; run the same command again to resume"
+                )
             name, label = f"{self.model}@{trained.folder}", f"{self.model} {identity[:8]}"
         found, _ = registry.source_for(self.grid.task, self.source, config)
         if distributed.is_main():

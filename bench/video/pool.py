@@ -25,7 +25,7 @@ from bench.errors import BenchError
 from bench.files import locks
 
 COMMAND = [sys.executable, "-m", "bench.video.worker"]
-STOPPED = "decoding was stopped; the same command goes on there"
+STOPPED = "decoding was stopped; run the same command again to resume"
 STARTUP = 120.0  # seconds; importing from a cold network disk is slow and is no video's fault
 
 

@@ -126,7 +126,7 @@ class FrameStore:
         if frames is None or times is None or "decoder" not in record:
             return None
         if frames.dtype != np.uint8 or frames.shape != (len(times), self.size, self.size, 3):
-            return None  # of other hands: as good as damaged
+            return None  # not written by us: as good as damaged
         return DecodedFrames(frames, times, record["decoder"])
 
     def keep(self, key: str, decoded: DecodedFrames) -> None:

@@ -1,4 +1,4 @@
-"""What one scores without looking: the training split's most frequent verbs and values."""
+"""The majority baseline: the training split's most frequent verbs and values."""
 
 from __future__ import annotations
 

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from typing import ClassVar
 
 import pytest
 
+from adapters.srl_settings import SRLSettings
 from bench.errors import UsageError
 from bench.settings import settings_from
+from bench.training.settings import TrainSettings
 
 
 @dataclass(frozen=True)
 class Some:
-    """A field of every kind."""
+    """A field of every kind, one with a second name."""
+
+    aliases: ClassVar[dict[str, str]] = {"lora_whole": "whole"}
 
     whole: int = 1
     decimal: float = 0.5
@@ -46,3 +51,20 @@ def test_what_does_not_is_named_with_its_default(key: str, value: object) -> Non
 def test_an_unknown_key_names_the_nearest() -> None:
     with pytest.raises(UsageError, match=r"'wole' \(did you mean 'whole'\?\)"):
         settings_from(Some, {"wole": 1}, "here")
+
+
+def test_a_standard_name_is_as_good_as_ours() -> None:
+    assert settings_from(Some, {"lora_whole": 3}, "here") == Some(whole=3)
+    with pytest.raises(UsageError, match="here: whole and lora_whole are one setting"):
+        settings_from(Some, {"whole": 3, "lora_whole": 3}, "here")
+    with pytest.raises(UsageError, match="whole cannot be -1"):
+        settings_from(Some, {"lora_whole": -1}, "here")
+
+
+def test_every_alias_is_of_a_setting() -> None:
+    for cls in (TrainSettings, SRLSettings):
+        names = {field.name for field in fields(cls)}
+        assert set(cls.aliases.values()) <= names and not set(cls.aliases) & names
+    given = {"max_grad_norm": 1.0, "gradient_accumulation_steps": 2, "train_fraction": 0.5}
+    found = settings_from(TrainSettings, given, "here")
+    assert (found.clip_gradient, found.accumulate, found.share) == (1.0, 2, 0.5)

@@ -129,7 +129,10 @@ def test_ctrl_c_says_that_the_same_command_goes_on(
         raise KeyboardInterrupt
 
     monkeypatch.setattr(engine, "evaluate", interrupted)
-    assert "the same command continues" in invoke(*RUN, "--source", str(toy), code=130).output
+    assert (
+        "interrupted; run the same command again"
+        in invoke(*RUN, "--source", str(toy), code=130).output
+    )
 
 
 def test_lists_name_what_is_missing(tmp_path: Path) -> None:

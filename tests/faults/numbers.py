@@ -214,7 +214,7 @@ CHECKS: dict[str, Callable[[Path], str]] = {
     "features of a wrong size": wrong_size, "constant features": constant,
     "nearly constant features": nearly_constant, "features of zero: all ties": zero,
     "a task that scores NaN": odd_task,
-    "a store of other weights": other_weights, "a store by other hands": foreign_store,
+    "a store of other weights": other_weights, "a store not written by us": foreign_store,
     "a video changed, the clock set back": changed_video,
     "weights changed, size and date kept": changed_weights, "partial coverage": partial,
     "a result that claims too much, or NaN": lying_result,

@@ -165,7 +165,7 @@ def test_draws_are_kept_under_their_predictions(files: list[Path], toy: Path) ->
 def test_the_command_tells_equal_from_changed(files: list[Path]) -> None:
     done = CliRunner().invoke(cli, ["verify", str(files[0].parent)])
     assert done.exit_code == 0 and done.output.count("metrics equal") == 3
-    assert "is not at hand, not checked" in done.output
+    assert "is not available, not checked" in done.output
     document = json.loads(files[0].read_text())
     document["metrics"]["R@1"]["value"] += 1
     files[0].write_text(json.dumps(document))

@@ -96,7 +96,7 @@ def test_a_task_whose_metric_is_no_number_ends_the_run(
             return spoil(real(*args, **others))
 
         monkeypatch.setattr(task, "score", score)
-        with pytest.raises(BenchError, match="NaN or infinite; mend the task"):
+        with pytest.raises(BenchError, match="NaN or infinite; fix the task"):
             evaluate(Guess("guess", 0), task, run)
 
 

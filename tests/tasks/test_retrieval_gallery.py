@@ -42,7 +42,7 @@ def test_the_first_video_of_each_model_beside_the_right_one() -> None:
     page = as_html(["first", "second"], both, ["t2v 0"], frames)
     assert "<script" not in page and page.count("&lt;script&gt;") == 2
     assert page.count("data:image/webp") == 2  # the right video, and the second's first
-    assert page.count('class="wrong"') == 1 and "(the right video has rank 3)" in page
+    assert page.count('class="wrong"') == 1 and "(the ground-truth video has rank 3)" in page
     kept: dict[str, bytes] = {}
 
     def keep(name: str, image: bytes) -> str:

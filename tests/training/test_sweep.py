@@ -283,7 +283,7 @@ def test_a_cell_is_trained_as_its_row_says_for_each_seed(trained: list[tuple[Any
 
 def test_a_stopped_training_is_no_row(trained: list[tuple[Any, ...]]) -> None:
     one = replace(sweep(Path("toy"), "grid"), source="toy")
-    with pytest.raises(BenchError, match="stopped by SIGTERM; the same command"):
+    with pytest.raises(BenchError, match="stopped by SIGTERM; run the same command"):
         one._cell(cell("short", epochs=1), 0, Bar(True))
 
 

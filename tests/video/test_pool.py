@@ -56,12 +56,17 @@ def test_an_answer_is_due_whole_within_the_time(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     dribble = "for _ in range(20): time.sleep(.2); os.write(1, b' ')\n"
+    stand_in(monkeypatch, f"sys.stdin.readline(); said = 'late'\n{dribble}{ANSWER}")
+    assert asked(tmp_path, timeout=1.0)["kind"] == "timeout"
+
+
+def test_a_process_that_hangs_does_not_work_on_beside_the_next(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     mark = f"open({str(tmp_path / 'pid')!r}, 'w').write(str(os.getpid()))\n"
-    hang = "time.sleep(600)\n"
-    stand_in(monkeypatch, f"{mark}sys.stdin.readline(); said = 'late'\n{dribble}{ANSWER}{hang}")
+    stand_in(monkeypatch, f"{mark}time.sleep(600)\n")
     with Pool(1, 1.0, 4096) as processes:
         assert processes.submit(job(tmp_path)).result(30)["kind"] == "timeout"
-        # It is not left to work beside the one that takes its place.
         deadline = time.monotonic() + 5
         while alive(int((tmp_path / "pid").read_text())):
             assert time.monotonic() < deadline

@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test test-minimum check audit clean boards perf pictures faults mutants
+.PHONY: demo test test-minimum check audit clean boards schema perf pictures faults mutants
 
 .venv/.installed: setup.cfg pyproject.toml
 	@echo "==> making .venv and installing srl-bench (torch is large: a few minutes)"
@@ -51,6 +51,10 @@ check: .venv/.installed-test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+# The JSON schema of results in docs/result-format.md, from the code.
+schema: .venv/.installed
+	$(BIN)/python -m bench.results.schema
 
 # Boards, ablation tables and the page, from the kept results; a test checks that the tables are current.
 boards: .venv/.installed

@@ -16,8 +16,8 @@ from bench.errors import BenchError
 from bench.features.extraction import Silent, Work, clip_features, text_features
 from bench.features.validation import collapsed
 from bench.files.tensor_store import digest
+from bench.results.document import finite
 from bench.results.files import SCHEMA, Result, environment
-from bench.results.validation import finite
 
 SAMPLE = 200  # videos whose features are held against each other: enough to see a collapse
 

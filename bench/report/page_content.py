@@ -23,6 +23,7 @@ from bench.report.boards import provenance_id
 from bench.report.frames import frames_of
 from bench.report.tables import Board, Chart, Figure, Page, Point, Series
 from bench.results.comparison import Evidence
+from bench.results.document import finite
 from bench.results.files import (
     SWEEPS,
     TRAININGS,
@@ -32,7 +33,6 @@ from bench.results.files import (
     settings_of,
     slug,
 )
-from bench.results.validation import finite
 from bench.training.grids import grid
 
 CUTOFFS = (1, 2, 3, 5, 7, 10, 15, 20, 30, 50, 70, 100, 200, 500, 1000)

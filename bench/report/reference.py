@@ -10,7 +10,7 @@ from typing import Any
 from bench.contracts import Task
 from bench.errors import DataError, nearest
 from bench.files import yaml_lines
-from bench.results.validation import finite
+from bench.results.document import finite
 
 FOLDER = Path(str(files("leaderboards"))) / "reference"
 LEVELS = ("paper", "repository", "secondary", "chart")

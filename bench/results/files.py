@@ -21,7 +21,7 @@ from bench.errors import DataError
 from bench.files import locks
 from bench.files.atomic import atomic_path, write_text
 from bench.files.untrusted import fitting, read_bytes, read_json, shown
-from bench.results.validation import fault_of
+from bench.results.document import checked
 
 SCHEMA = 1
 TRAININGS, SWEEPS = "train", "sweep"  # folders below the results that hold other things
@@ -110,8 +110,10 @@ def load(path: Path) -> dict[str, Any]:
         raise DataError(
             f"{path}: schema {shown(document['schema'])}, this version reads {SCHEMA}; run it again"
         )
-    if fault := fault_of(document):
-        raise DataError(f"{path}: not a result of `bench run` ({fault}); run it again")
+    try:
+        checked(document)
+    except ValueError as error:
+        raise DataError(f"{path}: not a result of `bench run` ({error}); run it again") from error
     return document
 
 

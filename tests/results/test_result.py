@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 import bench
+import leaderboards
 from bench.config import RunConfig
 from bench.contracts import Scores, Task
 from bench.engine import evaluate
@@ -22,6 +23,7 @@ from bench.features.extraction import decoding_workers
 from bench.features.validation import collapsed, sound
 from bench.files.tensor_store import TensorStore
 from bench.results.files import find_all, is_whole, load, load_predictions, slug
+from bench.results.schema import PAGE, with_schema
 from tests.guess import Guess
 
 
@@ -181,13 +183,13 @@ def document(kept: Path) -> dict[str, Any]:
     [
         (lambda d: d.update(schema=99), "schema 99, this version reads 1"),
         (lambda d: d["coverage"].update(answered=10**6), "more answered than expected"),
-        (lambda d: d["metrics"]["R@1"].update(value=10**400), "has no value"),
-        (lambda d: d["metrics"]["R@1"].update(value=True), "has no value"),
-        (lambda d: d["metrics"]["R@1"].update(low=None), "no usable interval"),
-        (lambda d: d["metrics"]["R@1"].pop("high"), "no usable interval"),
+        (lambda d: d["metrics"]["R@1"].update(value=10**400), "Number out of range"),
+        (lambda d: d["metrics"]["R@1"].update(value=True), "Expected `float`, got `bool`"),
+        (lambda d: d["metrics"]["R@1"].update(low=None), "an interval of one bound"),
+        (lambda d: d["metrics"]["R@1"].pop("high"), "missing required field `high`"),
         (lambda d: d["metrics"].pop(d["primary"]), "primary metric has no value"),
         (lambda d: d["chance"].update({"no such": 1.0}), "chance of no known metric"),
-        (lambda d: d.update(warnings=[3]), "no usable 'warnings'"),
+        (lambda d: d.update(warnings=[3]), "got `int` - at `.\\.warnings"),
     ],
 )
 def test_what_cannot_be_true_is_refused(
@@ -242,3 +244,20 @@ def test_a_store_makes_again_what_is_not_sound(tmp_path: Path) -> None:
     assert found["features"].all()
     again = store.get("key")
     assert again is not None and again[0]["features"].all()
+
+
+def test_the_documented_schema_is_the_codes(kept: Path) -> None:
+    page = PAGE.read_text(encoding="utf-8")
+    assert with_schema(page) == page, "run `make schema`"
+    schema = json.loads(page.split("<!-- schema -->\n```json\n")[1].split("\n```")[0])
+    named = schema["$defs"]["Document"]["properties"].keys()
+    for path in find_all(kept / "results"):  # a field that a run writes is documented
+        assert load(path).keys() <= named
+
+
+def test_results_of_every_kept_version_open() -> None:
+    """Those in the repository were written by older code."""
+    kept = find_all(Path(leaderboards.__file__).parent / "results")
+    assert len(kept) == 6
+    for path in kept:
+        assert load(path)["schema"] == 1

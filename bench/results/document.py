@@ -1,0 +1,152 @@
+"""The result document: what `bench run` and `bench score` write and every command reads."""
+
+from __future__ import annotations
+
+import re
+import sys
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import UNSET, Meta, Struct, UnsetType
+
+MOST = sys.float_info.max
+# JSON has numbers of any size; what no float can hold is none that could be shown.
+Number = Annotated[float, Meta(ge=-MOST, le=MOST)]
+Count = Annotated[int, Meta(ge=0)]
+
+
+class Value(Struct, frozen=True):
+    """A metric with its 95 % bootstrap interval; both bounds are null where there is none."""
+
+    value: Number
+    low: Number | None
+    high: Number | None
+
+    def __post_init__(self) -> None:
+        if (self.low is None) != (self.high is None):
+            raise ValueError("an interval of one bound")
+
+
+class Reading(Struct, frozen=True):
+    """How a metric is to be read."""
+
+    unit: str
+    higher_is_better: bool
+
+
+class Coverage(Struct, frozen=True):
+    """How much was answered: items of the full set, answered items, clips asked for and failed.
+
+    `support` are the clips that a task learns from.
+    """
+
+    expected: Count
+    answered: Count
+    clips: Count
+    missing: Count
+    broken: Count
+    limit: Count | None = None
+    support: Count = 0
+    support_failed: Count = 0
+
+    def __post_init__(self) -> None:
+        if self.answered > self.expected:
+            raise ValueError("more answered than expected")
+
+
+class Data(Struct, frozen=True):
+    """Which source was read, and the hash of its annotations and videos."""
+
+    name: str
+    fingerprint: str | None = None
+
+
+class Texts(Struct, frozen=True):
+    """How many texts there were, and how many of them the model could not read whole."""
+
+    count: Count
+    truncated: Count
+
+
+class Lines(Struct, frozen=True):
+    """The prediction lines' file, beside the document, and its SHA-256."""
+
+    file: str
+    sha256: str
+
+
+class Lost(Struct, frozen=True):
+    """A video that could not be read; `kind` is missing, empty, broken, truncated or timeout."""
+
+    clip: str
+    kind: str
+    reason: str
+
+
+class Settings(Struct, frozen=True):
+    """What the numbers depend on beside model and data; `task` are the task's own settings."""
+
+    resamples: Count
+    seed: Count
+    task: dict[str, Any] = {}
+    plan: str | UnsetType = UNSET
+    decoder: str | UnsetType = UNSET
+    decoders: list[str] | UnsetType = UNSET
+    timestamps: str | UnsetType = UNSET
+    batch_frames: Count | UnsetType = UNSET
+
+
+class Document(Struct, frozen=True):
+    """One model on one task. A scored file has a `kind`, and nothing that only a run knows.
+
+    `model` has at least a name; the rest is what its adapter tells of it.
+    """
+
+    schema: int
+    task: str
+    task_version: int
+    protocol: str
+    source: Data
+    model: dict[str, Any]
+    metrics: dict[str, Value]
+    metric_info: dict[str, Reading]
+    primary: str
+    coverage: Coverage
+    chance: dict[str, Number]
+    warnings: list[str]
+    floor: str | UnsetType = UNSET
+    texts: Texts | UnsetType = UNSET
+    settings: Settings | UnsetType = UNSET
+    environment: dict[str, Any] | UnsetType = UNSET
+    started: str | UnsetType = UNSET
+    encoded: dict[str, Count] | UnsetType = UNSET
+    seconds: dict[str, Number] | UnsetType = UNSET
+    failures: list[Lost] | UnsetType = UNSET
+    predictions: Lines | UnsetType = UNSET
+    kind: str | UnsetType = UNSET
+
+    def __post_init__(self) -> None:
+        if not re.fullmatch(r"\w[\w-]{0,60}", self.task):  # it becomes a file's
+            raise ValueError("the task's name is none")
+        if not isinstance(self.model.get("name"), str):
+            raise ValueError("the model has no name")
+        if unread := self.metrics.keys() - self.metric_info.keys():
+            raise ValueError(f"metric_info does not say how to read '{min(unread)}'")
+        if self.primary not in self.metrics:
+            raise ValueError("the primary metric has no value")
+        if self.chance.keys() - self.metric_info.keys():
+            raise ValueError("chance of no known metric")
+
+
+def checked(document: Any) -> Document:
+    """The document of plain JSON data. ValueError, in one line, for what cannot be true."""
+    return msgspec.convert(document, Document)
+
+
+def finite(*values: Any) -> bool:
+    """Whether all are numbers that a float can hold: not NaN, not infinite, not beyond both."""
+    try:
+        msgspec.convert(values, tuple[Number, ...])
+    except msgspec.ValidationError:
+        return False
+    return True

@@ -192,3 +192,14 @@ def test_the_best_epoch_is_chosen_by_what_is_trained() -> None:
     vc_only = replace(ALL, clip_event=False, clip_video=False)
     assert ALL.criterion == ("R@1", "vc/R@1")
     assert clip_only.criterion == ("R@1",) and vc_only.criterion == ("vc/R@1",)
+
+
+def test_nothing_leaves_the_device_of_the_features() -> None:
+    """On the meta device, as on a GPU, a tensor of the CPU among others is an error."""
+    meta = torch.device("meta")
+    features = torch.empty(10, 8, device=meta)
+    same = no_negatives(torch.zeros(2, 5, dtype=torch.long, device=meta), natural=False)
+    assert all(one.device == meta for one in same)
+    scale, hard = torch.empty((), device=meta), torch.empty(10, 4, 8, device=meta)
+    assert info_nce(features, features, scale, hard, same[0]).device == meta
+    assert info_nce(features, features, scale).device == meta

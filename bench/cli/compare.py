@@ -38,11 +38,12 @@ def compare(options: Options, first: Path, second: Path, seed: int | None, as_js
     FIRST and SECOND are result files, such as results/TASK/lab/clip-b32.json. Differences are
     SECOND less FIRST, with a 95 % interval and a two-sided p value.
     """
-    from bench.results.files import covered, load
+    from bench.results.files import covered, is_whole, load
 
     run = options.load(seed=seed).run
     names, rows = differences(first, second, run.resamples, run.seed)
-    coverage = covered(load(first))  # of both, for they answered the same items
+    document = load(first)  # its coverage is that of both, for they answered the same items
+    coverage = covered(document)
     if as_json:
         rows_json = [asdict(row) for row in rows]
         click.echo(
@@ -51,7 +52,7 @@ def compare(options: Options, first: Path, second: Path, seed: int | None, as_js
         return
     from tabulate import tabulate
 
-    if "partial" in coverage:
+    if not is_whole(document):
         click.echo(f"both are {coverage}: no numbers of the full set", err=True)
     table = [
         [row.metric, f"{row.first:.2f}", f"{row.second:.2f}", f"{row.difference:+.2f}",

@@ -17,6 +17,11 @@ PAPER = "paper "
 TASK = "ablations"  # what their boards are filed under
 
 
+def is_partial(row: dict[str, Any]) -> bool:
+    """Whether a run of a record's row did not answer all; older records say it in words alone."""
+    return bool(row.get("partial", "partial" in row["coverage"]))
+
+
 def grid_boards(record: dict[str, Any]) -> list[Board]:
     """The tables of a sweep's record: beside the paper's; or, of a grid of our own, the numbers and
     how far each row is from the first."""
@@ -55,7 +60,7 @@ def _rows(record: dict[str, Any], one: Grid, what: str) -> list[Row]:
         rows.append(
             Row(
                 cell.name,
-                "partial" if "partial" in found["coverage"] else "measured",
+                "partial" if is_partial(found) else "measured",
                 {name: entry["value"] for name, entry in values.items()},
                 {name: (entry["low"], entry["high"]) for name, entry in values.items()},
                 found["coverage"] + several,
@@ -107,7 +112,7 @@ def grid_chart(record: dict[str, Any]) -> Chart:
     published = grid(record["grid"])
     measured = [
         Point(row["name"], entry["value"], entry["low"], entry["high"])
-        for row in record["rows"] if "partial" not in row["coverage"]
+        for row in record["rows"] if not is_partial(row)
         for entry in [row["metrics"][MEAN]]
     ]  # fmt: skip
     series, note = [Series(f"{record['model']}, measured", measured)], ""

@@ -14,7 +14,16 @@ from bench.errors import BenchError
 from bench.files.atomic import write_text
 from bench.files.tensor_store import digest
 from bench.files.untrusted import fitting
-from bench.results.files import SWEEPS, covered, is_toy, load, load_predictions, save, slug
+from bench.results.files import (
+    SWEEPS,
+    covered,
+    is_toy,
+    is_whole,
+    load,
+    load_predictions,
+    save,
+    slug,
+)
 from bench.training.grids import MEAN, SCHEMA, Cell, Grid, geometric_mean
 from bench.training.plan import TrainingPlan, plan_training
 
@@ -142,6 +151,7 @@ def _row(
         "set": cell.set,
         "seeds": seeds,
         "coverage": "; ".join(coverages),
+        "partial": not all(is_whole(document) for _, document in found),
         "training": asdict(plan.settings) if plan else None,
         "results": [str(path.relative_to(base)) for path in paths],
         "logs": [str((path.parents[3] / "log.jsonl").relative_to(base)) for path in paths]

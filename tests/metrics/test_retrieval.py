@@ -74,9 +74,19 @@ def test_ties_rank_behind_their_equals(name: str) -> None:
 def test_nan_is_refused() -> None:
     with pytest.raises(ValueError, match="NaN"):
         retrieval_metrics(*golden("nan_inf_10"))
-    features = np.full((3, 2), np.nan)
-    with pytest.raises(ValueError, match="NaN"):
-        ranks_from_features(features, features, np.arange(3))
+    good, bad = np.ones((3, 2)), np.ones((3, 2))
+    bad[1, 1] = np.nan
+    for texts, videos in ((bad, bad), (good, bad), (bad, good)):
+        with pytest.raises(ValueError, match="NaN"):
+            ranks_from_features(texts, videos, np.arange(3))
+
+
+def test_one_rank_is_enough_and_none_is_not() -> None:
+    assert metrics_of_ranks(np.array([3])) == {
+        "R@1": 0.0, "R@5": 100.0, "R@10": 100.0, "MdR": 3.0, "MnR": 3.0
+    }  # fmt: skip
+    with pytest.raises(ValueError, match="nothing was answered"):
+        metrics_of_ranks(np.array([], int))
 
 
 @pytest.mark.parametrize(
@@ -101,6 +111,9 @@ def test_wrong_shapes_are_refused(similarity: np.ndarray, owner: list[int]) -> N
 def test_features_of_different_width_are_refused() -> None:
     with pytest.raises(ValueError, match="do not fit"):
         ranks_from_features(np.ones((2, 3)), np.ones((2, 4)), np.arange(2))
+    for texts, videos in ((np.ones(3), np.ones((3, 3))), (np.ones((3, 3)), np.ones(3))):
+        with pytest.raises(ValueError):
+            ranks_from_features(texts, videos, np.arange(3))
 
 
 def unit(random: np.random.Generator, *shape: int) -> np.ndarray:
@@ -130,6 +143,24 @@ def test_chunks_change_nothing(chunk_bytes: int) -> None:
     groups = np.stack([similarity[owner == v].max(axis=0) for v in ranking.videos], axis=1)
     best = np.argsort(-groups[ranking.videos], axis=1, kind="stable")[:, :10]
     np.testing.assert_array_equal(ranking.v2t_top, ranking.videos[best])
+
+
+def test_a_ranking_tells_the_scores_it_ranked_by() -> None:
+    """Of each query its own answer's, and the best ones with theirs, the highest first."""
+    random = np.random.default_rng(3)
+    texts, videos = unit(random, 6, 8), unit(random, 4, 8)
+    owner = np.array([0, 1, 1, 3, 3, 3])  # the third video has no caption
+    found, similarity = ranks_from_features(texts, videos, owner), texts @ videos.T
+    np.testing.assert_allclose(found.scores, similarity[np.arange(6), owner], atol=1e-6)
+    best = np.sort(similarity, axis=1)[:, ::-1][:, : found.t2v_top.shape[1]]
+    np.testing.assert_allclose(found.t2v_top_scores, best, atol=1e-6)
+    assert found.videos.tolist() == [0, 1, 3]
+    groups = np.stack([similarity[owner == video].max(axis=0) for video in found.videos], axis=1)
+    asked = groups[found.videos]  # [videos asked, groups of captions]
+    np.testing.assert_allclose(found.v2t_scores, np.diag(asked), atol=1e-6)
+    np.testing.assert_allclose(found.v2t_top_scores, np.sort(asked, axis=1)[:, ::-1], atol=1e-6)
+    first = found.videos[asked.argmax(axis=1)]
+    assert found.v2t_top[:, 0].tolist() == first.tolist()
 
 
 def test_a_collapsed_model_ranks_last() -> None:

@@ -118,6 +118,9 @@ def test_negatives_repeat_for_a_seed_and_differ_between_seeds() -> None:
     assert first == negative_prompts(annotation, names, 4, seed=0)
     assert first != negative_prompts(annotation, names, 4, seed=1)
     assert len({tuple(event) for event in first}) > 1  # each event draws for itself
+    # So does each clip, though it says the same.
+    other = Annotation("v_y_seg_0_10", annotation.events)
+    assert negative_prompts(other, names, 4, seed=0) != first
     assert all(len(set(event)) == 4 for event in first)
 
 

@@ -8,6 +8,7 @@ import itertools
 import numpy as np
 import pytest
 import torch
+from torch.nn import functional
 
 from tasks.vidsitu.head.models import Queries, SituationHead, VideoFeatures
 from tasks.vidsitu.head.prediction import video_features
@@ -80,6 +81,19 @@ def test_every_part_of_the_features_reaches_what_is_built_on_them(settings: Head
     # Queries of one event differ by their role alone, those of two videos by what is seen.
     assert (before[1][0] - before[1][1]).abs().max() > 1e-4
     assert (before[1][0] - before[1][2]).abs().max() > 1e-4
+
+
+@torch.no_grad()
+def test_an_event_holds_the_steps_from_frame_to_frame(settings: HeadSettings) -> None:
+    """Beside the encoder's output and the mean: what moves, in the order in which it does."""
+    head, seen = head_of(settings), features(2)
+    dim = seen.frames.shape[-1]
+    found = head.contextualize(seen)[0][..., dim:]
+    frames = functional.layer_norm(seen.frames, (dim,))
+    torch.testing.assert_close(found[..., :dim], frames.mean(dim=2))
+    for step in range(3):
+        expected = frames[:, :, step + 1] - frames[:, :, step]
+        torch.testing.assert_close(found[..., dim * (step + 1) :][..., :dim], expected)
 
 
 @torch.no_grad()

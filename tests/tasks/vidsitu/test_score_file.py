@@ -13,7 +13,9 @@ import pytest
 
 from bench.contracts import Source
 from bench.errors import BenchError, DataError, UsageError
+from bench.metrics.verbs import verb_metrics, verb_scores
 from tasks.vidsitu.scoring.files import score_file
+from tasks.vidsitu.scoring.intervals import verb_draws
 from tasks.vidsitu.scoring.java import _clean
 from tasks.vidsitu.scoring.predictions import read_predictions
 
@@ -64,6 +66,19 @@ def test_a_resample_that_draws_each_video_once_gives_the_metric(
     for name, entry in document["metrics"].items():
         assert entry["low"] == pytest.approx(entry["value"], abs=1e-9), name
         assert entry["high"] == pytest.approx(entry["value"], abs=1e-9), name
+
+
+def test_verbs_seen_in_ten_events_count_and_in_nine_do_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In the number and in its interval alike: Rec@5 is over verbs of more than nine events."""
+    once = "tasks.vidsitu.scoring.intervals.resample_weights"
+    monkeypatch.setattr(once, lambda videos, *_: iter([np.ones((1, videos))]))
+    for seen, expected in ((9, 0.5), (10, 0.75), (11, 0.75)):
+        # `rare` is always found; `often`, in twenty events, in every second one.
+        labels = [[[verb, verb]] for verb in ["rare"] * seen + ["often"] * 20]
+        found = [[["rare"]]] * seen + [[["often"]], [["other"]]] * 10
+        scores = verb_scores(found, labels)
+        assert verb_metrics(scores)["recall_macro_1_th_9"] == pytest.approx(expected)
+        assert verb_draws(scores, 1, 0)["recall_macro_1_th_9"] == pytest.approx(expected)
 
 
 def entries(count: int = 20) -> list[dict[str, Any]]:

@@ -205,7 +205,7 @@ def test_scoring_somebodys_predictions(toy_vidsitu: Path, tmp_path: Path) -> Non
     assert document["protocol"] == "vidsitu/toy" and document["coverage"]["answered"] == 1
     assert "mine" in bench("report", "--results", str(tmp_path / "scores")).stdout
     assert "no such file" in bench(*command[:-1], "absent.json", code=1).stderr
-    assert "unknown task to score 'msrvtt'" in bench("score", "--task", "msrvtt", *command[3:],
+    assert "'msrvtt' cannot score prediction files" in bench("score", "--task", "msrvtt", *command[3:],
                                                      code=2).stderr  # fmt: skip
 
 

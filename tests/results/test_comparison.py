@@ -190,7 +190,7 @@ def test_the_command_sees_a_changed_source_and_a_changed_task(
         done = CliRunner().invoke(cli, ["verify", str(files[0])])
         return done.exit_code, done.output
 
-    assert verify()[0] == 0 and "stale" not in verify()[1] and "not at hand" not in verify()[1]
+    assert verify()[0] == 0 and "stale" not in verify()[1] and "not available" not in verify()[1]
     annotations = next(source.rglob("*.csv"))
     words = annotations.read_text()
     annotations.write_text(words.replace(" is ", " was ", 1))

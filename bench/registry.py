@@ -142,23 +142,25 @@ def load_trainable(name: str, config: Config, settings: dict[str, Any]) -> Train
     UsageError for a family that is no `bench.capabilities.TrainableFamily`.
     """
     model = model_config(name, config)
-    factory = model_factory(model)
-    if not isinstance(factory, TrainableFamily):
-        raise UsageError(f"model '{name}': adapter '{model.adapter}' cannot be trained")
+    factory = _trainable(model)
     known = inspect.signature(factory.untrained).parameters.keys() - {"name", "run", "settings"}
     others = {key: value for key, value in model.settings.items() if key in known}
     return TrainableModel(*factory.untrained(name, config.run, settings, **others))
 
 
+def _trainable(model: ModelConfig) -> TrainableFamily:
+    factory = model_factory(model)
+    if not isinstance(factory, TrainableFamily):
+        raise UsageError(f"model '{model.name}': adapter '{model.adapter}' cannot be trained")
+    return factory
+
+
 def trained_on(name: str, config: Config, task: Any = None) -> str:
     """The task that a model's recipe names as `task`, or else its family as `trains_on`.
 
-    UsageError where neither does, or for a task that cannot be trained on.
+    UsageError for a family that cannot be trained, or a task that cannot be trained on.
     """
-    model = model_config(name, config)
-    task = task or getattr(model_factory(model), "trains_on", "")
-    if not task:
-        raise UsageError(f"model '{name}': its training names no task; set training.task")
+    task = task or _trainable(model_config(name, config)).trains_on
     offering(str(task), Trains)
     return str(task)
 

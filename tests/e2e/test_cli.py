@@ -205,8 +205,8 @@ def test_scoring_somebodys_predictions(toy_vidsitu: Path, tmp_path: Path) -> Non
     assert document["protocol"] == "vidsitu/toy" and document["coverage"]["answered"] == 1
     assert "mine" in bench("report", "--results", str(tmp_path / "scores")).stdout
     assert "no such file" in bench(*command[:-1], "absent.json", code=1).stderr
-    assert "'msrvtt' cannot score prediction files" in bench("score", "--task", "msrvtt", *command[3:],
-                                                     code=2).stderr  # fmt: skip
+    other = bench("score", "--task", "msrvtt", *command[3:], code=2)
+    assert "'msrvtt' cannot score prediction files" in other.stderr
 
 
 def test_comparing_two_models(source: Path, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""The README's examples run as they stand there, and the pages name files that exist."""
+"""The README's examples run as written, and the pages name files that exist."""
 
 from __future__ import annotations
 

@@ -111,6 +111,7 @@ def test_settings_reach_the_task_and_name_the_file(
         (("run", "--task", ",", *RUN[3:]), 2, "give at least one name"),
         (("run", "--task", "msrvt", *RUN[3:]), 2, "did you mean 'msrvtt'"),
         (("report", "--results", "nowhere"), 1, "no such folder"),
+        (("export", "--model", "clip-tiny", "--output", "x.safetensors"), 1, "cannot be exported"),
         (("report", "--format", "html"), 2, "needs --output"),
     ],
 )
@@ -179,3 +180,15 @@ def test_a_training_is_what_the_command_line_says(
     assert "(3 epochs, best held-out R@1 30.0 in epoch 2)" in done.output
     assert "and 2 more videos left out" in done.output
     assert (f"stopped by {stopped}" in done.output) == bool(stopped)
+
+
+def test_the_toy_world_draws_the_tasks_named_or_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn: list[Any] = []
+
+    def write(root: Path, tasks: tuple[str, ...] = ("all",), **others: Any) -> None:
+        drawn.append((root, list(tasks), others["seed"]))
+
+    monkeypatch.setattr("bench.registry.generator", lambda name: write)
+    invoke("data", "toy", "--output", "here", "--seed", "3")
+    invoke("data", "toy", "--output", "here", "--task", "lsmdc, msrvtt")
+    assert drawn == [(Path("here"), ["all"], 3), (Path("here"), ["lsmdc", "msrvtt"], 0)]

@@ -19,6 +19,8 @@ from bench.files.atomic import atomic_path, sweep, unwritable, write_bytes, writ
 from bench.files.tensor_store import TensorStore
 from bench.training.log import Log
 
+from .conftest import started
+
 WRITER = """
 import sys, time
 from pathlib import Path
@@ -38,13 +40,7 @@ def first_use(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def writing(path: Path) -> subprocess.Popen[str]:
     """A process in the middle of writing `path`."""
-    root = str(Path(__file__).parents[2])
-    process = subprocess.Popen(
-        [sys.executable, "-c", WRITER, str(path)], stdout=subprocess.PIPE, text=True,
-        env={**os.environ, "PYTHONPATH": root},
-    )  # fmt: skip
-    assert process.stdout is not None and process.stdout.readline() == "writing\n"
-    return process
+    return started(WRITER, path, "writing")
 
 
 def test_a_live_writers_file_stays_and_a_dead_ones_goes(

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
-import sys
 import threading
 from pathlib import Path
 
@@ -13,6 +11,8 @@ import pytest
 
 from bench.files.locks import clear, held
 from bench.files.tensor_store import TensorStore
+
+from .conftest import started
 
 HOLDER = """
 import sys, time
@@ -26,13 +26,7 @@ with held(Path(sys.argv[1])):
 
 def holder(path: Path) -> subprocess.Popen[str]:
     """A process that holds the lock of `path`."""
-    root = str(Path(__file__).parents[2])
-    process = subprocess.Popen(
-        [sys.executable, "-c", HOLDER, str(path)], stdout=subprocess.PIPE, text=True,
-        env={**os.environ, "PYTHONPATH": root},
-    )  # fmt: skip
-    assert process.stdout is not None and process.stdout.readline() == "held\n"
-    return process
+    return started(HOLDER, path, "held")
 
 
 def test_another_process_is_waited_for_until_it_dies(tmp_path: Path) -> None:

@@ -77,6 +77,31 @@ def test_a_whole_run_tells_its_difference_to_the_published_row() -> None:
     assert not partial.differences and "difference to published" not in render([board], "md")
 
 
+def test_a_plugins_task_has_boards_like_ours(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Columns, published protocol and published rows come from its class."""
+    rows = tmp_path / "rows.yaml"
+    rows.write_text("- {model: theirs, metrics: {R@1: 44.5}, source: s, split: t, level: paper}")
+
+    class Plugin(MSRVTT):
+        name = "mine"
+        columns = ("MdR", "R@1")
+        published_rows = rows
+
+        @classmethod
+        def published_protocol(cls) -> str:
+            return "mine/whole"
+
+    monkeypatch.setattr("bench.report.boards.registry.task_class", lambda name: Plugin)
+    document = {**result("a", 20, 9, "mine/whole"), "task": "mine"}
+    (board,) = boards([document])
+    assert board.columns == ["MdR", "R@1"]
+    assert [row.model for row in board.rows] == ["a", "(chance)", "theirs"]
+    (other,) = boards([{**document, "protocol": "mine/part"}])
+    assert [row.model for row in other.rows] == ["a", "(chance)"]
+
+
 def test_the_overview_takes_the_board_with_most_measured_rows() -> None:
     usual = [result(name, 20, 9) for name in ("a", "b")]
     other = result("c", 99, 1)
@@ -99,6 +124,10 @@ def test_a_partial_cell_of_a_grid_is_not_ranked() -> None:
     whole, part = board.rows[:2]
     assert part.kind == "partial" and not set(part.best) & {"Vb@1", "CIDEr", "geometric mean"}
     assert whole.kind == "measured" and not set(whole.best) & {"CIDEr"}
+    # A record says it in a field; what the words are does not matter then.
+    rows[1] = {**rows[1], "coverage": "10 of 100", "partial": True}
+    (board,) = grid_boards({**RECORD, "rows": rows})
+    assert [row.kind for row in board.rows[:2]] == ["measured", "partial"]
 
 
 def test_other_task_settings_are_another_board_and_named() -> None:

@@ -1,4 +1,4 @@
-"""The decoding processes: deadlines, ends, memory, and what each is told of a clip."""
+"""The decoding processes: deadlines, ends, memory, and the job that each receives."""
 
 from __future__ import annotations
 
@@ -188,8 +188,8 @@ def test_a_process_ends_with_its_parent_even_out_of_a_hang(tmp_path: Path, mp4: 
 
 
 @pytest.fixture
-def told(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
-    """What the decoder is asked for, in this process."""
+def received(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """The arguments of every call of the decoder, in this process."""
     calls: list[Any] = []
 
     def decode(*asked: Any) -> DecodedFrames:
@@ -200,13 +200,13 @@ def told(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     return calls
 
 
-def test_a_process_is_told_all_of_a_clip(tmp_path: Path, mp4: Path, told: list[Any]) -> None:
+def test_a_process_receives_all_of_a_clip(tmp_path: Path, mp4: Path, received: list[Any]) -> None:
     clip = Clip("c", mp4, 0.5, 1.25, 12.5)
     store = FrameStore(tmp_path, 32, Uniform(1), "pyav", "webp")
     assert worker.answer(store._job(clip, store.key(clip))) == {}
-    assert told == [(clip, Uniform(1), 32, "pyav")]
+    assert received == [(clip, Uniform(1), 32, "pyav")]
     assert worker.answer(store._job(clip, store.key(clip))) == {}, "now another run has made it"
-    assert len(told) == 1
+    assert len(received) == 1
 
 
 def test_an_error_of_any_library_is_the_videos(

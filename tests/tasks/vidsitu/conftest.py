@@ -20,6 +20,7 @@ SMALL = {
     "learning_rate": 5e-3, "epochs": 3, "batch_videos": 4,
 }  # fmt: skip
 DIM = 16
+GOLDEN_CASE = Path(__file__).parents[2] / "golden" / "vidsitu" / "small"
 
 
 class Seeing(Adapter):
@@ -58,6 +59,20 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
     (root / "videos").mkdir()
+    return root
+
+
+@pytest.fixture
+def golden_tree(tmp_path: Path) -> Path:
+    """The small golden case as an annotation tree."""
+    root = tmp_path / "golden-tree"
+    for name, target in (
+        ("split", "split_files/vseg_split_valid_lb.json"),
+        ("vsann", "vseg_ann_files/vsann_valid_lb.json"),
+        ("vinfo", "vinfo_files/vinfo_valid_lb.json"),
+    ):
+        (root / target).parent.mkdir(parents=True)
+        (root / target).write_bytes((GOLDEN_CASE / f"{name}.json").read_bytes())
     return root
 
 

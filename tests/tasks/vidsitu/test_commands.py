@@ -6,7 +6,6 @@ import json
 from pathlib import Path
 from typing import Any
 
-import pytest
 from click.testing import CliRunner, Result
 
 from bench.cli.main import cli
@@ -14,7 +13,7 @@ from tasks.vidsitu.annotations import Annotation, Event, load_annotations, load_
 from tasks.vidsitu.prompts import RoleNames, dense_prompt, negative_prompts
 from tasks.vidsitu.show import show_prompts
 
-GOLDEN = Path(__file__).parents[2] / "golden" / "vidsitu" / "small"
+from .conftest import GOLDEN_CASE
 
 
 def invoke(*arguments: str, code: int = 0) -> Result:
@@ -23,25 +22,11 @@ def invoke(*arguments: str, code: int = 0) -> Result:
     return done
 
 
-@pytest.fixture
-def golden(tmp_path: Path) -> Path:
-    """The golden case as an annotation tree."""
-    root = tmp_path / "golden"
-    for name, target in (
-        ("split", "split_files/vseg_split_valid_lb.json"),
-        ("vsann", "vseg_ann_files/vsann_valid_lb.json"),
-        ("vinfo", "vinfo_files/vinfo_valid_lb.json"),
-    ):
-        (root / target).parent.mkdir(parents=True)
-        (root / target).write_bytes((GOLDEN / f"{name}.json").read_bytes())
-    return root
-
-
-def test_a_score_is_of_the_seed_asked_for_and_tells_what_is_missing(golden: Path) -> None:
-    whole = GOLDEN / "pred_verb_mid.json"
+def test_a_score_is_of_the_seed_asked_for_and_tells_what_is_missing(golden_tree: Path) -> None:
+    whole = GOLDEN_CASE / "pred_verb_mid.json"
     entries = json.loads(whole.read_text())
     Path("part.json").write_text(json.dumps(entries[1:]))
-    score = ("score", "--task", "vidsitu", "--source", str(golden), "--json", "--predictions")
+    score = ("score", "--task", "vidsitu", "--source", str(golden_tree), "--json", "--predictions")
 
     def low(*more: str) -> Any:
         document = json.loads(invoke(*score, str(whole), *more).output)
@@ -60,6 +45,13 @@ def test_odd_data_end_with_3(tree: Path) -> None:
     assert "train: missing video" in said
     document = json.loads(invoke(*check, "--json", code=3).output)
     assert document["problems"][0]["what"] and len(document["missing"]) >= 30
+
+
+def test_prompts_are_of_a_task_that_has_some(tree: Path) -> None:
+    shown = ("data", "prompts", "--source", str(tree))
+    assert invoke(*shown, "--task", "vidsitu").output == invoke(*shown).output
+    said = invoke(*shown, "--task", "msrvtt", code=2).output
+    assert "'msrvtt' cannot show prompts; tasks that can: vidsitu" in said
 
 
 def test_prompts_are_as_many_and_of_the_split_asked_for(tree: Path) -> None:

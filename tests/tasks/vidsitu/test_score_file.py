@@ -25,17 +25,8 @@ EXPECTED = json.loads((GOLDEN / "expected" / "small.expected.json").read_text(en
 
 
 @pytest.fixture
-def source(tmp_path: Path) -> Source:
-    """The golden case as an annotation tree."""
-    root = tmp_path / "tree"
-    for name, target in (
-        ("split", "split_files/vseg_split_valid_lb.json"),
-        ("vsann", "vseg_ann_files/vsann_valid_lb.json"),
-        ("vinfo", "vinfo_files/vinfo_valid_lb.json"),
-    ):
-        (root / target).parent.mkdir(parents=True)
-        (root / target).write_bytes((CASE / f"{name}.json").read_bytes())
-    return Source("golden", root)
+def source(golden_tree: Path) -> Source:
+    return Source("golden", golden_tree)
 
 
 @pytest.mark.parametrize("suffix", ["json", "pkl"])

@@ -21,7 +21,7 @@ from adapters.srl_settings import CARD, CONTEXT, LORA, TOWER, VERSION, SRLSettin
 from bench.contextualizer import VideoContextualizer
 from bench.errors import BenchError, UsageError, plain
 from bench.files.atomic import atomic_path
-from bench.files.untrusted import fitting, read_json, shown
+from bench.files.untrusted import read_json, shown, well_formed
 
 
 class TextReader(Protocol):
@@ -219,7 +219,7 @@ def _read(path: Path) -> dict[str, torch.Tensor]:
 def _check_config(path: Path, settings: SRLSettings) -> None:
     """BenchError where peft's own file would build another LoRA than the card's settings do."""
     config = read_json(path, "train again", largest=1 << 20)
-    with fitting(path, "train again"):
+    with well_formed(path, "train again"):
         given = (config["r"], config["lora_alpha"], config["target_modules"])
     own = (settings.rank, settings.scaling, TARGETS[settings.weights])
     if given != own:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from bench.errors import BenchError, UsageError
-from bench.files.untrusted import fitting, read_json, shown
+from bench.files.untrusted import read_json, shown, well_formed
 
 CARD = "card.json"
 LORA = ("adapter_config.json", "adapter_model.safetensors")
@@ -68,7 +68,7 @@ def read_card(folder: Path) -> dict[str, Any]:
     path = folder / CARD
     remedy = "train again"
     card = read_json(path, remedy, largest=1 << 20)
-    with fitting(path, remedy):
+    with well_formed(path, remedy):
         settings, base, version = card["settings"], card["base"]["weights_sha256"], card["version"]
     if not (isinstance(settings, dict) and isinstance(base, str)):
         raise BenchError(f"{path}: damaged (settings or base); {remedy}")

@@ -122,7 +122,7 @@ def _convert_original(path: Path, sha256: str, target: Path, run: RunConfig) -> 
     import torch
     from safetensors.torch import save_file
 
-    with locks.held(target):
+    with locks.locked(target):
         if target.is_file():  # another run has just made it
             return target
         state = torch.jit.load(path, map_location="cpu").state_dict()

@@ -14,6 +14,7 @@ import numpy as np
 
 from bench.config import RunConfig
 from bench.contracts import Source
+from bench.results.document import Document
 
 Lines = Sequence[Mapping[str, Mapping[str, Any]]]  # of each model, a prediction line an item
 
@@ -94,7 +95,7 @@ class ScoresFiles(Protocol):
         resamples: int,
         seed: int,
         also: Sequence[str],
-    ) -> dict[str, Any]:
+    ) -> Document:
         """A result document without a model. DataError for a file that does not fit."""
 
 

@@ -11,13 +11,22 @@ import numpy as np
 from bench import distributed
 from bench.compute import use_threads
 from bench.config import RunConfig
-from bench.contracts import Adapter, Failure, Features, Progress, Task, Workplace
+from bench.contracts import Adapter, Failure, Features, Progress, Scores, Task, Workplace
 from bench.errors import BenchError
 from bench.features.extraction import Silent, Work, clip_features, text_features
 from bench.features.validation import collapsed
 from bench.files.tensor_store import digest
-from bench.results.document import finite
-from bench.results.files import SCHEMA, Result, environment
+from bench.results.document import (
+    Coverage,
+    Data,
+    Document,
+    Reading,
+    Settings,
+    Texts,
+    finite,
+    valued,
+)
+from bench.results.files import Result, environment
 
 SAMPLE = 200  # videos whose features are held against each other: enough to see a collapse
 
@@ -42,59 +51,53 @@ def evaluate(
     bounds = (bound for both in scores.intervals.values() for bound in both)
     if not finite(*scores.metrics.values(), *bounds):
         raise BenchError(f"{task.name}: a metric or an interval is NaN or infinite; fix the task")
-    asked = {clip.id for clip in task.clips}
-    failures = [failure for failure in work.failures if failure.clip in asked]
     work.seconds["total"] = time.perf_counter() - began
+    try:
+        return Result(_document(work, scores, warnings, started), lines)
+    except ValueError as error:
+        raise BenchError(f"{task.name}: {error}; fix the task") from error
+
+
+def _document(work: Work, scores: Scores, warnings: list[str], started: str) -> Document:
+    """Everything that is needed to believe the scores or to repeat them."""
+    task, adapter, run = work.task, work.adapter, work.run
+    queried = {clip.id for clip in task.clips}
+    failures = [failure for failure in work.failures if failure.clip in queried]
     missing = sum(failure.kind == "missing" for failure in failures)
-    data = {
-        "schema": SCHEMA,
-        "task": task.name,
-        "task_version": task.version,
-        "protocol": task.protocol,
-        "source": {"name": task.source.name, "fingerprint": task.fingerprint},
-        "model": {
-            "name": adapter.name, "fingerprint": adapter.fingerprint, **adapter.describe()
-        },
-        "metrics": {
-            name: {"value": value, "low": low, "high": high}
-            for name, value in scores.metrics.items()
-            for low, high in [scores.intervals.get(name, (None, None))]
-        },
-        "metric_info": {
-            name: {"unit": metric.unit, "higher_is_better": metric.higher_is_better}
+    times = {clip: times.tolist() for clip, (_, times) in work.read.items()}
+    return Document(
+        task=task.name,
+        task_version=task.version,
+        protocol=task.protocol,
+        source=Data(task.source.name, task.fingerprint),
+        model={"name": adapter.name, "fingerprint": adapter.fingerprint, **adapter.describe()},
+        metrics=valued(scores.metrics, scores.intervals),
+        metric_info={
+            name: Reading(metric.unit, metric.higher_is_better)
             for name, metric in task.metrics.items()
         },
-        "primary": task.primary,
-        "coverage": {
-            "expected": task.expected,
-            "answered": scores.answered,
-            "clips": len(task.clips),
-            "missing": missing,
-            "broken": len(failures) - missing,
-            "limit": task.limit,
-            "support": len(task.support),
-            "support_failed": len(work.failures) - len(failures),
-        },
-        "chance": task.chance,
-        "floor": task.floor,
-        "warnings": warnings,
-        "texts": {"count": len(task.texts), "truncated": adapter.count_truncated(task.texts)},
-        "settings": {
-            "plan": task.plan.key,
-            "decoder": work.run.decoder,
-            "decoders": sorted({decoder for decoder, _ in work.read.values()}),
-            "timestamps": digest({clip: times.tolist() for clip, (_, times) in work.read.items()}),
-            "resamples": work.run.resamples,
-            "seed": work.run.seed,
-            "batch_frames": work.run.batch_frames,
-            "task": task.settings,
-        },
-        "environment": environment(),
-        "started": started,
-        "encoded": work.encoded,
-        "seconds": {name: round(value, 3) for name, value in work.seconds.items()},
-    }  # fmt: skip
-    return Result(data, lines, failures)
+        primary=task.primary,
+        coverage=Coverage(
+            expected=task.expected, answered=scores.answered, clips=len(task.clips),
+            missing=missing, broken=len(failures) - missing, limit=task.limit,
+            support=len(task.support), support_failed=len(work.failures) - len(failures),
+        ),
+        chance=task.chance,
+        floor=task.floor,
+        warnings=warnings,
+        texts=Texts(len(task.texts), adapter.count_truncated(task.texts)),
+        settings=Settings(
+            plan=task.plan.key, decoder=run.decoder,
+            decoders=sorted({decoder for decoder, _ in work.read.values()}),
+            timestamps=digest(times), resamples=run.resamples, seed=run.seed,
+            batch_frames=run.batch_frames, task=task.settings,
+        ),
+        environment=environment(),
+        started=started,
+        encoded=work.encoded,
+        seconds={name: round(value, 3) for name, value in work.seconds.items()},
+        failures=failures,
+    )  # fmt: skip
 
 
 def answers(work: Work) -> tuple[list[dict[str, Any]], list[str]]:
@@ -120,20 +123,20 @@ def answers(work: Work) -> tuple[list[dict[str, Any]], list[str]]:
 
 def _suspicions(work: Work, features: Features) -> list[str]:
     """What makes a run's numbers doubtful: features that are all alike, clips not learnt from."""
-    task, adapter, told = work.task, work.adapter, []
-    asked = [clip.id for clip in task.clips if clip.id in features.clips]
-    some = asked[:: 1 + len(asked) // SAMPLE]
+    task, adapter, found = work.task, work.adapter, []
+    answered = [clip.id for clip in task.clips if clip.id in features.clips]
+    some = answered[:: 1 + len(answered) // SAMPLE]
     videos = np.stack([adapter.pool(features.clips[name]) for name in some])
-    for what, found in (("videos", videos), ("texts", features.texts)):
-        if len(found) and (fault := collapsed(found)):
-            told.append(f"{adapter.name}: {what}: {fault}; check the model")
+    for what, given in (("videos", videos), ("texts", features.texts)):
+        if len(given) and (fault := collapsed(given)):
+            found.append(f"{adapter.name}: {what}: {fault}; check the model")
     ids = {clip.id for clip in task.clips}
     if lost := [failure for failure in work.failures if failure.clip not in ids]:
-        told.append(
+        found.append(
             f"{task.name}: {len(lost)} of {len(task.support)} clips to learn from could not be "
             f"read; the first, {lost[0].clip}: {lost[0].kind}: {lost[0].reason}"
         )
-    return told
+    return found
 
 
 def _learn(work: Work, features: Features) -> Any:

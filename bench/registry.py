@@ -270,7 +270,7 @@ def prepare_source(
     if not is_undrawn(task, source):
         return
     write = generator(source.name)
-    with locks.held(source.root / task):
+    with locks.locked(source.root / task):
         if is_undrawn(task, source):
             write(source.root, tasks=(task,), progress=progress)
 

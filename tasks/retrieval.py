@@ -109,16 +109,16 @@ class RetrievalTask(Task):
             }
         names = [clip.id for clip in self.clips if clip.id in features.clips]
         place = {name: i for i, name in enumerate(names)}
-        asked = [i for i, owner in enumerate(self.owners) if owner in place]
+        queried = [i for i, owner in enumerate(self.owners) if owner in place]
         videos = np.stack([adapter.pool(features.clips[name]) for name in names])
-        texts = normalise(features.texts[asked])
-        owner = np.array([place[self.owners[i]] for i in asked])
+        texts = normalise(features.texts[queried])
+        owner = np.array([place[self.owners[i]] for i in queried])
         try:
             ranking = ranks_from_features(texts, videos, owner)
         except ValueError as error:
             raise BenchError(f"{adapter.name} on {self.name}: {error}; check the model") from error
         tops = zip(ranking.t2v_top.tolist(), ranking.t2v_top_scores.tolist(), strict=True)
-        for row, (i, top) in enumerate(zip(asked, tops, strict=True)):
+        for row, (i, top) in enumerate(zip(queried, tops, strict=True)):
             yield {
                 "item": f"t2v {i}", "direction": "t2v", "query": i, "text": self.texts[i],
                 "target": self.owners[i],

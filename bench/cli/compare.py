@@ -38,12 +38,12 @@ def compare(options: Options, first: Path, second: Path, seed: int | None, as_js
     FIRST and SECOND are result files, such as results/TASK/lab/clip-b32.json. Differences are
     SECOND less FIRST, with a 95 % interval and a two-sided p value.
     """
-    from bench.results.files import covered, is_whole, load
+    from bench.results.files import load
 
     run = options.load(seed=seed).run
     names, rows = differences(first, second, run.resamples, run.seed)
     document = load(first)  # its coverage is that of both, for they answered the same items
-    coverage = covered(document)
+    coverage = document.covered
     if as_json:
         rows_json = [asdict(row) for row in rows]
         click.echo(
@@ -52,7 +52,7 @@ def compare(options: Options, first: Path, second: Path, seed: int | None, as_js
         return
     from tabulate import tabulate
 
-    if not is_whole(document):
+    if document.partial:
         click.echo(f"both are {coverage}: no numbers of the full set", err=True)
     table = [
         [row.metric, f"{row.first:.2f}", f"{row.second:.2f}", f"{row.difference:+.2f}",
@@ -67,7 +67,7 @@ def differences(
     first: Path, second: Path, resamples: int, seed: int
 ) -> tuple[list[str], list[Difference]]:
     """The models' names and every metric's difference. DataError where the runs do not compare."""
-    from bench.files.untrusted import fitting
+    from bench.files.untrusted import well_formed
     from bench.metrics.bootstrap import p_value
     from bench.registry import task_class
     from bench.results.comparison import apart, comparable
@@ -82,22 +82,22 @@ def differences(
     ]
     if {line["item"] for line in lines[0]} != {line["item"] for line in lines[1]}:
         raise DataError(f"{second}: other items than {first}; compare runs of the same coverage")
-    task = task_class(documents[0]["task"])
+    task = task_class(documents[0].task)
     draws = []
     for path, part in zip((first, second), lines, strict=True):
-        with fitting(path, "run it again"):
+        with well_formed(path, "run it again"):
             draws.append(task.draws(part, resamples=resamples, seed=seed))
     rows = []
     for name, one in draws[0].items():
-        if any(name not in found for found in (draws[1], *(d["metrics"] for d in documents))):
-            continue  # not told by both
+        if name not in draws[1] or any(name not in one.metrics for one in documents):
+            continue  # only one of the two has it
         two = draws[1][name]
-        values = [document["metrics"][name]["value"] for document in documents]
+        values = [document.metrics[name].value for document in documents]
         differ, low, high = apart(one, two)
-        gain = (values[1] > values[0]) == documents[0]["metric_info"][name]["higher_is_better"]
+        gain = (values[1] > values[0]) == documents[0].metric_info[name].higher_is_better
         better = ("second" if gain else "first") if differ else "-"
         rows.append(
             Difference(name, values[0], values[1], values[1] - values[0], low, high,
                        p_value(two - one), better)
         )  # fmt: skip
-    return [document["model"]["name"] for document in documents], rows
+    return [document.name for document in documents], rows

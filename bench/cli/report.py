@@ -13,6 +13,7 @@ from bench.errors import DataError, UsageError
 if TYPE_CHECKING:
     from bench.config import Config
     from bench.report.tables import Board
+    from bench.results.document import Document
 
 
 @click.command()
@@ -75,7 +76,7 @@ def report(
 
 
 def all_boards(
-    documents: list[dict[str, Any]],
+    documents: list[Document],
     records: list[dict[str, Any]],
     task: str | None,
     published: bool,
@@ -118,7 +119,7 @@ def _files(folder: Path, made: list[Board]) -> None:
 def _page(
     output: Path,
     made: list[Board],
-    found: list[tuple[Path, dict[str, Any]]],
+    found: list[tuple[Path, Document]],
     records: list[dict[str, Any]],
     folder: Path,
     evidence: Any,

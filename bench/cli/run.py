@@ -15,6 +15,7 @@ from bench.errors import UsageError, printable
 if TYPE_CHECKING:
     from bench.config import Config
     from bench.progress import Bar
+    from bench.results.document import Document
     from bench.results.files import Result
 
 
@@ -81,10 +82,10 @@ def run(
         for result in _evaluate_all(config, settings, models, source, limit, bar):
             results.append(result)
             if distributed.is_main():
-                path = save(result, config.run.output, settings[result.data["task"]])
+                path = save(result, config.run.output, settings[result.document.task])
                 saved.append((path, load(path)))
                 if profiled:
-                    bar.warn(profile(result.data))
+                    bar.warn(profile(result.document))
                 if not quiet:
                     bar.warn(f"wrote {path}")
     if not distributed.is_main():
@@ -149,7 +150,7 @@ def _end(results: list[Result], allow_missing: bool) -> None:
         sys.exit(INCOMPLETE)
 
 
-def _print_boards(found: list[tuple[Path, dict[str, Any]]], config: Config) -> None:
+def _print_boards(found: list[tuple[Path, Document]], config: Config) -> None:
     from bench.report.boards import boards
     from bench.report.text import render
     from bench.results.comparison import Evidence

@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import click
 
 from bench.cli.options import INCOMPLETE, Options
 from bench.errors import printable
+
+if TYPE_CHECKING:
+    from bench.results.document import Document
 
 
 def _also(context: click.Context, parameter: click.Parameter, value: str) -> list[str]:
@@ -52,7 +55,7 @@ def score(
     from bench import registry
     from bench.capabilities import ScoresFiles
     from bench.files.atomic import write_text
-    from bench.results.files import SCHEMA, environment
+    from bench.results.document import to_json
 
     config = options.load(seed=seed)
     scorer = registry.offering(task, ScoresFiles)
@@ -61,38 +64,28 @@ def score(
         click.echo(registry.FALLBACK.format(task=task), err=True)
     registry.prepare_source(task, found)
     run = config.run
-    document = {
-        "schema": SCHEMA,
-        **scorer.score_file(found, predictions, kind, run.resamples, run.seed, also),
-        "settings": {"resamples": run.resamples, "seed": run.seed},
-        "environment": environment(),
-    }
-    for warning in document["warnings"]:
+    document = scorer.score_file(found, predictions, kind, run.resamples, run.seed, also)
+    for warning in document.warnings:
         click.echo(printable(warning), err=True)
-    text = json.dumps(document, indent=2, ensure_ascii=False)
+    text = json.dumps(to_json(document), indent=2, ensure_ascii=False)
     if output is not None:
         write_text(output, text + "\n")
     click.echo(text if as_json else _table(document))
-    missing = document["coverage"]["missing"]
+    missing = document.coverage.missing
     if missing:
         click.echo(f"{missing} videos lack a prediction and count as wrong", err=True)
-    if missing and not allow_missing:
+    if not document.complete and not allow_missing:
         sys.exit(INCOMPLETE)
 
 
-def _table(document: dict[str, Any]) -> str:
+def _table(document: Document) -> str:
     from tabulate import tabulate
 
     rows = [
-        [name, f"{entry['value']:.2f}",
-         "" if entry["low"] is None else f"[{entry['low']:.2f}, {entry['high']:.2f}]"]
-        for name, entry in document["metrics"].items()
+        [name, f"{one.value:.2f}", "" if one.low is None else f"[{one.low:.2f}, {one.high:.2f}]"]
+        for name, one in document.metrics.items()
     ]  # fmt: skip
-    coverage = document["coverage"]
-    title = (
-        f"{document['protocol']}, {document['kind']}: {document['model']['name']}, "
-        f"{coverage['answered']}/{coverage['expected']} videos"
-    )
+    title = f"{document.protocol}, {document.kind}: {document.name}, {document.covered} videos"
     return f"{title}\n\n" + tabulate(
         rows, headers=["metric", "value", "95 % interval"], colalign=("left", "right", "left"),
         disable_numparse=True,

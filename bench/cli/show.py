@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from bench.cli.options import Options
 from bench.errors import DataError
+
+if TYPE_CHECKING:
+    from bench.results.document import Document
 
 
 @click.command()
@@ -36,16 +39,16 @@ def show(
     """
     from bench import registry
     from bench.capabilities import ShowsPredictions
-    from bench.files.untrusted import fitting
+    from bench.files.untrusted import well_formed
     from bench.results.files import load
 
     if output.suffix not in (".html", ".md"):
         raise DataError(f"{output}: pages are written as .html or .md; name it so")
     documents = [load(path) for path in results]
-    if len({(d["task"], d["source"].get("fingerprint")) for d in documents}) > 1:
+    if len({(d.task, d.source.fingerprint) for d in documents}) > 1:
         raise DataError(f"{results[1]}: of another task or other data than {results[0]}")
-    gallery = registry.offering(documents[0]["task"], ShowsPredictions).gallery()
-    with fitting(results[0], "run it again"):
+    gallery = registry.offering(documents[0].task, ShowsPredictions).gallery()
+    with well_formed(results[0], "run it again"):
         _write(options, results, documents, gallery, items, limit, source, output)
     click.echo(output)
 
@@ -53,7 +56,7 @@ def show(
 def _write(
     options: Options,
     results: tuple[Path, ...],
-    documents: list[dict[str, Any]],
+    documents: list[Document],
     gallery: Any,
     items: tuple[str, ...],
     limit: int,
@@ -67,7 +70,7 @@ def _write(
     from bench.report.frames import frames_of, markdown_cell
     from bench.report.page import render_page
     from bench.report.tables import Figure, Page
-    from bench.results.files import covered, is_toy, is_whole, load_predictions, slug
+    from bench.results.files import load_predictions, slug
 
     answers = [
         {line["item"]: line for line in load_predictions(path, document)}
@@ -79,11 +82,11 @@ def _write(
     clips = gallery.clips_of(answers, chosen)
     frames = frames_of(options.load(), documents[0], source, clips)
     models = [
-        document["model"]["name"] + ("" if is_whole(document) else f" ({covered(document)})")
+        document.name + (f" ({document.covered})" if document.partial else "")
         for document in documents
     ]
-    toy = " (toy world: drawn videos)" if is_toy(documents[0]["protocol"]) else ""
-    note = f"{documents[0]['protocol']}{toy}. {gallery.NOTE}"
+    toy = " (toy world: drawn videos)" if documents[0].toy else ""
+    note = f"{documents[0].protocol}{toy}. {gallery.NOTE}"
     if output.suffix == ".html":
         figure = Figure(gallery.TITLE, note, gallery.as_html(models, answers, chosen, frames))
         write_text(output, render_page(Page(gallery.TITLE, "", [], [], [figure], {})))

@@ -63,8 +63,8 @@ def train(
 
 def _tell(model: str, trained: Trained) -> None:
     for failure in trained.failures[:10]:
-        told = f"left out {failure.clip}: {failure.kind}: {failure.reason}"
-        click.echo(printable(told), err=True)
+        line = f"left out {failure.clip}: {failure.kind}: {failure.reason}"
+        click.echo(printable(line), err=True)
     if len(trained.failures) > 10:
         click.echo(f"... and {len(trained.failures) - 10} more videos left out", err=True)
     if trained.stopped:

@@ -23,7 +23,7 @@ def verify(options: Options, results: tuple[Path, ...]) -> None:
     changed since.
     """
     from bench.results.comparison import Evidence, verified
-    from bench.results.files import covered, find_all, is_whole, load
+    from bench.results.files import find_all, load
 
     files = [file for path in results for file in (find_all(path) if path.is_dir() else [path])]
     if not files:
@@ -36,7 +36,7 @@ def verify(options: Options, results: tuple[Path, ...]) -> None:
         stale |= bool(reasons)
         remark = f"; stale: {', '.join(reasons)}" if reasons else ""
         if evidence.source_now(document) is None:
-            remark += f"; source '{document['source']['name']}' is not available, not checked"
+            remark += f"; source '{document.source.name}' is not available, not checked"
         try:
             count, wrong = verified(path, document)
         except (BenchError, KeyError, TypeError, ValueError) as error:
@@ -47,8 +47,8 @@ def verify(options: Options, results: tuple[Path, ...]) -> None:
                 raise DataError(f"{path}: cannot be verified: {why}; run it again") from error
             click.echo(f"{path}: not computed again{remark}")
             continue
-        if not is_whole(document):
-            remark = f", of {covered(document)}" + remark
+        if document.partial:
+            remark = f", of {document.covered}" + remark
         differ |= bool(wrong)
         click.echo(f"{path}: {len(wrong)} of {count} metrics differ{remark}" if wrong
                    else f"{path}: {count} metrics equal{remark}")  # fmt: skip

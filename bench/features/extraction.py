@@ -21,7 +21,7 @@ import numpy as np
 from bench import distributed
 from bench.config import RunConfig
 from bench.contracts import Adapter, Clip, Failure, Progress, Task
-from bench.features.validation import StoredFeatures, checked, sound
+from bench.features.validation import StoredFeatures, checked, is_valid
 from bench.files import locks
 from bench.files.tensor_store import TensorStore, digest
 from bench.video import DecodedFrames, FrameStore
@@ -148,8 +148,8 @@ class _Encoder:
                 if found is None:
                     continue
                 arrays, record = found
-                told = {"decoder", "times"} <= record.keys()
-                if told and sound(self.work.adapter, arrays, None):
+                complete = {"decoder", "times"} <= record.keys()
+                if complete and is_valid(self.work.adapter, arrays, None):
                     self.features.add(clip, key, arrays["features"])
                     self.work.read[clip] = record["decoder"], np.array(record["times"])
 
@@ -188,7 +188,7 @@ class _Encoder:
         # A group that lacks only clips that fail again has been encoded before.
         if all(name in self.features for name in names):
             return
-        with locks.held(self.store.root / digest("group", [self.keys[name] for name in names])):
+        with locks.locked(self.store.root / digest("group", [self.keys[name] for name in names])):
             self.read(names)
             if any(name not in self.features for name in names):
                 self._encode_group(batch)
@@ -255,5 +255,5 @@ def _encode_texts(work: Work, store: TensorStore, chunk: Sequence[str]) -> np.nd
     return store.kept(
         key,
         lambda: {"features": work.encode("texts", chunk)},
-        lambda arrays: sound(work.adapter, arrays, len(chunk)),
+        lambda arrays: is_valid(work.adapter, arrays, len(chunk)),
     )["features"]

@@ -80,7 +80,7 @@ def collapsed(features: np.ndarray) -> str:
     return ""
 
 
-def sound(adapter: Adapter, arrays: dict[str, np.ndarray], count: int | None) -> bool:
+def is_valid(adapter: Adapter, arrays: dict[str, np.ndarray], count: int | None) -> bool:
     """Whether kept features are what the adapter promises; else they are made again."""
     found = arrays.get("features")
     if found is None or found.dtype != np.float32 or found.ndim != 2:

@@ -17,7 +17,7 @@ PREFIX = ".lock-"
 
 
 @contextmanager
-def held(path: Path, waiting: Callable[[], None] | None = None) -> Iterator[None]:
+def locked(path: Path, waiting: Callable[[], None] | None = None) -> Iterator[None]:
     """Be the only one that makes `path`, among processes and threads.
 
     Another holder is waited for, and `waiting` is called first. Look then whether it has made

@@ -71,16 +71,16 @@ class TensorStore:
         self,
         key: str,
         make: Callable[[], dict[str, np.ndarray]],
-        sound: Callable[[dict[str, np.ndarray]], bool] = bool,
+        is_valid: Callable[[dict[str, np.ndarray]], bool] = bool,
     ) -> dict[str, np.ndarray]:
-        """The arrays of `key`, made and put where absent or not `sound`.
+        """The arrays of `key`, made and put where absent or not `is_valid`.
 
         Two processes do not both make them.
         """
-        if (found := self.get(key)) and sound(found[0]):
+        if (found := self.get(key)) and is_valid(found[0]):
             return found[0]
-        with locks.held(self.root / key):
-            if (found := self.get(key)) and sound(found[0]):
+        with locks.locked(self.root / key):
+            if (found := self.get(key)) and is_valid(found[0]):
                 return found[0]
             arrays = make()
             self.put(key, arrays, {})

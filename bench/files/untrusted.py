@@ -86,7 +86,7 @@ def _refuse(name: str) -> NoReturn:
 
 
 @contextmanager
-def fitting(where: Any, remedy: str) -> Iterator[None]:
+def well_formed(where: Any, remedy: str) -> Iterator[None]:
     """DataError where what was read from `where` turns out not to be what the code expects."""
     try:
         yield

@@ -114,33 +114,35 @@ def ranks_from_features(
     if not (np.isfinite(texts).all() and np.isfinite(videos).all()):
         raise ValueError("features hold NaN or infinity")
     order = np.argsort(owner, kind="stable")
-    asked, starts = np.unique(owner[order], return_index=True)
+    queried, starts = np.unique(owner[order], return_index=True)
     ends = np.append(starts[1:], len(owner))
     columns = videos.T.astype(np.float64)
     scores = _own_scores(texts, videos, owner)
     best_own = np.maximum.reduceat(scores[order], starts)
 
-    top, groups_top = min(top, len(videos)), min(top, len(asked))
+    top, groups_top = min(top, len(videos)), min(top, len(queried))
     t2v = np.empty(len(owner), np.int64)
     t2v_top = np.empty((len(owner), top), np.int64)
     t2v_top_scores = np.empty((len(owner), top), np.float32)
-    ahead = np.zeros(len(asked), np.int64)
-    v2t_top = np.zeros((len(asked), groups_top), np.int64)
-    v2t_top_scores = np.full((len(asked), groups_top), -np.inf, np.float32)
+    ahead = np.zeros(len(queried), np.int64)
+    v2t_top = np.zeros((len(queried), groups_top), np.int64)
+    v2t_top_scores = np.full((len(queried), groups_top), -np.inf, np.float32)
     for first, last in _chunks(ends, max(1, chunk_bytes // (8 * len(videos)))):
         rows = order[starts[first] : ends[last - 1]]
         block = (texts[rows].astype(np.float64) @ columns).astype(np.float32)
         t2v[rows] = _rank(block, scores[rows], owner[rows])
         t2v_top[rows], t2v_top_scores[rows] = _best(block, top)
-        groups = np.maximum.reduceat(block, starts[first:last] - starts[first], axis=0)[:, asked].T
+        groups = np.maximum.reduceat(block, starts[first:last] - starts[first], axis=0)[
+            :, queried
+        ].T
         at_least = groups >= best_own[:, None]
         own = np.arange(first, last)
         ahead += at_least.sum(axis=1)
         ahead[own] -= at_least[own, own - first]
         _merge_best(v2t_top, v2t_top_scores, groups, first)
     return Ranking(
-        t2v, scores, t2v_top, t2v_top_scores, asked, 1 + ahead, best_own,
-        asked[v2t_top], v2t_top_scores,
+        t2v, scores, t2v_top, t2v_top_scores, queried, 1 + ahead, best_own,
+        queried[v2t_top], v2t_top_scores,
     )  # fmt: skip
 
 

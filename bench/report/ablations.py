@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.errors import DataError
-from bench.files.untrusted import fitting, read_json
+from bench.files.untrusted import read_json, well_formed
 from bench.report.tables import Board, Chart, Point, Row, Series, ranked
 from bench.results.files import SWEEPS
 from bench.training.grids import COLUMNS, MEAN, SCHEMA, Grid, grid, grids
@@ -135,7 +135,7 @@ def load_records(folder: Path) -> list[dict[str, Any]]:
             raise DataError(f"{path}: no record of `bench sweep`; run the sweep again")
         if record.get("schema") != SCHEMA:
             raise DataError(f"{path}: of another version; run the sweep again")
-        with fitting(path, "run the sweep again"):  # what cannot be shown is damaged
+        with well_formed(path, "run the sweep again"):  # what cannot be shown is damaged
             grid_boards(record)
             grid_chart(record)
         found.append(record)

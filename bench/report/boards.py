@@ -15,7 +15,7 @@ from bench.contracts import Task
 from bench.errors import UsageError
 from bench.report.reference import ReferenceRow, reference_rows
 from bench.report.tables import Board, Row, ranked
-from bench.results.files import covered, is_toy, is_whole, settings_of
+from bench.results.document import Document
 
 REMARKS = {
     "paper": "",
@@ -23,7 +23,6 @@ REMARKS = {
     "secondary": "read in a note about the paper",
     "chart": "about, read off a chart",
 }
-Document = dict[str, Any]
 Draws = dict[str, np.ndarray]
 
 
@@ -49,10 +48,10 @@ def boards(
     """
     grouped: dict[tuple[str, str, int, str], list[Document]] = defaultdict(list)
     for document in results:
-        if task in (None, document["task"]):
-            settings = json.dumps(settings_of(document), sort_keys=True)
-            size = document["coverage"]["expected"]
-            grouped[document["task"], document["protocol"], size, settings].append(document)
+        if task in (None, document.task):
+            settings = json.dumps(document.task_settings, sort_keys=True)
+            size = document.coverage.expected
+            grouped[document.task, document.protocol, size, settings].append(document)
     usual = _usual(grouped.values())
     if published:
         for name in registry.task_names():
@@ -76,14 +75,13 @@ def task_class(name: str) -> type[Task] | None:
 
 def provenance_id(document: Document) -> str:
     """What a row calls the result it came from."""
-    kept = document.get("predictions", {}).get("sha256", "")
-    return f"{document['task']}-{kept[:12]}" if kept else ""
+    return f"{document.task}-{document.lines[:12]}" if document.lines else ""
 
 
 def _usual(groups: Iterable[list[Document]]) -> dict[str, dict[str, Any]]:
     """The settings of most runs of each task: a title names only what differs from them."""
     largest = sorted(filter(None, groups), key=len)
-    return {found[0]["task"]: settings_of(found[0]) for found in largest}
+    return {found[0].task: found[0].task_settings for found in largest}
 
 
 def _board(
@@ -101,14 +99,14 @@ def _board(
     )
     rows = []
     if documents:
-        primary, info = documents[0]["primary"], documents[0]["metric_info"]
-        higher |= {name: told["higher_is_better"] for name, told in info.items()}
+        primary, info = documents[0].primary, documents[0].metric_info
+        higher |= {name: one.higher_is_better for name, one in info.items()}
         sign = -1 if higher[primary] else 1
         pairs.sort(key=lambda pair: (pair[0].kind, sign * pair[0].values[primary], pair[0].model))
         rows = _ranked(pairs, higher, backing)
         # A limited run guesses among fewer videos: its chance is not that of the board.
-        fullest = max(documents, key=lambda document: document["coverage"]["answered"])
-        rows += [_chance(fullest)] if fullest["chance"] else []
+        fullest = max(documents, key=lambda document: document.coverage.answered)
+        rows += [_chance(fullest)] if fullest.chance else []
     rows += [_published(reference) for reference in references]
     used = dict.fromkeys(name for row in rows for name in row.values)
     columns = [name for name in (kind and kind.columns) or used if name in used]
@@ -127,10 +125,9 @@ def _references(task: str, protocol: str) -> list[ReferenceRow]:
 
 def _title(protocol: str, documents: list[Document], usual: dict[str, Any]) -> str:
     protocol = " ".join(protocol.split())  # a line break would end LaTeX's comment
-    toy = is_toy(protocol)
     protocol, _, mode = protocol.partition(", ")
-    size = f", {documents[0]['coverage']['expected']} items" if documents else ""
-    settings = settings_of(documents[0]) if documents else {}
+    size = f", {documents[0].coverage.expected} items" if documents else ""
+    settings = documents[0].task_settings if documents else {}
     notes = [mode] if mode else []
     notes += [
         "epoch selected on the reported split" if (key, value) == ("select", "best")
@@ -138,20 +135,19 @@ def _title(protocol: str, documents: list[Document], usual: dict[str, Any]) -> s
         for key, value in settings.items() if usual.get(key) != value and key != "roles"
     ]  # fmt: skip
     size += "".join(f", {note}" for note in notes)
-    if toy:
+    if documents and documents[0].toy:
         return f"{protocol}{size} (toy world: not comparable with published numbers)"
     return f"{protocol}{size}"
 
 
 def _measured(document: Document, references: list[ReferenceRow], backing: Backing | None) -> Row:
-    name, whole = document["model"]["name"], is_whole(document)
+    name, whole = document.name, not document.partial
     reasons = backing.stale(document) if backing else []
-    metrics = document["metrics"]
-    values = {name: entry["value"] for name, entry in metrics.items()}
+    values = document.values
     bounds = {
-        name: (entry["low"], entry["high"])
-        for name, entry in metrics.items()
-        if entry["low"] is not None
+        name: (one.low, one.high)
+        for name, one in document.metrics.items()
+        if one.low is not None and one.high is not None
     }
     same = [row for row in references if row.ours == name.partition("@")[0]]
     differences = {
@@ -162,18 +158,18 @@ def _measured(document: Document, references: list[ReferenceRow], backing: Backi
     return Row(
         name, kind, values, bounds,
         "; ".join([
-            covered(document), *(f"stale: {why}" for why in reasons),
-            *(f"warning: {told}" for told in document.get("warnings", [])),
+            document.covered, *(f"stale: {why}" for why in reasons),
+            *(f"warning: {warning}" for warning in document.warnings),
         ]),
         differences=differences, provenance=provenance_id(document),
-        flagged=bool(reasons or document.get("warnings") or not whole),
+        flagged=bool(reasons or document.warnings or not whole),
     )  # fmt: skip
 
 
 def _ranked(
     pairs: list[tuple[Row, Document]], higher: dict[str, bool], backing: Backing | None
 ) -> list[Row]:
-    """Mark best, second, and what cannot be told from the best; partial rows are never ranked."""
+    """Mark the best, the second, and ties with the best; partial rows are never ranked."""
     whole = [document for row, document in pairs if row.kind == "measured"]
     rows = ranked([row for row, _ in pairs if row.kind == "measured"], higher)
     if backing:
@@ -187,7 +183,7 @@ def _ranked(
 def _tied(
     row: Row, document: Document, rows: list[Row], documents: list[Document], backing: Backing
 ) -> tuple[str, ...]:
-    """The metrics in which `row` cannot be told from the best of `rows`."""
+    """The metrics in which `row` is statistically tied with the best of `rows`."""
     best = {
         name: one
         for other, one in zip(reversed(rows), reversed(documents), strict=True)
@@ -208,9 +204,9 @@ def _alike(name: str, best: Document, other: Document, backing: Backing) -> bool
 
 
 def _chance(document: Document) -> Row:
-    name = document.get("floor", "(chance)")
+    name = document.floor or "(chance)"
     remark = "random baseline" if name == "(chance)" else "majority baseline"
-    return Row(name, "chance", document["chance"], remark=remark)
+    return Row(name, "chance", document.chance, remark=remark)
 
 
 def _published(reference: ReferenceRow) -> Row:

@@ -6,7 +6,7 @@ import base64
 import html
 import io
 from collections.abc import Collection
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -14,12 +14,13 @@ from bench.errors import DataError, printable
 
 if TYPE_CHECKING:
     from bench.config import Config
+    from bench.results.document import Document
 
 SIZE = 144  # pixels of a shown frame
 
 
 def frames_of(
-    config: Config, document: dict[str, Any], source: str | None, clips: Collection[str]
+    config: Config, document: Document, source: str | None, clips: Collection[str]
 ) -> dict[str, np.ndarray]:
     """Clip -> uint8 [T, SIZE, SIZE, 3] at the moments that the models saw; absent if unreadable.
 
@@ -30,9 +31,9 @@ def frames_of(
     from bench.features.extraction import decoding_limits
     from bench.video import FrameStore
 
-    found, _ = registry.source_for(document["task"], source or _known(document, config), config)
-    task = registry.load_task(document["task"], found)
-    if task.fingerprint != document["source"].get("fingerprint"):
+    found, _ = registry.source_for(document.task, source or _known(document, config), config)
+    task = registry.load_task(document.task, found)
+    if task.fingerprint != document.source.fingerprint:
         raise DataError(f"{found.root}: not the data of the results; give theirs with --source")
     store = FrameStore(config.run.cache_folder / "frames", SIZE, task.plan, config.run.decoder)
     wanted = [clip for clip in task.clips if clip.id in clips]
@@ -40,11 +41,11 @@ def frames_of(
     return {clip.id: got.frames for clip, got in decoded if not isinstance(got, Failure)}
 
 
-def _known(document: dict[str, Any], config: Config) -> str | None:
+def _known(document: Document, config: Config) -> str | None:
     """The source that the result names, where it is one by name."""
     from bench import registry
 
-    name = document["source"]["name"]
+    name = document.source.name
     return name if name in config.sources or name in registry.generated_names() else None
 
 

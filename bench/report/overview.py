@@ -49,10 +49,10 @@ def _joined(parts: list[Board], toy: bool) -> Board:
             rows[key] = _merged(rows.get(key, Row(key[1], row.kind, {})), row, board.task, shown)
     order = ("measured", "partial", "stale", "chance", "published")
     ordered = sorted(rows.values(), key=lambda row: order.index(row.kind))
-    told = "(toy world: not comparable with published numbers)" if toy else "on real videos"
+    data = "(toy world: not comparable with published numbers)" if toy else "on real videos"
     kept = [row for row in ordered if row.values]
     protocol = "toy" if toy else "published"
-    return Board(f"all tasks {told}", "overview", protocol, columns, kept, higher)
+    return Board(f"all tasks {data}", "overview", protocol, columns, kept, higher)
 
 
 def _merged(whole: Row, row: Row, task: str, shown: list[str]) -> Row:
@@ -65,7 +65,7 @@ def _merged(whole: Row, row: Row, task: str, shown: list[str]) -> Row:
         return {f"{task} {name}": values[name] for name in shown if name in values}
 
     remark = row.remark if row.kind in ("chance", "published") else f"{task} {row.remark}"
-    told = dict.fromkeys("; ".join(filter(None, [whole.remark, remark])).split("; "))
+    remarks = dict.fromkeys("; ".join(filter(None, [whole.remark, remark])).split("; "))
     return replace(
         whole,
         values=whole.values | valued(row.values),
@@ -76,5 +76,5 @@ def _merged(whole: Row, row: Row, task: str, shown: list[str]) -> Row:
         tied=whole.tied + named(row.tied),
         notes=tuple(dict.fromkeys(whole.notes + row.notes)),
         provenance="+".join(filter(None, [whole.provenance, row.provenance])),
-        remark="; ".join(told),  # what two tasks say alike, once
+        remark="; ".join(remarks),  # what two tasks say alike, once
     )

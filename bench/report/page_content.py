@@ -17,22 +17,14 @@ from bench.capabilities import ShowsPredictions, ShowsPrompts
 from bench.config import Config
 from bench.contracts import Progress
 from bench.errors import BenchError, DataError, UsageError
-from bench.files.untrusted import fitting, parse_json, read_bytes, read_json
+from bench.files.untrusted import parse_json, read_bytes, read_json, well_formed
 from bench.report.ablations import grid_chart
 from bench.report.boards import provenance_id
 from bench.report.frames import frames_of
 from bench.report.tables import Board, Chart, Figure, Page, Point, Series
 from bench.results.comparison import Evidence
-from bench.results.document import finite
-from bench.results.files import (
-    SWEEPS,
-    TRAININGS,
-    is_toy,
-    is_whole,
-    load_predictions,
-    settings_of,
-    slug,
-)
+from bench.results.document import Document, finite, to_json
+from bench.results.files import SWEEPS, TRAININGS, load_predictions, slug
 from bench.training.grids import grid
 
 CUTOFFS = (1, 2, 3, 5, 7, 10, 15, 20, 30, 50, 70, 100, 200, 500, 1000)
@@ -40,7 +32,7 @@ HELD_OUT = ("R@1", "vc/R@1", "vc/own-five")  # of a training's epochs: what is d
 NUMBERS = ("step", "total", "epoch", *HELD_OUT)  # of a training's log that are drawn
 STEPS = 40  # points of a training curve; each is a mean of neighbours
 TOY = "Toy world: not comparable with published numbers. "
-Documents = list[tuple[Path, dict[str, Any]]]
+Documents = list[tuple[Path, Document]]
 Lines = list[dict[str, Any]]  # of one result's predictions
 
 
@@ -66,7 +58,7 @@ def page_of(boards: list[Board], material: Material) -> Page:
     curves, figures = [], []
     for group in groups:
         lines = [load_predictions(path, document) for path, document in group]
-        with fitting(group[0][0].parent, "run its results again"):
+        with well_formed(group[0][0].parent, "run its results again"):
             curves += _recall_curves(group, lines)
             figures += _gallery(group, lines, material) if material.gallery else []
     figures += _prompts(material) if material.gallery else []
@@ -87,17 +79,16 @@ def _groups(material: Material) -> list[Documents]:
     """Complete, current results with predictions, by task, protocol, data and task settings."""
     grouped: dict[tuple[str, ...], Documents] = defaultdict(list)
     for path, document in material.found:
-        kept = is_whole(document) and document.get("predictions")
-        if kept and not material.evidence.stale(document):
-            settings = json.dumps(settings_of(document), sort_keys=True)
-            fingerprint = document["source"]["fingerprint"]
-            key = (document["task"], document["protocol"], fingerprint, settings)
+        if document.lines and not document.partial and not material.evidence.stale(document):
+            settings = json.dumps(document.task_settings, sort_keys=True)
+            fingerprint = str(document.source.fingerprint)
+            key = (document.task, document.protocol, fingerprint, settings)
             grouped[key].append((path, document))
     return list(grouped.values())
 
 
-def _toy(document: dict[str, Any]) -> str:
-    return TOY if is_toy(document["protocol"]) else ""
+def _toy(document: Document) -> str:
+    return TOY if document.toy else ""
 
 
 # --- charts --------------------------------------------------------------------------------------
@@ -113,9 +104,9 @@ def _recall_curves(group: Documents, lines: list[Lines]) -> list[Chart]:
                 Point(k, 100 * sum(rank <= k for rank in ranks) / len(ranks))
                 for k in CUTOFFS if k <= len(ranks)
             ]  # fmt: skip
-            series.append(Series(document["model"]["name"], points))
+            series.append(Series(document.name, points))
     document = group[0][1]
-    chart = Chart(f"Recall at k, {document['protocol']}", "k", "R@k (%)", "line", series,
+    chart = Chart(f"Recall at k, {document.protocol}", "k", "R@k (%)", "line", series,
                   _toy(document), log=True)  # fmt: skip
     return [chart] if series else []
 
@@ -126,19 +117,18 @@ def _cost(groups: list[Documents]) -> list[Chart]:
     for group in groups:
         series = []
         for _, document in group:
-            seconds, entry = document["seconds"], document["metrics"][document["primary"]]
+            seconds, entry = document.seconds or {}, document.metrics[document.primary]
             if spent := seconds.get("encode frames", seconds.get("encode")):
-                clips = document["coverage"]["clips"] + document["coverage"].get("support", 0)
-                point = Point(1000 * spent / clips, entry["value"], entry["low"],
-                              entry["high"])  # fmt: skip
-                series.append(Series(document["model"]["name"], [point]))
+                clips = document.coverage.clips + document.coverage.support
+                point = Point(1000 * spent / clips, entry.value, entry.low, entry.high)
+                series.append(Series(document.name, [point]))
         if series:
             document = group[0][1]
             note = ("Wall clock of the run, whatever else the machine did. Runs that found their "
                     "features on disk have no cost to show.")  # fmt: skip
             charts.append(
-                Chart(f"Cost and quality, {document['protocol']}", "ms to encode a clip",
-                      document["primary"], "scatter", series, _toy(document) + note)
+                Chart(f"Cost and quality, {document.protocol}", "ms to encode a clip",
+                      document.primary, "scatter", series, _toy(document) + note)
             )  # fmt: skip
     return charts
 
@@ -164,15 +154,15 @@ def _training_curves(material: Material) -> list[Chart]:
 
 def _trained_on(logs: dict[str, Path]) -> str:
     """The data of each training, where its card lies beside the log; a log does not name it."""
-    told = []
+    notes = []
     for name, log in logs.items():
         card = log.parent / "model" / "card.json"
         if card.is_file():
             remedy = "move it away, or train again"
-            with fitting(card, remedy):
+            with well_formed(card, remedy):
                 data = read_json(card, remedy)["training"]["data"]
-            told.append(f"{name} was trained on {data}.")
-    return " ".join(told)
+            notes.append(f"{name} was trained on {data}.")
+    return " ".join(notes)
 
 
 def _curves(title: str, logs: dict[str, Path], note: str) -> list[Chart]:
@@ -214,27 +204,27 @@ def _means(steps: list[tuple[int, float]]) -> list[Point]:
 def _gallery(group: Documents, lines: list[Lines], material: Material) -> list[Figure]:
     document = group[0][1]
     try:
-        gallery = registry.offering(document["task"], ShowsPredictions).gallery()
+        gallery = registry.offering(document.task, ShowsPredictions).gallery()
     except UsageError:
         return []  # a task without a gallery
     answers = [{line["item"]: line for line in answered} for answered in lines]
     items = gallery.choose(answers, material.gallery)
     try:
-        material.progress.start(f"{document['task']}: frames to show", 1)
+        material.progress.start(f"{document.task}: frames to show", 1)
         frames = frames_of(material.config, document, None, gallery.clips_of(answers, items))
     except BenchError as error:
-        material.progress.warn(f"{document['protocol']}: shown without frames: {error}")
+        material.progress.warn(f"{document.protocol}: shown without frames: {error}")
         frames = {}
-    models = [one["model"]["name"] for _, one in group]
+    models = [one.name for _, one in group]
     note = f"{_toy(document)}{gallery.NOTE}"
-    title = f"{gallery.TITLE}, {document['protocol']}"
+    title = f"{gallery.TITLE}, {document.protocol}"
     return [Figure(title, note, gallery.as_html(models, answers, items, frames))]
 
 
 def _prompts(material: Material) -> list[Figure]:
     """Prompts and hard negatives (Supplementary Table 4) of the sources that were run on."""
     figures = []
-    seen = {(d["task"], d["source"]["name"]): d for _, d in material.found}
+    seen = {(d.task, d.source.name): d for _, d in material.found}
     for (task, name), document in seen.items():
         try:
             show = registry.offering(task, ShowsPrompts).prompts_of
@@ -249,7 +239,7 @@ def _prompts(material: Material) -> list[Figure]:
 
 def _provenance(boards: list[Board], found: Documents) -> dict[str, dict[str, Any]]:
     """Each row's result document; an overview row's are those of its tasks."""
-    known = {provenance_id(document): document for _, document in found}
+    known = {provenance_id(document): to_json(document) for _, document in found}
     shown: dict[str, dict[str, Any]] = {}
     for row in (row for board in boards for row in board.rows if row.provenance):
         parts = [known[part] for part in row.provenance.split("+") if part in known]

@@ -12,8 +12,8 @@ class Row:
     """One line of a board.
 
     `kind` is measured, partial, stale, published or chance; only measured rows are ranked.
-    `tied` names the metrics in which the row cannot be told from the best one (`bench compare`
-    says so too). `differences` are to the published value of the same model. `notes` are
+    `tied` names the metrics in which it is statistically tied with the best (`bench compare` says
+    so too). `differences` are to the published value of the same model. `notes` are
     footnotes. `provenance` is the id of the result it came from, or empty.
     """
 
@@ -26,7 +26,7 @@ class Row:
     second: tuple[str, ...] = ()
     tied: tuple[str, ...] = ()
     about: bool = False  # read off a chart: no exact number
-    dual_softmax: bool = False  # told the whole test set; a dagger stands in its name
+    dual_softmax: bool = False  # knows the whole test set; its name has a dagger
     differences: dict[str, float] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     provenance: str = ""

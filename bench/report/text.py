@@ -88,9 +88,9 @@ def _markdown(board: Board) -> str:
     align = ["left", "left", *["right"] * len(board.columns)]
     align += ["left"] * (len(head) - len(align))
     table = tabulate(lines, headers=head, tablefmt="github", colalign=align, disable_numparse=True)
-    told = [f"{place}. {markdown_cell(note)}" for note, place in notes.items()]
+    listed = [f"{place}. {markdown_cell(note)}" for note, place in notes.items()]
     parts = [f"### {markdown_cell(board.title)}", table]
-    return "\n\n".join([*parts, "\n".join(told)] if told else parts)
+    return "\n\n".join([*parts, "\n".join(listed)] if listed else parts)
 
 
 def _latex(board: Board) -> str:
@@ -120,9 +120,9 @@ def _latex(board: Board) -> str:
         lines.append(" & ".join([*cells, _tex(row.remark)]) + r" \\")
     lines += [r"\bottomrule", r"\end{tabular}"]
     if notes:
-        told = [rf"\textsuperscript{{{place}}}~{_tex(note)}" for note, place in notes.items()]
+        notes_ = [rf"\textsuperscript{{{place}}}~{_tex(note)}" for note, place in notes.items()]
         lines += [r"\par\smallskip", r"\begin{minipage}{\linewidth}\footnotesize",
-                  "\\\\\n".join(told), r"\end{minipage}"]  # fmt: skip
+                  "\\\\\n".join(notes_), r"\end{minipage}"]  # fmt: skip
     return "\n".join([*lines, r"\end{table}"])
 
 
@@ -159,25 +159,25 @@ def _rich(board: Board) -> str:
     terminal = sys.stdout.isatty()
     console = Console(file=io.StringIO(), force_terminal=terminal, width=None if terminal else 160)
 
-    def fits(columns: list[str], told: int) -> bool:
-        return _needed(console, _grid(board, columns, told)) <= console.width
+    def fits(columns: list[str], detail: int) -> bool:
+        return _needed(console, _grid(board, columns, detail)) <= console.width
 
     parts = [board.columns]
-    told = next((one for one in (REMARKS, INTERVALS) if fits(board.columns, one)), NUMBERS)
-    if told == NUMBERS:
+    detail = next((one for one in (REMARKS, INTERVALS) if fits(board.columns, one)), NUMBERS)
+    if detail == NUMBERS:
         parts = [[]]
         for name in board.columns:
-            if parts[-1] and not fits([*parts[-1], name], told):
+            if parts[-1] and not fits([*parts[-1], name], detail):
                 parts.append([])
             parts[-1] = [*parts[-1], name]
     for columns in parts:
-        console.print(_grid(board, columns, told))
-    if told != REMARKS:
+        console.print(_grid(board, columns, detail))
+    if detail != REMARKS:
         for row in board.rows:
             if row.flagged:
                 told_of = Text(f"{printable(row.model)}: {printable(row.remark)}")
                 console.print(told_of, soft_wrap=True)
-        left = "sources" if told == INTERVALS else "intervals and sources"
+        left = "sources" if detail == INTERVALS else "intervals and sources"
         console.print(f"{left}: a wider terminal, or --format md", style="dim")
     for note, place in footnotes(board).items():
         console.print(Text(f"[{place}] {printable(note)}"))
@@ -192,34 +192,36 @@ def _needed(console: Any, table: Any) -> int:
     return Measurement.get(console, console.options.update(max_width=10_000), table).minimum
 
 
-def _grid(board: Board, columns: list[str], told: int) -> Any:
-    """A rich table of some columns, with as much as `told` says."""
+def _grid(board: Board, columns: list[str], detail: int) -> Any:
+    """A rich table of some columns, with as much as `detail` says."""
     from rich.table import Table
     from rich.text import Text
 
     table = Table(title=Text(printable(board.title)), title_justify="left", expand=False)
     longest = max((len(row.model) for row in board.rows), default=0)
     table.add_column(printable(board.first), overflow="fold", min_width=min(longest, 18),
-                     max_width=48 if told == REMARKS else 24)  # fmt: skip
+                     max_width=48 if detail == REMARKS else 24)  # fmt: skip
     for name in columns:
         head = name.replace(" ", "\n").replace("/", "/\n")
         table.add_column(f"{head} {arrow(board, name)}".rstrip(), justify="right", no_wrap=True)
-    if told == REMARKS:
+    if detail == REMARKS:
         table.add_column("coverage or source", overflow="fold", style="dim", min_width=24)
     notes = footnotes(board)
     for row, parted in _parted(board):
         if parted:
             table.add_section()
         marks = "".join(f" [{notes[note]}]" for note in row.notes)
-        marks += f" ({row.kind})" if row.kind in ("partial", "stale") and told != REMARKS else ""
+        marks += f" ({row.kind})" if row.kind in ("partial", "stale") and detail != REMARKS else ""
         cells = [
             Text(printable(row.model) + marks),
-            *(_terminal(row, n, told > NUMBERS) for n in columns),
+            *(_terminal(row, n, detail > NUMBERS) for n in columns),
         ]
         gap = difference(row, board.columns)
         remark = "; ".join(filter(None, [row.remark, f"{gap} to published" if gap else ""]))
         quiet = "" if row.kind == "measured" else "dim" if row.kind != "stale" else "red"
-        table.add_row(*cells, *([Text(printable(remark))] if told == REMARKS else []), style=quiet)
+        table.add_row(
+            *cells, *([Text(printable(remark))] if detail == REMARKS else []), style=quiet
+        )
     return table
 
 
@@ -266,9 +268,9 @@ def _csv(found: list[Board]) -> str:
         for row in board.rows:
             values = [row.values.get(name, "") for name in columns]
             bounds = [side for name in columns for side in row.bounds.get(name, ("", ""))]
-            told = [" ".join(row.best), " ".join(row.second), " ".join(row.tied),
+            marks = [" ".join(row.best), " ".join(row.second), " ".join(row.tied),
                     difference(row, board.columns)]  # fmt: skip
             names = map(_inert, (board.title, board.task, board.protocol, row.model, row.kind))
-            told += [_inert(row.remark), _inert(" ".join(row.notes))]
-            writer.writerow([*names, *values, *bounds, *told])
+            marks += [_inert(row.remark), _inert(" ".join(row.notes))]
+            writer.writerow([*names, *values, *bounds, *marks])
     return out.getvalue().rstrip("\n")

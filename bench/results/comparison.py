@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
+import msgspec
 import numpy as np
 
 from bench import registry
 from bench.config import Config
 from bench.errors import BenchError, DataError
 from bench.files.tensor_store import TensorStore, checksum, digest
-from bench.files.untrusted import fitting
-from bench.results.files import load_predictions, predictions_path, settings_of
+from bench.files.untrusted import well_formed
+from bench.results.document import Document, valued
+from bench.results.files import load_predictions, predictions_path
 
 
 class Evidence:
@@ -22,19 +23,19 @@ class Evidence:
     Draws are kept in the cache under the hash of the prediction lines.
     """
 
-    def __init__(self, found: Iterable[tuple[Path, dict[str, Any]]], config: Config) -> None:
-        self._paths = {_sha(document): path for path, document in found if _sha(document)}
+    def __init__(self, found: Iterable[tuple[Path, Document]], config: Config) -> None:
+        self._paths = {document.lines: path for path, document in found if document.lines}
         self._config = config
         self._store = TensorStore(config.run.cache_folder / "draws")
         self._sources: dict[tuple[str, str, str], str | None] = {}
-        self._draws: dict[str, dict[str, np.ndarray] | None] = {}
-        self._stale: dict[str, list[str]] = {}
+        self._draws: dict[bytes, dict[str, np.ndarray] | None] = {}
+        self._stale: dict[bytes, list[str]] = {}
 
-    def path(self, document: dict[str, Any]) -> Path | None:
+    def path(self, document: Document) -> Path | None:
         """The file of a result, None where it keeps no predictions."""
-        return self._paths.get(_sha(document))
+        return self._paths.get(document.lines)
 
-    def draws(self, document: dict[str, Any]) -> dict[str, np.ndarray] | None:
+    def draws(self, document: Document) -> dict[str, np.ndarray] | None:
         """Each metric in every bootstrap resample, float64 [resamples]; None without predictions.
 
         Of the same items and seed draws are paired, as `bench compare` needs them.
@@ -44,60 +45,60 @@ class Evidence:
             self._draws[key] = self._drawn(document)
         return self._draws[key]
 
-    def _drawn(self, document: dict[str, Any]) -> dict[str, np.ndarray] | None:
+    def _drawn(self, document: Document) -> dict[str, np.ndarray] | None:
         path, run = self.path(document), self._config.run
         if path is None or self.stale(document):
             return None
-        task = registry.task_class(document["task"])
-        key = digest("draws", task.name, task.version, _sha(document), run.resamples, run.seed)
+        task = registry.task_class(document.task)
+        key = digest("draws", task.name, task.version, document.lines, run.resamples, run.seed)
 
         def drawn() -> dict[str, np.ndarray]:
-            with fitting(path, "run it again"):
+            with well_formed(path, "run it again"):
                 lines = load_predictions(path, document)
                 return task.draws(lines, resamples=run.resamples, seed=run.seed)
 
         return {name: values.copy() for name, values in self._store.kept(key, drawn).items()}
 
-    def stale(self, document: dict[str, Any]) -> list[str]:
+    def stale(self, document: Document) -> list[str]:
         """Why a result no longer holds: its predictions, task version or data changed."""
         key = _identity(document)
         if key not in self._stale:
             self._stale[key] = self._reasons(document)
         return self._stale[key]
 
-    def _reasons(self, document: dict[str, Any]) -> list[str]:
+    def _reasons(self, document: Document) -> list[str]:
         reasons = []
         path = self.path(document)
         if path is not None and (problem := _predictions_problem(path, document)):
             reasons.append(problem)
         try:
-            version = registry.task_class(document["task"]).version
-            if version != document["task_version"]:
-                reasons.append(f"task version {document['task_version']}, now {version}")
+            version = registry.task_class(document.task).version
+            if version != document.task_version:
+                reasons.append(f"task version {document.task_version}, now {version}")
         except BenchError:
             pass  # a task of a package that is not installed here: nothing to hold it to
         now = self.source_now(document)
-        if now is not None and now != document["source"].get("fingerprint"):
+        if now is not None and now != document.source.fingerprint:
             reasons.append("the data changed")
         return reasons
 
-    def source_now(self, document: dict[str, Any]) -> str | None:
+    def source_now(self, document: Document) -> str | None:
         """The fingerprint that the result's source has now; None where it is not available."""
-        task, name = document["task"], document["source"]["name"]
+        task, name = document.task, document.source.name
         known = {**self._config.sources, **dict.fromkeys(registry.generated_names())}
-        if name not in known or "kind" in document:  # a scored file keeps its own source's path
+        if name not in known or document.kind:  # a scored file keeps its own source's path
             return None
-        key = (task, name, digest(settings_of(document), document["coverage"]["limit"]))
+        key = (task, name, digest(document.task_settings, document.coverage.limit))
         if key not in self._sources:
             self._sources[key] = self._fingerprint(task, name, document)
         return self._sources[key]
 
-    def _fingerprint(self, task: str, name: str, document: dict[str, Any]) -> str | None:
+    def _fingerprint(self, task: str, name: str, document: Document) -> str | None:
         try:
-            source, _ = registry.source_for(task, name, self._config, settings_of(document))
+            source, _ = registry.source_for(task, name, self._config, document.task_settings)
             if registry.is_undrawn(task, source):
                 return None
-            return registry.load_task(task, source, document["coverage"]["limit"]).fingerprint
+            return registry.load_task(task, source, document.coverage.limit).fingerprint
         except BenchError:
             return None
 
@@ -114,64 +115,57 @@ def apart(first: np.ndarray, second: np.ndarray) -> tuple[bool, float, float]:
     return not low <= 0 <= high, low, high
 
 
-def comparable(first: dict[str, Any], second: dict[str, Any]) -> str:
+def comparable(first: Document, second: Document) -> str:
     """What keeps two results from being compared, as `key one, but two`; empty if nothing does."""
     for key in ("task", "task_version", "protocol"):
-        if first[key] != second[key]:
-            return f"{key} {second[key]}, but {first[key]}"
-    if first["source"].get("fingerprint") != second["source"].get("fingerprint"):
+        if (one := getattr(first, key)) != (other := getattr(second, key)):
+            return f"{key} {other}, but {one}"
+    if first.source.fingerprint != second.source.fingerprint:
         return "run on other data"
     return ""
 
 
-def _identity(document: dict[str, Any]) -> str:
+def _identity(document: Document) -> bytes:
     """Of the whole document: two may keep the same lines, and one of them be of old data."""
-    return digest("result", document)
+    return msgspec.json.encode(document)
 
 
-def _sha(document: dict[str, Any]) -> str:
-    return str(document.get("predictions", {}).get("sha256", ""))
-
-
-def _predictions_problem(path: Path, document: dict[str, Any]) -> str:
+def _predictions_problem(path: Path, document: Document) -> str:
     try:
-        same = checksum(predictions_path(path, document)) == _sha(document)
+        same = checksum(predictions_path(path, document)) == document.lines
     except OSError:
         return "predictions are gone"
     return "" if same else "predictions changed"
 
 
-def verified(path: Path, document: dict[str, Any]) -> tuple[int, list[str]]:
+def verified(path: Path, document: Document) -> tuple[int, list[str]]:
     """Recompute every number of a result from its kept lines; how many, and those that differ.
 
     Values and intervals, with the result's own resamples and seed, must be equal to 1e-9. DataError
     where no lines were kept or they changed.
     """
     lines = load_predictions(path, document)
-    task = registry.task_class(document["task"])
-    with fitting(path, "run it again"):
-        settings = document["settings"]
-        scores = task.score(lines, resamples=settings["resamples"], seed=settings["seed"])
-    wrong = []
-    names = dict.fromkeys([*document["metrics"], *scores.metrics])
-    for name in names:
-        told = document["metrics"].get(name, {})
-        low, high = scores.intervals.get(name, (None, None))
-        found = {"value": scores.metrics.get(name), "low": low, "high": high}
-        wrong += [
-            f"{name}: {side} {told.get(side)} is kept, {value} computed"
-            for side, value in found.items()
-            if not _same(told.get(side), value)
-        ]
-    answered = document["coverage"]["answered"]
+    task = registry.task_class(document.task)
+    settings = document.settings
+    if not settings:
+        raise DataError(f"{path}: no settings are kept with it; run it again")
+    with well_formed(path, "run it again"):
+        scores = task.score(lines, resamples=settings.resamples, seed=settings.seed)
+    computed = valued(scores.metrics, scores.intervals)
+    names = dict.fromkeys([*document.metrics, *computed])
+    wrong = [
+        f"{name}: {side} {one} is kept, {other} computed"
+        for name in names
+        for side in ("value", "low", "high")
+        for one, other in [(getattr(document.metrics.get(name), side, None),
+                            getattr(computed.get(name), side, None))]
+        if not _same(one, other)
+    ]  # fmt: skip
+    answered = document.coverage.answered
     if answered != scores.answered:
         wrong.append(f"coverage: {answered} answered is kept, {scores.answered} computed")
     return len(names), wrong
 
 
-def _same(one: Any, two: Any) -> bool:
-    if one is None or two is None:
-        return one is two
-    if not isinstance(one, int | float):
-        raise DataError(f"{one!r} is no number; run it again")
-    return abs(one - two) <= 1e-9
+def _same(one: float | None, two: float | None) -> bool:
+    return one is two if one is None or two is None else abs(one - two) <= 1e-9

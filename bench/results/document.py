@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import re
 import sys
+from collections.abc import Mapping
 from typing import Annotated, Any
 
 import msgspec
+import numpy as np
 from msgspec import UNSET, Meta, Struct, UnsetType
 
+from bench.contracts import Failure
+
+SCHEMA = 1
 MOST = sys.float_info.max
 # JSON has numbers of any size; what no float can hold is none that could be shown.
 Number = Annotated[float, Meta(ge=-MOST, le=MOST)]
@@ -28,7 +33,7 @@ class Value(Struct, frozen=True):
 
 
 class Reading(Struct, frozen=True):
-    """How a metric is to be read."""
+    """A metric's unit and direction."""
 
     unit: str
     higher_is_better: bool
@@ -75,14 +80,6 @@ class Lines(Struct, frozen=True):
     sha256: str
 
 
-class Lost(Struct, frozen=True):
-    """A video that could not be read; `kind` is missing, empty, broken, truncated or timeout."""
-
-    clip: str
-    kind: str
-    reason: str
-
-
 class Settings(Struct, frozen=True):
     """What the numbers depend on beside model and data; `task` are the task's own settings."""
 
@@ -96,16 +93,17 @@ class Settings(Struct, frozen=True):
     batch_frames: Count | UnsetType = UNSET
 
 
-class Document(Struct, frozen=True):
+class Document(Struct, frozen=True, kw_only=True):
     """One model on one task. A scored file has a `kind`, and nothing that only a run knows.
 
-    `model` has at least a name; the rest is what its adapter tells of it.
+    `model` has at least a name; the rest is what its adapter says of it.
     """
 
-    schema: int
+    schema: int = SCHEMA
     task: str
     task_version: int
     protocol: str
+    kind: str | UnsetType = UNSET
     source: Data
     model: dict[str, Any]
     metrics: dict[str, Value]
@@ -113,17 +111,16 @@ class Document(Struct, frozen=True):
     primary: str
     coverage: Coverage
     chance: dict[str, Number]
-    warnings: list[str]
     floor: str | UnsetType = UNSET
+    warnings: list[str]
     texts: Texts | UnsetType = UNSET
     settings: Settings | UnsetType = UNSET
     environment: dict[str, Any] | UnsetType = UNSET
     started: str | UnsetType = UNSET
     encoded: dict[str, Count] | UnsetType = UNSET
     seconds: dict[str, Number] | UnsetType = UNSET
-    failures: list[Lost] | UnsetType = UNSET
+    failures: list[Failure] | UnsetType = UNSET
     predictions: Lines | UnsetType = UNSET
-    kind: str | UnsetType = UNSET
 
     def __post_init__(self) -> None:
         if not re.fullmatch(r"\w[\w-]{0,60}", self.task):  # it becomes a file's
@@ -137,10 +134,73 @@ class Document(Struct, frozen=True):
         if self.chance.keys() - self.metric_info.keys():
             raise ValueError("chance of no known metric")
 
+    @property
+    def name(self) -> str:
+        """The model's."""
+        return str(self.model["name"])
 
-def checked(document: Any) -> Document:
+    @property
+    def values(self) -> dict[str, float]:
+        """Metric name to value, as in the tables."""
+        return {name: one.value for name, one in self.metrics.items()}
+
+    @property
+    def complete(self) -> bool:
+        """Whether all that was asked for was answered; `--limit` leaves items out on purpose."""
+        return not self.coverage.missing and not self.coverage.broken
+
+    @property
+    def partial(self) -> bool:
+        """Whether items of the full set have no answer, for whatever reason."""
+        return self.coverage.answered < self.coverage.expected
+
+    @property
+    def toy(self) -> bool:
+        """Whether the numbers are of the toy world, which no published ones are comparable with."""
+        return self.protocol.partition(",")[0].endswith("/toy")
+
+    @property
+    def covered(self) -> str:
+        """How much was answered, as tables print it."""
+        coverage = self.coverage
+        return f"{coverage.answered}/{coverage.expected}" + (" partial" if self.partial else "")
+
+    @property
+    def task_settings(self) -> dict[str, Any]:
+        """The task's settings; none of a scored file, which no run made."""
+        return self.settings.task if self.settings else {}
+
+    @property
+    def lines(self) -> str:
+        """The SHA-256 of its prediction lines; empty where none were kept."""
+        return self.predictions.sha256 if self.predictions else ""
+
+
+def valued(
+    values: Mapping[str, float], intervals: Mapping[str, tuple[float, float]]
+) -> dict[str, Value]:
+    """Each metric with its interval, where it has one."""
+    return {
+        name: Value(value, *intervals.get(name, (None, None))) for name, value in values.items()
+    }
+
+
+def of_json(data: Any) -> Document:
     """The document of plain JSON data. ValueError, in one line, for what cannot be true."""
-    return msgspec.convert(document, Document)
+    return msgspec.convert(data, Document)
+
+
+def to_json(document: Document) -> dict[str, Any]:
+    """The document as plain JSON data."""
+    found: dict[str, Any] = msgspec.to_builtins(document, enc_hook=_plain)
+    return found
+
+
+def _plain(value: Any) -> Any:
+    """A number of numpy, as tasks and adapters compute them, as Python's own."""
+    if isinstance(value, np.generic):
+        return value.item()
+    raise TypeError(f"{type(value).__name__} cannot be kept in a result")
 
 
 def finite(*values: Any) -> bool:

@@ -1,6 +1,6 @@
 """The Result of a run: numbers with everything needed to believe or repeat them.
 
-The JSON schema is documented in docs/result-format.md; `SCHEMA` is raised when it changes.
+The JSON schema is documented in docs/result-format.md.
 """
 
 from __future__ import annotations
@@ -11,45 +11,55 @@ import platform
 import re
 import subprocess
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
+
+from msgspec.structs import replace
 
 from bench.contracts import Failure
 from bench.errors import DataError
 from bench.files import locks
 from bench.files.atomic import atomic_path, write_text
-from bench.files.untrusted import fitting, read_bytes, read_json, shown
-from bench.results.document import checked
+from bench.files.untrusted import read_bytes, read_json, shown, well_formed
+from bench.results.document import SCHEMA, Document, Lines, of_json, to_json
 
-SCHEMA = 1
 TRAININGS, SWEEPS = "train", "sweep"  # folders below the results that hold other things
 PACKAGES = ("srl-bench", "torch", "open_clip_torch", "decord", "av", "numpy", "pillow")
 
 
 @dataclass(frozen=True)
 class Result:
-    """One model on one task. `data` is the JSON document, `predictions` its lines."""
+    """One model on one task: the document, and its prediction lines."""
 
-    data: dict[str, Any]
+    document: Document
     predictions: list[dict[str, Any]]
-    failures: list[Failure]
+
+    @property
+    def data(self) -> dict[str, Any]:
+        """The document as plain JSON data."""
+        return to_json(self.document)
 
     @property
     def metrics(self) -> dict[str, float]:
         """Metric name to value, as in the tables."""
-        return {name: entry["value"] for name, entry in self.data["metrics"].items()}
+        return self.document.values
+
+    @property
+    def failures(self) -> list[Failure]:
+        """The videos that could not be read."""
+        return self.document.failures or []
 
     @property
     def complete(self) -> bool:
         """Whether every item was answered; `--limit` leaves items out on purpose."""
-        return not self.failures
+        return self.document.complete
 
     def __str__(self) -> str:
-        numbers = ", ".join(f"{name} {value:.2f}" for name, value in self.metrics.items())
-        of = self.data["protocol"] + ("" if is_whole(self.data) else f" ({covered(self.data)})")
-        return f"{self.data['model']['name']} on {of}: {numbers}"
+        one = self.document
+        numbers = ", ".join(f"{name} {value:.2f}" for name, value in one.values.items())
+        return f"{one.name} on {one.protocol}{f' ({one.covered})' * one.partial}: {numbers}"
 
 
 def save(result: Result, folder: Path, variant: Mapping[str, Any] | None = None) -> Path:
@@ -59,12 +69,12 @@ def save(result: Result, folder: Path, variant: Mapping[str, Any] | None = None)
     name of its own, so that it never replaces a full and plain one. The document is
     written last: where it stands, its predictions are complete. BenchError if not writable.
     """
-    data = result.data
-    limit = data["coverage"]["limit"]
-    stem = slug(data["model"]["name"]) + (f".limit{limit}" if limit else "")
+    document = result.document
+    limit = document.coverage.limit
+    stem = slug(document.name) + (f".limit{limit}" if limit else "")
     stem += "".join(f".{slug(f'{key}-{value}')}" for key, value in sorted((variant or {}).items()))
-    path = folder / data["task"] / slug(data["source"]["name"]) / f"{stem}.json"
-    with locks.held(path):  # two runs could else leave one's lines beside the other's numbers
+    path = folder / document.task / slug(document.source.name) / f"{stem}.json"
+    with locks.locked(path):  # two runs could else leave one's lines beside the other's numbers
         _write(result, path, path.with_name(f"{stem}.predictions.jsonl"))
     return path
 
@@ -76,15 +86,11 @@ def _write(result: Result, path: Path, lines: Path) -> None:
             row = (json.dumps(line, ensure_ascii=False) + "\n").encode()
             checksum.update(row)
             file.write(row)
-    document = {
-        **result.data,
-        "failures": [asdict(failure) for failure in result.failures],
-        "predictions": {"file": lines.name, "sha256": checksum.hexdigest()},
-    }
-    write_text(path, json.dumps(document, indent=2, ensure_ascii=False) + "\n")
+    kept = replace(result.document, predictions=Lines(lines.name, checksum.hexdigest()))
+    write_text(path, json.dumps(to_json(kept), indent=2, ensure_ascii=False) + "\n")
 
 
-def load_all(folder: Path) -> Iterator[dict[str, Any]]:
+def load_all(folder: Path) -> Iterator[Document]:
     """Every result document below `folder`, in a fixed order. DataError names a damaged one.
 
     What `bench train` and `bench sweep` keep there are no results of runs.
@@ -101,68 +107,43 @@ def find_all(folder: Path) -> list[Path]:
     ]  # fmt: skip
 
 
-def load(path: Path) -> dict[str, Any]:
+def load(path: Path) -> Document:
     """One result document. DataError names the file where it is none, or of another schema."""
-    document = read_json(path, "move it away")
-    if not isinstance(document, dict) or "schema" not in document:
+    data = read_json(path, "move it away")
+    if not isinstance(data, dict) or "schema" not in data:
         raise DataError(f"{path}: not a result of `bench run`; move it away")
-    if document["schema"] != SCHEMA:
+    if data["schema"] != SCHEMA:
         raise DataError(
-            f"{path}: schema {shown(document['schema'])}, this version reads {SCHEMA}; run it again"
+            f"{path}: schema {shown(data['schema'])}, this version reads {SCHEMA}; run it again"
         )
     try:
-        checked(document)
+        return of_json(data)
     except ValueError as error:
         raise DataError(f"{path}: not a result of `bench run` ({error}); run it again") from error
-    return document
 
 
-def is_toy(protocol: str) -> bool:
-    """Whether results are of the toy world, whose numbers stand beside no published ones."""
-    return protocol.partition(",")[0].endswith("/toy")
-
-
-def is_whole(document: Mapping[str, Any]) -> bool:
-    """Whether every item of the full set was answered."""
-    coverage = document["coverage"]
-    return bool(coverage["answered"] == coverage["expected"])
-
-
-def covered(document: Mapping[str, Any]) -> str:
-    """How much was answered, as tables print it."""
-    coverage = document["coverage"]
-    remark = f"{coverage['answered']}/{coverage['expected']}"
-    return remark if is_whole(document) else f"{remark} partial"
-
-
-def settings_of(document: Mapping[str, Any]) -> dict[str, Any]:
-    """The task's settings; none of a scored file, which no run made."""
-    settings: dict[str, Any] = document.get("settings", {}).get("task", {})
-    return settings
-
-
-def load_predictions(path: Path, document: dict[str, Any]) -> list[dict[str, Any]]:
+def load_predictions(path: Path, document: Document) -> list[dict[str, Any]]:
     """The prediction lines that belong to the document at `path`.
 
     DataError where they are absent, or changed since: their SHA-256 stands in the document.
     """
-    kept = document.get("predictions")
-    if not kept:
+    if not document.lines:
         raise DataError(f"{path}: no prediction lines were kept with it; use a `bench run` result")
     lines = predictions_path(path, document)
     content = read_bytes(lines, "run it again")
-    if hashlib.sha256(content).hexdigest() != kept["sha256"]:
+    if hashlib.sha256(content).hexdigest() != document.lines:
         raise DataError(f"{lines}: changed since {path.name} was written; run it again")
-    with fitting(lines, "run it again"):
+    with well_formed(lines, "run it again"):
         found = [json.loads(line) for line in content.decode().split("\n")[:-1]]
     if not all(isinstance(line, dict) and isinstance(line.get("item"), str) for line in found):
         raise DataError(f"{lines}: lines of another version; run it again")
     return found
 
 
-def predictions_path(path: Path, document: Mapping[str, Any]) -> Path:
+def predictions_path(path: Path, document: Document) -> Path:
     """Where the lines of the document at `path` lie: beside it, whatever the document says."""
-    return path.with_name(Path(document["predictions"]["file"]).name)
+    assert document.predictions, "a document without lines"
+    return path.with_name(Path(document.predictions.file).name)
 
 
 def slug(name: str) -> str:

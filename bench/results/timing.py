@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from bench.results.document import Document
 
 STAGES = {
     "keys": "naming what is in the stores",
@@ -18,11 +17,11 @@ STAGES = {
 }
 
 
-def profile(document: Mapping[str, Any]) -> str:
+def profile(document: Document) -> str:
     """A table of the run's stages: seconds, share of the whole, what was done, and how fast."""
     from tabulate import tabulate
 
-    seconds, encoded = dict(document["seconds"]), document["encoded"]
+    seconds, encoded = dict(document.seconds or {}), document.encoded or {}
     total = seconds.pop("total")
     rates = {
         f"encode {what}": f", {count} at {count / seconds[f'encode {what}']:.1f}/s"
@@ -37,7 +36,7 @@ def profile(document: Mapping[str, Any]) -> str:
     rows.append(["total", total, _share(total, total), "without starting Python and reading data"])
     table = tabulate(rows, ["stage", "seconds", "share", ""], "simple", floatfmt=".2f",
                      colalign=("left", "right", "right", "left"))  # fmt: skip
-    return f"{document['model']['name']} on {document['protocol']}:\n{table}"
+    return f"{document.name} on {document.protocol}:\n{table}"
 
 
 def _share(part: float, whole: float) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 
 from bench.errors import UsageError, nearest
 from bench.files import yaml_lines
-from bench.files.untrusted import fitting
+from bench.files.untrusted import well_formed
 
 DATA = Path(str(files("leaderboards")))
 FILES = (
@@ -81,7 +81,7 @@ def grids(*files: Path) -> dict[str, Grid]:
 
 def _read(file: Path) -> dict[str, Grid]:
     found = yaml_lines.read(file).plain()
-    with fitting(file, "correct it"):
+    with well_formed(file, "correct it"):
         made = {
             name: Grid(**{**entry, "rows": [Cell(**row) for row in entry["rows"]]})
             for name, entry in found.items()

@@ -7,7 +7,7 @@ import signal
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -31,25 +31,32 @@ from bench.training.state import Trained, Training, finish, resume, save
 SAVE_EVERY = 600.0  # seconds between checkpoints inside an epoch: what a kill can cost
 
 
+@dataclass(frozen=True)
+class Job:
+    """Where a training runs and how it reports; `max_minutes` end it early, with a checkpoint.
+
+    `project` is the Weights & Biases project that the log goes to as well.
+    """
+
+    run: RunConfig
+    folder: Path
+    device: str
+    progress: Progress
+    max_minutes: float | None = None
+    project: str | None = None
+
+
 def train(
-    model: Trainable,
-    data: TrainingSet,
-    held_out: TrainingSet,
-    settings: TrainSettings,
-    run: RunConfig,
-    folder: Path,
-    progress: Progress,
-    device: str,
-    max_minutes: float | None = None,
-    project: str | None = None,
+    model: Trainable, data: TrainingSet, held_out: TrainingSet, settings: TrainSettings, job: Job
 ) -> Trained:
     """Train `model` into `folder/model`, resuming what `folder` holds of the same training.
 
     Raises UsageError for a checkpoint of other settings or data and for a batch that the processes
     cannot share, BenchError when loss or gradient is not finite or no video can be read. SIGINT and
-    SIGTERM end it after the step at hand, with a checkpoint.
+    SIGTERM end it after the current step, with a checkpoint.
     """
-    began = time.monotonic()
+    deadline = time.monotonic() + 60 * job.max_minutes if job.max_minutes else math.inf
+    run, folder, progress = job.run, job.folder, job.progress
     _check(model, settings)
     use_threads(run)
     torch.manual_seed(run.seed)
@@ -64,16 +71,16 @@ def train(
         "held_out": len(validation), "seed": run.seed, "content": prepared.content,
         "held_out_content": validation.content, "precision": precision,
     }  # fmt: skip
-    log = Log(folder, project, identity) if distributed.is_main() else None
+    log = Log(folder, job.project, identity) if distributed.is_main() else None
     training = Training(
-        model, Optimizer(model, settings, device, precision), prepared,
-        validation if len(validation) > 1 else None, settings, folder, identity, device,
+        model, Optimizer(model, settings, job.device, precision), prepared,
+        validation if len(validation) > 1 else None, settings, folder, identity, job.device,
         precision, run.seed, log,
     )  # fmt: skip
     try:
         resume(training)
-        _tell_counts(training, progress)
-        stopped = _epochs(training, progress, began, max_minutes)
+        _report_counts(training, progress)
+        stopped = _epochs(training, progress, deadline)
     finally:
         if log is not None:
             log.close()
@@ -94,7 +101,7 @@ def _check(model: Trainable, settings: TrainSettings) -> None:
         )
 
 
-def _tell_counts(training: Training, progress: Progress) -> None:
+def _report_counts(training: Training, progress: Progress) -> None:
     """Say how many texts the model cannot read whole (docs/method.md 2)."""
     counts = training.train.counts
     if training.log is not None and training.state.step == 0:
@@ -104,10 +111,9 @@ def _tell_counts(training: Training, progress: Progress) -> None:
             progress.warn(f"{cut} of {counts[what]} {what} are too long for the model and are cut")
 
 
-def _epochs(training: Training, progress: Progress, began: float, max_minutes: float | None) -> str:
+def _epochs(training: Training, progress: Progress, deadline: float) -> str:
     """Run the epochs that are left; returns why it stopped early, or an empty string."""
     state, per_epoch = training.state, training.steps_per_epoch
-    deadline = began + 60 * max_minutes if max_minutes else math.inf
     with _signals() as received:
         while state.epochs < training.settings.epochs:
             progress.start(f"epoch {state.epochs + 1}/{training.settings.epochs}", per_epoch)

@@ -38,7 +38,8 @@ class TrainingPlan:
         max_minutes: float | None = None,
         project: str | None = None,
     ) -> Trained:
-        """Train into `folder`, going on from what it holds; raises as `bench.training.loop`."""
+        """Train into `folder`, resuming what it holds; raises as `bench.training.loop`."""
+        from bench.training.loop import Job
         from bench.training.loop import train as run_training
 
         if self.fallback:
@@ -50,16 +51,16 @@ class TrainingPlan:
             bar.warn(f"{folder}: another training works in it; waiting for it to end")
 
         # Two would write checkpoints over each other's: the later one goes on where the first ends.
-        lock = locks.held(folder / "training", waiting) if distributed.is_main() else nullcontext()
+        lock = (
+            locks.locked(folder / "training", waiting) if distributed.is_main() else nullcontext()
+        )
         with distributed.process_group(trainable.device), lock:
             if distributed.is_main():
                 registry.prepare_source(self.task, self.source, bar.to)
             distributed.barrier()
             data, held_out = registry.training_sets(self.task, self.source, self.settings, run.seed)
-            return run_training(
-                trainable.model, data, held_out, self.settings, run, folder, bar,
-                trainable.device, max_minutes, project,
-            )  # fmt: skip
+            job = Job(run, folder, trainable.device, bar, max_minutes, project)
+            return run_training(trainable.model, data, held_out, self.settings, job)
 
 
 def plan_training(

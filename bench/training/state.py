@@ -9,7 +9,7 @@ from typing import Any
 
 from bench import distributed
 from bench.contracts import Failure
-from bench.files.untrusted import fitting
+from bench.files.untrusted import well_formed
 from bench.training import checkpoints
 from bench.training.data import Prepared
 from bench.training.log import Log
@@ -90,10 +90,10 @@ def resume(training: Training) -> None:
     if found is None:
         return
     tensors, record = found
-    with fitting(path, "move it away"):
+    with well_formed(path, "move it away"):
         checkpoints.check_identity(path, record["identity"], training.identity)
         state = State(**record["state"])
-    with fitting(path, "move it away"):
+    with well_formed(path, "move it away"):
         checkpoints.unpack(tensors, training.model, training.optimizer.adam)
         if record["scaler"]:
             training.optimizer.scaler.load_state_dict(record["scaler"])

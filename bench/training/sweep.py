@@ -10,20 +10,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bench import distributed, registry
-from bench.errors import BenchError
+from bench.errors import BenchError, DataError
 from bench.files.atomic import write_text
 from bench.files.tensor_store import digest
-from bench.files.untrusted import fitting
-from bench.results.files import (
-    SWEEPS,
-    covered,
-    is_toy,
-    is_whole,
-    load,
-    load_predictions,
-    save,
-    slug,
-)
+from bench.files.untrusted import well_formed
+from bench.results.document import Document
+from bench.results.files import SWEEPS, load, load_predictions, save, slug
 from bench.training.grids import MEAN, SCHEMA, Cell, Grid, geometric_mean
 from bench.training.plan import TrainingPlan, plan_training
 
@@ -78,7 +70,7 @@ class Sweep:
     def _cells(self, bar: Bar) -> dict[str, Any]:
         rows: list[dict[str, Any]] = []
         record: dict[str, Any] = {}
-        first: dict[int, tuple[Path, dict[str, Any]]] = {}  # the first row's results, by seed
+        first: dict[int, tuple[Path, Document]] = {}  # the first row's results, by seed
         plans = self.plans()  # all are checked before the first is trained
         for cell, plan in plans:
             bar.warn(f"{self.name}: {self.grid.first} {cell.name}")
@@ -99,8 +91,8 @@ class Sweep:
             document = found[0][1]
             record = {
                 "schema": SCHEMA, "kind": "sweep", "grid": self.name, "model": self.model,
-                "source": document["source"]["name"], "protocol": document["protocol"],
-                "toy": is_toy(document["protocol"]), "common": self.common,
+                "source": document.source.name, "protocol": document.protocol,
+                "toy": document.toy, "common": self.common,
                 "seed": self.config.run.seed, "rows": rows,
             }  # fmt: skip
             write_text(self.file, json.dumps(record, indent=2, ensure_ascii=False) + "\n")
@@ -137,21 +129,21 @@ class Sweep:
         return save(result, folder / "results") if distributed.is_main() else None
 
 
-Found = list[tuple[Path, dict[str, Any]]]  # result files of one cell, a seed each
+Found = list[tuple[Path, Document]]  # result files of one cell, a seed each
 Summary = tuple[dict[str, dict[str, float]], dict[str, np.ndarray]]  # metrics, and their draws
 
 
 def _row(
     cell: Cell, seeds: list[int], plan: TrainingPlan | None, found: Found, base: Path
 ) -> dict[str, Any]:
-    coverages = dict.fromkeys(covered(document) for _, document in found)
+    coverages = dict.fromkeys(document.covered for _, document in found)
     paths = [path for path, _ in found]
     return {
         "name": cell.name,
         "set": cell.set,
         "seeds": seeds,
         "coverage": "; ".join(coverages),
-        "partial": not all(is_whole(document) for _, document in found),
+        "partial": any(document.partial for _, document in found),
         "training": asdict(plan.settings) if plan else None,
         "results": [str(path.relative_to(base)) for path in paths],
         "logs": [str((path.parents[3] / "log.jsonl").relative_to(base)) for path in paths]
@@ -170,13 +162,16 @@ def summary(found: Found, columns: tuple[str, ...], seed: int) -> Summary:
 
     runs = []
     for path, document in found:
-        with fitting(path, "remove it, and run the sweep again"):
-            draws = registry.task_class(document["task"]).draws(
+        remedy = "remove it, and run the sweep again"
+        if not document.settings:
+            raise DataError(f"{path}: no settings are kept with it; {remedy}")
+        with well_formed(path, remedy):
+            draws = registry.task_class(document.task).draws(
                 load_predictions(path, document),
-                resamples=document["settings"]["resamples"], seed=seed,
+                resamples=document.settings.resamples, seed=seed,
             )  # fmt: skip
-            values = {name: entry["value"] for name, entry in document["metrics"].items()}
-            runs.append(tuple(one | {MEAN: geometric_mean(one)} for one in (values, draws)))
+            both = (document.values, draws)
+            runs.append(tuple(one | {MEAN: geometric_mean(one)} for one in both))
     names = [name for name in dict.fromkeys([*columns, MEAN]) if all(name in v for v, _ in runs)]
     means = {name: np.mean([draws[name] for _, draws in runs], axis=0) for name in names}
     metrics = {}

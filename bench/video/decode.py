@@ -1,6 +1,6 @@
 """The frames a plan asks for, exact ones or none.
 
-`auto` and `pyav` are PyAV, told to stop at damage; it skips what the wanted frames do not need
+`auto` and `pyav` are PyAV, set to stop at damage; it skips what the wanted frames do not need
 where that is safe. `decord` is decord where its index can be trusted, else PyAV; it conceals
 damaged pictures without a word, and takes longer.
 """

@@ -170,7 +170,7 @@ class Pool:
             try:
                 worker = worker or self._start()
                 # Here, not in the worker: waiting for another run's decoding is no hang.
-                with locks.held(Path(job["root"]) / job["key"]):
+                with locks.locked(Path(job["root"]) / job["key"]):
                     answer = worker.ask(job, self.timeout)
             except (_Silent, _Ended) as error:
                 self._end(worker)

@@ -32,7 +32,7 @@ Outcome = tuple[Clip, DecodedFrames | Failure]
 class FrameStore:
     """The frames of clips under `plan` at `size` pixels square, below `root`.
 
-    The plan must be one that `parse_plan` knows, for the decoding processes are told its key.
+    The plan must be one that `parse_plan` knows, for the decoding processes are sent its key.
     `form` is how new frames are written (see `bench.video.packing`); any form is read.
     """
 

@@ -66,10 +66,10 @@ def caption(rng: random.Random, event: Event) -> str:
     """One caption of a photo of this event, most often without its verb."""
     kind = rng.random()
     if kind < PROMPTS + SENTENCES:
-        told = _mistaken(rng, event) if rng.random() < WRONG else event
+        described = _mistaken(rng, event) if rng.random() < WRONG else event
         if kind < PROMPTS:
-            return prompt(told)
-        return sentence(told, rng.randrange(4), "someone" if rng.random() < 0.15 else None)
+            return prompt(described)
+        return sentence(described, rng.randrange(4), "someone" if rng.random() < 0.15 else None)
     where = SCENES[event.scene]
     seen = [who for who in (event.actor, event.patient, event.bystander) if who]
     rng.shuffle(seen)
@@ -90,7 +90,7 @@ def _mistaken(rng: random.Random, event: Event) -> Event:
         event.verb
     ]
     near = [verb for verb in CONFUSED[event.verb] if verb in others]
-    told = replace(event, verb=rng.choice(near or others))
-    if patient == "actor" and told.patient and rng.random() < 0.5:
-        told = replace(told, actor=told.patient, patient=told.actor)
-    return told
+    described = replace(event, verb=rng.choice(near or others))
+    if patient == "actor" and described.patient and rng.random() < 0.5:
+        described = replace(described, actor=described.patient, patient=described.actor)
+    return described

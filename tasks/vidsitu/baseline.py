@@ -11,15 +11,15 @@ from tasks.vidsitu.lines import Truth, scored, truth_line
 from tasks.vidsitu.scoring.rules import short_role
 
 
-def most_frequent(taught: Iterable[Annotation], truth: Mapping[str, Truth]) -> dict[str, float]:
+def most_frequent(training: Iterable[Annotation], truth: Mapping[str, Truth]) -> dict[str, float]:
     """Metrics of answering the five most frequent verbs, and for a role its most frequent value."""
-    taught = list(taught)
+    training = list(training)
     values: dict[str, Counter[str]] = defaultdict(Counter)
-    for annotation in taught:
+    for annotation in training:
         for event in annotation.events:
             for key, value in event.arguments:
                 values[short_role(key)][value] += 1
-    top = verbs_by_frequency(taught)[:TOP]
+    top = verbs_by_frequency(training)[:TOP]
     common = {
         role: min(counts, key=lambda value: (-counts[value], value))
         for role, counts in values.items()

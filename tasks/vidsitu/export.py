@@ -56,7 +56,7 @@ def write(
     kind = check(task, kind, path)
     answers = {line["item"]: line for line in lines}
     named = _given_verbs(task)
-    common = verbs_by_frequency(task.taught.values())[:TOP]
+    common = verbs_by_frequency(task.training.values())[:TOP]
     entries = []
     for place, clip in enumerate(task.clips):
         line = answers.get(clip.id)

@@ -60,9 +60,9 @@ def situation(
         ]  # fmt: skip
         for key, _ in truth.references[0].events[place].arguments:
             values = [dict(one.events[place].arguments).get(key, "") for one in truth.references]
-            told = list(dict.fromkeys(value for value in values if value))
+            annotated = list(dict.fromkeys(value for value in values if value))
             said = [line["roles"].get(name, {}).get(short_role(key), "") for line in lines]
-            rows.append(Row(key, told, [Cell(text, text in told) for text in said]))
+            rows.append(Row(key, annotated, [Cell(text, text in annotated) for text in said]))
         events.append(rows)
     return Situation(clip, events, frames)
 

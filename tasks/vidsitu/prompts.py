@@ -22,13 +22,13 @@ _BRACKETS = re.compile(r"\((.+)\)")
 
 def dense_prompt(event: Event) -> str:
     """`In this photo, the action is VERB where, the ROLE is VALUE , ... .` as published."""
-    told = [
+    parts = [
         f"the {role_name(key)} is {' '.join(value.split())}"
         for key, value in event.arguments
         if value.strip()
     ]
     start = f"In this photo, the action is {lemma(event)}"
-    return f"{start} where, {' , '.join(told)} ." if told else f"{start} ."
+    return f"{start} where, {' , '.join(parts)} ." if parts else f"{start} ."
 
 
 @lru_cache(maxsize=1 << 16)  # VidSitu has some thousands of keys, asked for half a million times

@@ -26,6 +26,7 @@ from bench.files.tensor_store import checksum, digest
 from bench.metrics.bootstrap import interval
 from bench.metrics.events import Ranks
 from bench.metrics.verbs import TOP
+from bench.results.document import Document
 from bench.settings import settings_from
 from bench.video.sampling import PerEvent
 from tasks.sources import protocol_of
@@ -92,10 +93,10 @@ class VidSitu(Task):
     root: Path = Path()  # of the annotation tree
     split: str = VALID
     head: HeadSettings = field(default_factory=HeadSettings)
-    lesson: str = ""  # hash of what the head learns from
-    taught: dict[str, Annotation] = field(default_factory=dict)
+    training_hash: str = ""  # hash of what the head learns from
+    training: dict[str, Annotation] = field(default_factory=dict)
     truth: dict[str, Truth] = field(default_factory=dict)  # empty for a hidden split
-    asked: dict[str, list[list[str]] | None] = field(default_factory=dict)
+    roles: dict[str, list[list[str]] | None] = field(default_factory=dict)
     events: EventTexts = field(default_factory=EventTexts)  # of the annotations that come first
     verbs: list[str] = field(default_factory=list)  # of the zero-shot prompts, in their order
 
@@ -117,14 +118,15 @@ class VidSitu(Task):
         root = annotation_root(source)
         annotations = load_annotations(root, "train")
         learnt = [name for name in load_split(root, "train") if name in annotations][:limit]
-        taught = {name: annotations[name][0] for name in learnt}
+        training = {name: annotations[name][0] for name in learnt}
         everything = load_split(root, split)
         segments = everything[:limit]
         truth, first = _truth(root, everything) if split == VALID else ({}, {})
-        verbs = sorted({event.verb_id for a in taught.values() for event in a.events})
+        verbs = sorted({event.verb_id for a in training.values() for event in a.events})
         found = find_clips(source, [*learnt, *segments])  # one walk through the videos
         support, clips = found[: len(learnt)], found[len(learnt) :]
-        lesson = _fingerprint([annotation_path(root, "train")], support)
+        training_hash = _fingerprint([annotation_path(root, "train")], support)
+        files = [annotation_path(root, split), label_path(root, split)]
         protocol = protocol_of(source, cls.name, split, len(everything), VIDEOS)
         shown = {name: truth[name] for name in segments} if truth else {}
         role_names = RoleNames.of(a for group in annotations.values() for a in group)
@@ -132,23 +134,21 @@ class VidSitu(Task):
         return cls(
             protocol=protocol + (", roles predicted" if head.roles == "predicted" else ""),
             source=source,
-            fingerprint=digest(
-                lesson, _fingerprint([annotation_path(root, split), label_path(root, split)], clips)
-            ),
+            fingerprint=digest(training_hash, _fingerprint(files, clips)),
             clips=clips,
             texts=[*(dense_prompt(Event(verb, verb, ())) for verb in verbs), *events.texts],
             plan=PerEvent(FRAMES, len(EVENTS)),
             expected=len(everything),
-            chance=most_frequent(taught.values(), shown) if shown and taught else {},
+            chance=most_frequent(training.values(), shown) if shown and training else {},
             support=support,
             settings=asdict(head),
             root=root,
             split=split,
             head=head,
-            lesson=lesson,
-            taught=taught,
+            training_hash=training_hash,
+            training=training,
             truth=shown,
-            asked=given_roles(root, split, segments, truth),
+            roles=given_roles(root, split, segments, truth),
             verbs=verbs,
             events=events,
         )
@@ -160,7 +160,7 @@ class VidSitu(Task):
 
     def learn(self, features: Features, adapter: Adapter, place: Workplace) -> Any:
         """The answers of a situation head trained on `support`; kept, so mostly only read."""
-        from tasks.vidsitu.head.prediction import Questions, answer_all
+        from tasks.vidsitu.head.prediction import HeadData, answer_all
 
         def value(answers: dict[str, Any]) -> float:
             """The geometric mean of Vb@1 and CIDEr, by which the paper selects."""
@@ -173,9 +173,9 @@ class VidSitu(Task):
             return float(np.sqrt(metrics["Vb@1"] * metrics["CIDEr"]))
 
         judged = self.head.select == "best" and self.truth
-        identity = self.fingerprint if judged else self.lesson
-        questions = Questions(self.taught, self.asked, identity, value if judged else None)
-        return answer_all(questions, features, adapter, self.head, place)
+        identity = self.fingerprint if judged else self.training_hash
+        data = HeadData(self.training, self.roles, identity, value if judged else None)
+        return answer_all(data, features, adapter, self.head, place)
 
     def answer(self, features: Features, adapter: Adapter) -> Iterator[dict[str, Any]]:
         """A line a video: verbs, zero-shot verbs, roles, ranks of events, and the truth of them."""
@@ -261,7 +261,7 @@ class VidSitu(Task):
         resamples: int,
         seed: int,
         also: Sequence[str],
-    ) -> dict[str, Any]:
+    ) -> Document:
         """The official numbers of a prediction file; see `tasks.vidsitu.scoring.files`."""
         from tasks.vidsitu.scoring.files import score_file
 

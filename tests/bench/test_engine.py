@@ -106,14 +106,14 @@ def test_features_beyond_the_memory_are_read_again(task: Task, run: RunConfig) -
 
 
 def test_a_result_tells_where_the_time_went(task: Task, run: RunConfig) -> None:
-    data = evaluate(Mean(), task, run).data
-    assert data["encoded"] == {"frames": 12 * len(task.clips), "texts": len(task.texts)}
-    seconds = data["seconds"]
+    first = evaluate(Mean(), task, run).document
+    assert first.encoded == {"frames": 12 * len(task.clips), "texts": len(task.texts)}
+    seconds = first.seconds or {}
     assert 0 <= seconds["total"] - sum(v for k, v in seconds.items() if k != "total") < 5
-    shown = profile(data)
+    shown = profile(first)
     assert "decode (waiting)" in shown and f"{12 * len(task.clips)} at " in shown
-    warm = evaluate(Mean(), task, run).data
-    assert warm["encoded"] == {"frames": 0, "texts": 0} and "load model" not in profile(warm)
+    warm = evaluate(Mean(), task, run).document
+    assert warm.encoded == {"frames": 0, "texts": 0} and "load model" not in profile(warm)
 
 
 def test_interrupted_runs_end_in_the_same_bits(task: Task, run: RunConfig) -> None:
@@ -224,8 +224,8 @@ def test_save_and_load(task: Task, run: RunConfig, tmp_path: Path) -> None:
     variant = save(result, tmp_path / "other", {"roles": "predicted", "beam": 3})
     assert variant.name == "mean.beam-3.roles-predicted.json"
     (document,) = load_all(tmp_path / "results")
-    assert document["metrics"] == result.data["metrics"]
-    lines = path.with_name(document["predictions"]["file"]).read_text().splitlines()
+    assert document.metrics == result.document.metrics and document.predictions
+    lines = path.with_name(document.predictions.file).read_text().splitlines()
     assert len(lines) == len(result.predictions)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -11,6 +10,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 from click.testing import Result as Done
+from msgspec.structs import replace
 
 import bench
 from bench import engine
@@ -36,11 +36,13 @@ def runs(toy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Any
 
     def stand_in(adapter: Any, task: Any, run: RunConfig, bar: Any) -> Result:
         asked.append(SimpleNamespace(model=adapter.name, task=task, run=run))
-        model = {**true.data["model"], "name": adapter.name}
-        coverage = {**true.data["coverage"], "limit": task.limit}
+        one = true.document
         lost = [Failure("clip7", "broken", "no frames")] if adapter.name == "clip-tiny" else []
-        return replace(true, data={**true.data, "model": model, "coverage": coverage},
-                       failures=lost)  # fmt: skip
+        changed = replace(
+            one, model={**one.model, "name": adapter.name}, failures=lost,
+            coverage=replace(one.coverage, limit=task.limit, broken=len(lost)),
+        )  # fmt: skip
+        return Result(changed, true.predictions)
 
     monkeypatch.setattr(engine, "evaluate", stand_in)
     return asked
@@ -87,7 +89,7 @@ def test_settings_reach_the_task_and_name_the_file(
 
     def of_vidsitu(*given: Any) -> Result:
         found = stand_in(*given)
-        return replace(found, data={**found.data, "task": "vidsitu"})
+        return Result(replace(found.document, task="vidsitu"), found.predictions)
 
     monkeypatch.setattr(engine, "evaluate", of_vidsitu)
     invoke(*run, "--set", "vidsitu.learning_rate=1e-3", "--select", "best", "--json")

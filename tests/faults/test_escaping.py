@@ -13,6 +13,7 @@ from bench.cli.main import cli
 from bench.report.boards import boards
 from bench.report.frames import markdown_cell
 from bench.report.text import render
+from bench.results.document import of_json
 from tests.faults.readers import document
 
 ESCAPES = "\x1b[2J\x1b]0;owned\x07\u202e\u009b31m\x08"
@@ -23,7 +24,7 @@ def test_nothing_of_a_name_moves_the_cursor() -> None:
     hostile = {**document(), "model": {"name": f"m{ESCAPES}", "fingerprint": "g"}}
     hostile["warnings"] = [f"w{ESCAPES}"]
     for format_ in ("md", "latex", "rich"):
-        text = render(boards([hostile]), format_)
+        text = render(boards([of_json(hostile)]), format_)
         assert not set(ESCAPES) & set(text) - set("[]20;owned31mJ")
 
 
@@ -37,7 +38,7 @@ def test_no_cell_of_a_csv_is_a_formula() -> None:
     for start in "=+-@":
         name = f'{start}HYPERLINK("http://x","y")'
         hostile = {**document(), "model": {"name": name, "fingerprint": "g"}}
-        (row, _) = csv.DictReader(io.StringIO(render(boards([hostile]), "csv")))
+        (row, _) = csv.DictReader(io.StringIO(render(boards([of_json(hostile)]), "csv")))
         assert row["model"] == f"'{name}"
 
 

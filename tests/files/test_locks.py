@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bench.files.locks import clear, held
+from bench.files.locks import clear, locked
 from bench.files.tensor_store import TensorStore
 
 from .conftest import started
@@ -17,8 +17,8 @@ from .conftest import started
 HOLDER = """
 import sys, time
 from pathlib import Path
-from bench.files.locks import held
-with held(Path(sys.argv[1])):
+from bench.files.locks import locked
+with locked(Path(sys.argv[1])):
     print("held", flush=True)
     time.sleep(60)
 """
@@ -39,7 +39,7 @@ def test_another_process_is_waited_for_until_it_dies(tmp_path: Path) -> None:
         said.append("waits")
         process.kill()
 
-    with held(tmp_path / "x", waiting):
+    with locked(tmp_path / "x", waiting):
         assert said == ["waits"]
     assert not list(tmp_path.iterdir())
     process.communicate()
@@ -51,7 +51,7 @@ def test_threads_and_takers_of_a_removed_lock_exclude_each_other(tmp_path: Path)
     def work() -> None:
         nonlocal inside, most, turns
         for _ in range(50):
-            with held(tmp_path / "x"):
+            with locked(tmp_path / "x"):
                 inside += 1
                 most = max(most, inside)
                 turns += 1
@@ -80,7 +80,7 @@ def test_without_locks_work_goes_on(
 
         monkeypatch.setattr("fcntl.flock", refuse)
     before = len(list(Path("/proc/self/fd").iterdir()))
-    with held(path):
+    with locked(path):
         pass
     assert len(list(Path("/proc/self/fd").iterdir())) == before
 

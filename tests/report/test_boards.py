@@ -12,12 +12,13 @@ from typing import Any
 import pytest
 
 from bench.errors import BenchError, DataError
+from bench.report import boards as leaderboards
 from bench.report.ablations import published_grids
-from bench.report.boards import boards
 from bench.report.overview import overview
 from bench.report.reference import read_rows, reference_rows
-from bench.report.tables import Row, ranked
+from bench.report.tables import Board, Row, ranked
 from bench.report.text import render
+from bench.results.document import of_json
 from bench.training.grids import grids
 from tasks.lsmdc import LSMDC
 from tasks.msrvtt import MSRVTT
@@ -33,8 +34,12 @@ def result(
     model: str, r1: float, mdr: float, protocol: str = "msrvtt/1k-A", answered: int = 1000
 ) -> dict[str, Any]:
     return {
+        "schema": 1,
         "task": "msrvtt",
+        "task_version": 1,
         "protocol": protocol,
+        "source": {"name": "lab"},
+        "warnings": [],
         "model": {"name": model},
         "metrics": {
             "R@1": {"value": r1, "low": r1 - 2, "high": r1 + 2},
@@ -42,9 +47,19 @@ def result(
         },
         "metric_info": INFO,
         "primary": "R@1",
-        "coverage": {"expected": 1000, "answered": answered, "limit": None},
+        "coverage": {
+            "expected": 1000, "answered": answered, "clips": 1000, "missing": 0, "broken": 0,
+        },
         "chance": {"R@1": 0.1},
     }  # fmt: skip
+
+
+def settings(task: dict[str, Any]) -> dict[str, Any]:
+    return {"resamples": 5, "seed": 0, "task": task}
+
+
+def boards(documents: list[dict[str, Any]], **options: Any) -> list[Board]:
+    return leaderboards.boards([of_json(one) for one in documents], **options)
 
 
 def test_measured_rows_stand_first_best_in_bold() -> None:
@@ -105,7 +120,7 @@ def test_a_plugins_task_has_boards_like_ours(
 def test_the_overview_takes_the_board_with_most_measured_rows() -> None:
     usual = [result(name, 20, 9) for name in ("a", "b")]
     other = result("c", 99, 1)
-    other["settings"] = {"task": {"select": "best"}}
+    other["settings"] = settings({"select": "best"})
     for documents in ([*usual, other], [other, *usual]):
         (first, *_) = overview(boards(documents, published=True))
         names = {row.model for row in first.rows if row.kind == "measured"}
@@ -131,9 +146,9 @@ def test_a_partial_cell_of_a_grid_is_not_ranked() -> None:
 
 
 def test_other_task_settings_are_another_board_and_named() -> None:
-    usual = [{**result(name, 20, 9), "settings": {"task": {"beam": 1, "select": "last"}}}
+    usual = [{**result(name, 20, 9), "settings": settings({"beam": 1, "select": "last"})}
              for name in ("a", "b")]  # fmt: skip
-    wide = {**result("a", 30, 9), "settings": {"task": {"beam": 3, "select": "best"}}}
+    wide = {**result("a", 30, 9), "settings": settings({"beam": 3, "select": "best"})}
     found = {board.title: [row.model for row in board.rows if row.kind == "measured"]
              for board in boards([wide, *usual])}  # fmt: skip
     assert found == {
@@ -195,7 +210,9 @@ def test_hostile_names_are_escaped() -> None:
 def test_csv_and_json() -> None:
     found = boards([result("a", 20, 9)])
     rows = list(csv.DictReader(io.StringIO(render(found, "csv"))))
-    assert rows[0]["R@1"] == "20" and rows[0]["R@1 low"] == "18" and rows[0]["kind"] == "measured"
+    assert (
+        rows[0]["R@1"] == "20.0" and rows[0]["R@1 low"] == "18.0" and rows[0]["kind"] == "measured"
+    )
     assert json.loads(render(found, "json"))[0]["rows"][0]["values"]["R@1"] == 20
 
 

@@ -39,7 +39,7 @@ def edit(path: Path, **changes: dict[str, Any]) -> None:
 def page(folder: Path, toy: Path) -> Page:
     paths = files(folder)
     found = [(path, load(path)) for path in paths]
-    name = found[0][1]["source"]["name"] if found else "none"
+    name = found[0][1].source.name if found else "none"
     config = Config(run=RunConfig(resamples=200), sources={name: {"msrvtt": Source(name, toy)}})
     evidence = Evidence(found, config)
     boards = all_boards([document for _, document in found], [], None, False, evidence)
@@ -61,25 +61,25 @@ def test_a_recall_curve_counts_the_queries_of_one_direction(folder: Path, toy: P
         document = load(path)
         at = {point.x: point.y for point in series.points}
         for k in (1, 5, 10):
-            assert at[k] == pytest.approx(document["metrics"][f"R@{k}"]["value"])
+            assert at[k] == pytest.approx(document.metrics[f"R@{k}"].value)
         lines = [line for line in load_predictions(path, document) if line["direction"] == "t2v"]
-        assert max(at) <= len(lines) and document["metrics"]["v2t/R@1"]["value"] >= 0
+        assert max(at) <= len(lines) and document.metrics["v2t/R@1"].value >= 0
 
 
 def test_a_cost_is_in_milliseconds_a_clip_encoded(folder: Path, toy: Path) -> None:
     """Clips that a head learns from are encoded as well."""
     path = files(folder)[0]
-    clips = load(path)["coverage"]["clips"]
+    clips = load(path).coverage.clips
     edit(path, coverage={"support": clips}, seconds={"encode frames": 3.0})
     (chart,) = charts(page(folder, toy), "Cost and quality")
     (point,) = next(series.points for series in chart.series if series.name == "guess-0")
     assert point.x == pytest.approx(3000 / (2 * clips))
-    assert point.y == load(path)["metrics"][load(path)["primary"]]["value"]
+    assert point.y == load(path).metrics[load(path).primary].value
 
 
 def test_only_whole_and_current_results_of_one_kind_share_a_chart(folder: Path, toy: Path) -> None:
     first, second, third = files(folder)
-    whole = load(first)["coverage"]["expected"]
+    whole = load(first).coverage.expected
     edit(first, coverage={"answered": whole - 1})
     (chart,) = charts(page(folder, toy), "Recall at k")
     assert models(chart) == ["guess-1", "guess-2"]

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from msgspec import structs
 
 import bench
 from bench.cli.compare import differences
@@ -20,6 +21,7 @@ from bench.engine import evaluate
 from bench.errors import DataError
 from bench.report.boards import boards
 from bench.results.comparison import Evidence, apart, comparable, verified
+from bench.results.document import Data
 from bench.results.files import load, save
 from tasks.msrvtt import MSRVTT
 from tests.guess import Guess
@@ -38,7 +40,7 @@ def evidence(files: list[Path], toy: Path) -> Evidence:
     from bench.contracts import Source
 
     document = load(files[0])
-    source = Source(document["source"]["name"], toy)
+    source = Source(document.source.name, toy)
     config = Config(run=RunConfig(resamples=200), sources={source.name: {"msrvtt": source}})
     return Evidence([(path, load(path)) for path in files], config)
 
@@ -116,8 +118,8 @@ def test_what_changed_since_makes_a_result_stale(
 ) -> None:
     documents = [load(path) for path in files]
     assert not any(evidence(files, toy).stale(document) for document in documents)
-    documents[0]["source"]["fingerprint"] = "another"
-    assert evidence(files, toy).stale(documents[0]) == ["the data changed"]
+    elsewhere = structs.replace(documents[0], source=Data(documents[0].source.name, "another"))
+    assert evidence(files, toy).stale(elsewhere) == ["the data changed"]
     lines = files[1].with_name(f"{files[1].stem}.predictions.jsonl")
     lines.write_text(lines.read_text() + "\n")
     assert evidence(files, toy).stale(documents[1]) == ["predictions changed"]
@@ -133,12 +135,12 @@ def test_a_stale_row_is_marked_and_not_ranked(files: list[Path], toy: Path) -> N
     documents = [load(path) for path in files]
     (board,) = boards(documents, backing=evidence(files, toy))
     stale = [row for row in board.rows if row.kind == "stale"]
-    assert [row.model for row in stale] == [documents[0]["model"]["name"]]
+    assert [row.model for row in stale] == [documents[0].name]
     assert "stale: predictions changed" in stale[0].remark and not stale[0].best
 
 
 def test_boards_and_compare_agree(files: list[Path], toy: Path) -> None:
-    documents = {load(path)["model"]["name"]: (path, load(path)) for path in files}
+    documents = {load(path).name: (path, load(path)) for path in files}
     backing = evidence(files, toy)
     (board,) = boards([document for _, document in documents.values()], backing=backing)
     checked = 0
@@ -183,7 +185,7 @@ def test_the_command_sees_a_changed_source_and_a_changed_task(
     files: list[Path], toy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     source = Path(shutil.copytree(toy / "msrvtt", tmp_path / "data"))
-    name = load(files[0])["source"]["name"]
+    name = load(files[0]).source.name
     (tmp_path / "bench.yaml").write_text(f"sources: {{{name}: {{msrvtt: {{root: {source}}}}}}}")
 
     def verify() -> tuple[int, str]:
@@ -231,12 +233,12 @@ def test_draws_are_of_the_resamples_and_the_seed(files: list[Path], toy: Path) -
 def test_results_of_two_versions_or_protocols_are_not_compared(files: list[Path]) -> None:
     one, two = load(files[0]), load(files[1])
     assert comparable(one, two) == ""
-    assert comparable(one, {**two, "task_version": 9}).startswith("task_version 9, but ")
-    assert comparable(one, {**two, "protocol": "x"}).startswith("protocol x, but ")
+    assert comparable(one, structs.replace(two, task_version=9)).startswith("task_version 9, but ")
+    assert comparable(one, structs.replace(two, protocol="x")).startswith("protocol x, but ")
 
 
 def test_a_task_that_is_not_installed_here_is_not_held_against_a_result(
     files: list[Path], toy: Path
 ) -> None:
-    document = {**load(files[0]), "task": "of-another-package"}
+    document = structs.replace(load(files[0]), task="of-another-package")
     assert evidence(files, toy).stale(document) == []

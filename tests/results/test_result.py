@@ -20,9 +20,10 @@ from bench.engine import evaluate
 from bench.errors import BenchError, DataError
 from bench.features import extraction
 from bench.features.extraction import decoding_workers
-from bench.features.validation import collapsed, sound
+from bench.features.validation import collapsed, is_valid
 from bench.files.tensor_store import TensorStore
-from bench.results.files import find_all, is_whole, load, load_predictions, slug
+from bench.results.document import Document, of_json
+from bench.results.files import find_all, load, load_predictions, slug
 from bench.results.schema import PAGE, with_schema
 from tests.guess import Guess
 
@@ -55,6 +56,7 @@ def test_a_result_tells_what_was_read_and_cut(task: Task, run: RunConfig) -> Non
     model = Watched()
     task.texts.append("a second caption")  # of the first video
     task.owners.append(task.owners[0])  # type: ignore[attr-defined]
+    task.expected += 1
     data = evaluate(model, task, replace(run, seed=3, batch_frames=24)).data
     cut = sum(len(text.split()) > 6 for text in task.texts)
     assert 0 < cut < len(task.texts) != len(task.clips)
@@ -129,14 +131,14 @@ def test_decoding_takes_the_workers_asked_for_and_shares_the_cores(
 def test_kept_features_are_taken_only_as_promised() -> None:
     model = Guess("guess", 0)
     good = np.ones((4, 8), np.float32)
-    assert sound(model, {"features": good}, 4) and sound(model, {"features": good}, None)
-    assert not sound(model, {"features": good}, 5)
-    assert not sound(model, {"features": good[:, :7]}, 4)
-    assert not sound(model, {"features": good.astype(np.float64)}, 4)
-    assert not sound(model, {}, 4)
+    assert is_valid(model, {"features": good}, 4) and is_valid(model, {"features": good}, None)
+    assert not is_valid(model, {"features": good}, 5)
+    assert not is_valid(model, {"features": good[:, :7]}, 4)
+    assert not is_valid(model, {"features": good.astype(np.float64)}, 4)
+    assert not is_valid(model, {}, 4)
     bad = good.copy()
     bad[2, 3] = np.nan
-    assert not sound(model, {"features": bad}, 4)
+    assert not is_valid(model, {"features": bad}, 4)
 
 
 def test_a_collapse_is_of_directions() -> None:
@@ -175,7 +177,8 @@ def test_every_name_has_a_file_of_its_own() -> None:
 
 @pytest.fixture
 def document(kept: Path) -> dict[str, Any]:
-    return load(find_all(kept / "results")[0])
+    found: dict[str, Any] = json.loads(find_all(kept / "results")[0].read_text())
+    return found
 
 
 @pytest.mark.parametrize(
@@ -204,9 +207,13 @@ def test_what_cannot_be_true_is_refused(
 
 def test_a_whole_run_is_of_the_full_set(document: dict[str, Any]) -> None:
     """Not of the videos that a limit left."""
-    assert is_whole(document)
+    whole = of_json(document)
+    assert not whole.partial and whole.complete
     coverage = {**document["coverage"], "clips": 5, "answered": 5}
-    assert not is_whole({**document, "coverage": coverage})
+    limited = of_json({**document, "coverage": coverage})
+    assert limited.partial and limited.complete
+    lost = of_json({**document, "coverage": {**coverage, "broken": 1}})
+    assert lost.partial and not lost.complete
 
 
 def test_other_things_below_a_results_folder_are_no_results(tmp_path: Path) -> None:
@@ -222,10 +229,10 @@ def test_lines_lie_beside_their_document_and_each_names_its_item(
     path = tmp_path / "here" / "result.json"
     path.parent.mkdir()
 
-    def keep(where: Path, text: str) -> dict[str, Any]:
+    def keep(where: Path, text: str) -> Document:
         where.write_text(text)
         told = {"file": "../lines.jsonl", "sha256": hashlib.sha256(text.encode()).hexdigest()}
-        return {**document, "predictions": told}
+        return of_json({**document, "predictions": told})
 
     outside = keep(tmp_path / "lines.jsonl", '{"item": "a"}\n')
     with pytest.raises(DataError, match="no such file"):
@@ -252,7 +259,7 @@ def test_the_documented_schema_is_the_codes(kept: Path) -> None:
     schema = json.loads(page.split("<!-- schema -->\n```json\n")[1].split("\n```")[0])
     named = schema["$defs"]["Document"]["properties"].keys()
     for path in find_all(kept / "results"):  # a field that a run writes is documented
-        assert load(path).keys() <= named
+        assert json.loads(path.read_text()).keys() <= named
 
 
 def test_results_of_every_kept_version_open() -> None:
@@ -260,4 +267,4 @@ def test_results_of_every_kept_version_open() -> None:
     kept = find_all(Path(leaderboards.__file__).parent / "results")
     assert len(kept) == 6
     for path in kept:
-        assert load(path)["schema"] == 1
+        assert load(path).schema == 1

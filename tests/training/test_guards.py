@@ -104,8 +104,13 @@ def trained(
     data = replace(data, prompts=[[word + text for text in video] for video in data.prompts])
     recipe = {"epochs": 2, "batch_videos": 2, "learning_rate": 1e-2, **changes}
     run = RunConfig(cache=root / "cache", device="cpu", workers=1)
-    return loop.train(model or Tiny(), data, drawn(root, 100, held_out), TrainSettings(**recipe),
-                      run, root / "out", Silent(), "cpu", minutes)  # fmt: skip
+    return loop.train(
+        model or Tiny(),
+        data,
+        drawn(root, 100, held_out),
+        TrainSettings(**recipe),
+        loop.Job(run, root / "out", "cpu", Silent(), minutes),
+    )
 
 
 @pytest.mark.parametrize("held_out", [0, 3])

@@ -20,7 +20,7 @@ from bench.contracts import Source
 from bench.errors import BenchError, UsageError
 from bench.features.extraction import Silent
 from bench.training import checkpoints
-from bench.training.loop import train
+from bench.training.loop import Job, train
 from bench.training.settings import TrainSettings
 from bench.training.state import Trained
 from tasks.vidsitu.training import training_sets
@@ -44,7 +44,7 @@ def run_training(
     model, device = SRLCLIPAdapter.untrained("srl", run, MODEL, **BASE)
     data, held_out = training_sets(Source("toy", source), settings.negatives, settings.share,
                                    settings.hold_out, 0)  # fmt: skip
-    return train(model, data, held_out, settings, run, folder, Silent(), device, max_minutes)
+    return train(model, data, held_out, settings, Job(run, folder, device, Silent(), max_minutes))
 
 
 def weights(folder: Path) -> dict[str, torch.Tensor]:

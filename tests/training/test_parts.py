@@ -414,8 +414,13 @@ def test_precision_holds_in_training_validation_and_card(tmp_path: Path, precisi
     model = Noting()
     run = RunConfig(cache=tmp_path / "cache", device="cpu", workers=1, precision=precision)
     recipe = TrainSettings(epochs=1, batch_videos=2, learning_rate=1e-3)
-    loop.train(model, drawn(tmp_path, 0, 4), drawn(tmp_path, 100, 3), recipe, run,
-               tmp_path / "out", Silent(), "cpu")  # fmt: skip
+    loop.train(
+        model,
+        drawn(tmp_path, 0, 4),
+        drawn(tmp_path, 100, 3),
+        recipe,
+        loop.Job(run, tmp_path / "out", "cpu", Silent()),
+    )
     dtype = getattr(torch, precision)
     assert model.seen == {(True, dtype), (False, dtype)}
     card = checkpoints.read(tmp_path / "out" / "model" / "w.safetensors")
@@ -423,12 +428,22 @@ def test_precision_holds_in_training_validation_and_card(tmp_path: Path, precisi
     assert card is not None and card[1]["training"]["precision"] == precision
     assert last is not None and bool(last[1]["scaler"]) == (precision == "float16")
     with pytest.raises(UsageError, match="seed: 0 there, 1 here"):
-        loop.train(Noting(), drawn(tmp_path, 0, 4), drawn(tmp_path, 100, 3), recipe,
-                   replace(run, seed=1), tmp_path / "out", Silent(), "cpu")  # fmt: skip
+        loop.train(
+            Noting(),
+            drawn(tmp_path, 0, 4),
+            drawn(tmp_path, 100, 3),
+            recipe,
+            loop.Job(replace(run, seed=1), tmp_path / "out", "cpu", Silent()),
+        )
     with pytest.raises(UsageError, match="precision: "):
         other = "float32" if precision != "float32" else "bfloat16"
-        loop.train(Noting(), drawn(tmp_path, 0, 4), drawn(tmp_path, 100, 3), recipe,
-                   replace(run, precision=other), tmp_path / "out", Silent(), "cpu")  # fmt: skip
+        loop.train(
+            Noting(),
+            drawn(tmp_path, 0, 4),
+            drawn(tmp_path, 100, 3),
+            recipe,
+            loop.Job(replace(run, precision=other), tmp_path / "out", "cpu", Silent()),
+        )
 
 
 def test_precision_holds_in_evaluation(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -477,8 +492,13 @@ def test_a_float16_gradient_that_overflows_costs_a_step_and_no_more(tmp_path: Pa
     run = RunConfig(cache=tmp_path / "cache", device="cpu", workers=1, precision="float16")
     recipe = TrainSettings(epochs=20, batch_videos=2, hold_out=0.0)
     with pytest.raises(BenchError, match=r"the gradient is nan at step 1[78]"):
-        loop.train(Tiny(float("nan")), drawn(tmp_path, 0, 4), drawn(tmp_path, 0, 0), recipe, run,
-                   tmp_path / "out", Silent(), "cpu")  # fmt: skip
+        loop.train(
+            Tiny(float("nan")),
+            drawn(tmp_path, 0, 4),
+            drawn(tmp_path, 0, 0),
+            recipe,
+            loop.Job(run, tmp_path / "out", "cpu", Silent()),
+        )
 
 
 def test_a_float16_training_goes_on_to_the_same_bits(tmp_path: Path) -> None:
@@ -487,8 +507,13 @@ def test_a_float16_training_goes_on_to_the_same_bits(tmp_path: Path) -> None:
     def run(folder: str, minutes: float | None = None) -> Any:
         where = RunConfig(cache=tmp_path / "cache", device="cpu", workers=1, precision="float16")
         recipe = TrainSettings(epochs=3, batch_videos=2, learning_rate=1e-2)
-        return loop.train(Tiny(), drawn(tmp_path, 0, 4), drawn(tmp_path, 100, 3), recipe, where,
-                          tmp_path / folder, Silent(), "cpu", minutes)  # fmt: skip
+        return loop.train(
+            Tiny(),
+            drawn(tmp_path, 0, 4),
+            drawn(tmp_path, 100, 3),
+            recipe,
+            loop.Job(where, tmp_path / folder, "cpu", Silent(), minutes),
+        )
 
     run("whole")
     while run("parts", 1e-9).stopped:
@@ -506,8 +531,13 @@ def test_training_uses_the_threads_that_are_asked_for(
     seen = []
     monkeypatch.setattr(torch, "set_num_threads", seen.append)
     run = RunConfig(cache=tmp_path / "cache", device="cpu", workers=1, threads=3)
-    loop.train(Tiny(), drawn(tmp_path, 0, 4), drawn(tmp_path, 0, 0), TrainSettings(epochs=1), run,
-               tmp_path / "out", Silent(), "cpu")  # fmt: skip
+    loop.train(
+        Tiny(),
+        drawn(tmp_path, 0, 4),
+        drawn(tmp_path, 0, 0),
+        TrainSettings(epochs=1),
+        loop.Job(run, tmp_path / "out", "cpu", Silent()),
+    )
     assert seen == [3]
 
 
@@ -520,8 +550,13 @@ def test_the_log_tells_what_was_cut_and_both_branches(tmp_path: Path) -> None:
 
     run = RunConfig(cache=tmp_path / "cache", device="cpu", workers=1)
     recipe = TrainSettings(epochs=1, batch_videos=2)
-    loop.train(Tiny(), drawn(tmp_path, 0, 4), drawn(tmp_path, 100, 3), recipe, run,
-               tmp_path / "out", Listening(), "cpu")  # fmt: skip
+    loop.train(
+        Tiny(),
+        drawn(tmp_path, 0, 4),
+        drawn(tmp_path, 100, 3),
+        recipe,
+        loop.Job(run, tmp_path / "out", "cpu", Listening()),
+    )
     assert warned[0] == "8 of 8 negatives are too long for the model and are cut"
     shown = (
         r"epoch 1: R@1 [\d.]+ \(vc [\d.]+\), own-five [\d.]+ \(vc .*verb-role [\d.]+ \(vc [\d.]+\)"

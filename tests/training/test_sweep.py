@@ -20,6 +20,7 @@ from bench.config import load_config
 from bench.errors import BenchError, UsageError
 from bench.progress import Bar
 from bench.report.ablations import grid_boards, grid_chart
+from bench.results.document import Document, to_json
 from bench.results.files import load
 from bench.training.grids import Cell, Grid, geometric_mean, grid, grids
 from bench.training.sweep import Sweep, summary
@@ -89,9 +90,9 @@ def test_a_row_has_the_mean_of_its_runs_and_the_interval_of_that_mean() -> None:
     (one, one_draws), (other, other_draws), (both, _) = (
         summary(some, columns, 0) for some in (found[:1], found[1:], found)
     )
-    document = found[0][1]
+    kept = to_json(found[0][1])["metrics"]
     for name in ("Vb@1", "CIDEr"):
-        assert one[name] == pytest.approx(document["metrics"][name])
+        assert one[name] == pytest.approx(kept[name])
         mean = (one[name]["value"] + other[name]["value"]) / 2
         assert both[name]["value"] == pytest.approx(mean)
         draws = (one_draws[name] + other_draws[name]) / 2  # of the same videos
@@ -99,7 +100,7 @@ def test_a_row_has_the_mean_of_its_runs_and_the_interval_of_that_mean() -> None:
         assert [both[name]["low"], both[name]["high"]] == pytest.approx(bounds)
     # Only metrics that all runs have; a model without a contextualizer has no such events.
     assert "vc/R@1" in other and "vc/R@1" not in both
-    value = document["metrics"]
+    value = kept
     mean = one["geometric mean"]
     assert mean["value"] == pytest.approx((value["Vb@1"]["value"] * value["CIDEr"]["value"]) ** 0.5)
     means = np.sqrt(one_draws["Vb@1"] * one_draws["CIDEr"])
@@ -139,7 +140,7 @@ def test_a_grid_of_our_own_shows_how_far_each_row_is_from_the_first(source: Path
     record = one.run(Bar(True))
     whole, without, base = record["rows"]
     assert whole["seeds"] == [0, 1] and len(whole["results"]) == len(whole["logs"]) == 2
-    values = [load(one.folder / path)["metrics"]["Vb@1"]["value"] for path in whole["results"]]
+    values = [load(one.folder / path).metrics["Vb@1"].value for path in whole["results"]]
     assert whole["metrics"]["Vb@1"]["value"] == pytest.approx(sum(values) / 2)
     assert "vc/own-five" in whole["metrics"] and "vc/own-five" not in without["metrics"]
     assert "differences" not in whole and base["logs"] == []
@@ -296,9 +297,8 @@ def test_differences_are_to_the_first_row_of_the_same_seed(
     def named(one: Sweep, cell: Cell, seed: int, bar: Bar) -> Path:
         return one.folder / f"{cell.name}-{seed}" / "results" / "vidsitu" / "toy" / "model.json"
 
-    def found(path: Path) -> dict[str, Any]:
-        coverage = {"answered": 5, "expected": 5}
-        return {"source": {"name": "toy"}, "protocol": "vidsitu/toy", "coverage": coverage}
+    def found(path: Path) -> Document:
+        return load(KEPT / "vidsitu" / "toy" / "clip-tiny.json")
 
     def mean(runs: Any, columns: Any, seed: int) -> Any:
         value = float(np.mean([numbers[path.parents[3].name] for path, _ in runs]))

@@ -118,7 +118,7 @@ def test_a_clip_that_another_run_decodes_is_waited_for(
 ) -> None:
     stand_in(monkeypatch, f"sys.stdin.readline(); said = 'mine'\n{ANSWER}")
     with Pool(1, 20.0, 4096) as processes:
-        with locks.held(tmp_path / "clip"):
+        with locks.locked(tmp_path / "clip"):
             future = processes.submit(job(tmp_path))
             time.sleep(1.0)
             assert not future.done()

@@ -43,7 +43,7 @@ class VideoFeatures:
 
 @dataclass(frozen=True)
 class Queries:
-    """Q roles asked of B videos, int64 [Q] each: places of video and event, and in ROLES."""
+    """Q roles queried of B videos, int64 [Q] each: places of video and event, and in ROLES."""
 
     video: torch.Tensor
     event: torch.Tensor
@@ -102,25 +102,25 @@ class SituationHead(nn.Module):
         return self.verbs(events), self.role_presence(events)
 
     def describe(
-        self, features: VideoFeatures, events: torch.Tensor, videos: torch.Tensor, asked: Queries
+        self, features: VideoFeatures, events: torch.Tensor, videos: torch.Tensor, queries: Queries
     ) -> torch.Tensor:
         """One vector [Q, W] a query, from which the captioner spells the role's value."""
         memory = self._memory(features.frames, events, videos)
-        queries = (
-            self.roles(asked.role)
-            + self.event_places[asked.event]
-            + self.event(events[asked.video, asked.event])
+        rows = (
+            self.roles(queries.role)
+            + self.event_places[queries.event]
+            + self.event(events[queries.video, queries.event])
         )
         # All queries of a video stand in one row: roles see each other, so that one person can be
         # called the same in every event.
-        place = _places(asked.video)
-        rows = queries.new_zeros(len(memory), int(place.max()) + 1, queries.shape[-1])
-        rows[asked.video, place] = queries
-        empty = torch.ones(rows.shape[:2], dtype=torch.bool, device=rows.device)
-        empty[asked.video, place] = False
+        place = _places(queries.video)
+        padded = rows.new_zeros(len(memory), int(place.max()) + 1, rows.shape[-1])
+        padded[queries.video, place] = rows
+        empty = torch.ones(padded.shape[:2], dtype=torch.bool, device=padded.device)
+        empty[queries.video, place] = False
         empty[:, 0] = False  # a row without queries must not be all padding: its softmax is NaN
-        decoded: torch.Tensor = self.decoder(rows, memory, tgt_key_padding_mask=empty)
-        return decoded[asked.video, place]
+        decoded: torch.Tensor = self.decoder(padded, memory, tgt_key_padding_mask=empty)
+        return decoded[queries.video, place]
 
     def _memory(
         self, frames: torch.Tensor, events: torch.Tensor, videos: torch.Tensor

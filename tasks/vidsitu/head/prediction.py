@@ -1,10 +1,11 @@
-"""Verbs and role captions for a model's features: train the head or take the kept one, then ask."""
+"""Verbs and role captions from features: train the head or take the kept one, then predict."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +21,7 @@ from bench.training import checkpoints
 from tasks.vidsitu.annotations import EVENTS, FRAMES, Annotation, verbs_by_frequency
 from tasks.vidsitu.head.models import ROLES, Queries, SituationHead, VideoFeatures
 from tasks.vidsitu.head.settings import HeadSettings
-from tasks.vidsitu.head.training import HEAD, keep_head, kept_head, lesson, train_head
+from tasks.vidsitu.head.training import HEAD, keep_head, kept_head, train_head, training_examples
 from tasks.vidsitu.head.vocabulary import Vocabulary
 
 VERSION = 2  # raise it when a head could come out otherwise
@@ -37,16 +38,16 @@ class Answer:
 
 
 @dataclass(frozen=True)
-class Questions:
-    """What to learn from and what to answer, by segment; `identity` hashes what decides
-    the head beside them.
+class HeadData:
+    """What a head learns from and what it is to answer, by segment.
 
-    `asked` holds the roles [P][...] to describe by their short names, None where they are to be
-    predicted. `judge` values a set of answers, where an epoch is to be selected by it.
+    `identity` hashes what decides the head beside them. `roles` are those [P][...] to describe, by
+    their short names; None where they are to be predicted. `judge` values a set of answers, where
+    an epoch is to be selected by it.
     """
 
-    taught: dict[str, Annotation]
-    asked: dict[str, list[list[str]] | None]
+    training: dict[str, Annotation]
+    roles: dict[str, list[list[str]] | None]
     identity: str
     judge: Callable[[dict[str, Answer]], float] | None = None
 
@@ -61,95 +62,88 @@ class Trained:
 
 
 def answer_all(
-    questions: Questions,
+    data: HeadData,
     features: Features,
     adapter: Adapter,
     settings: HeadSettings,
     place: Workplace,
 ) -> dict[str, Answer]:
-    """Answers of every asked segment that has features, from a head trained on the taught ones.
+    """Answers of every segment to answer that has features, from a head trained on the others.
 
     Head and answers are kept in `place.folder` by the model's fingerprint, settings and seed.
     BenchError where too few training videos could be read.
     """
-    taught = [name for name in questions.taught if name in features.clips]
-    asked = {name: roles for name, roles in questions.asked.items() if name in features.clips}
-    if len(taught) < 2:
+    training = {name: one for name, one in data.training.items() if name in features.clips}
+    roles = {name: one for name, one in data.roles.items() if name in features.clips}
+    if len(training) < 2:
         raise BenchError(
-            f"vidsitu: {len(taught)} of {len(questions.taught)} training clips could be read, and "
+            f"vidsitu: {len(training)} of {len(data.training)} training clips could be read, and "
             "the situation head learns from them; see `bench data check vidsitu`"
         )
     # How captions are decoded is no part of what is trained, unless an epoch is chosen by them.
     own = asdict(settings)
-    trained = own if questions.judge else {**own, "beam": None, "roles": None}
-    key = digest("situation", VERSION, questions.identity, adapter.fingerprint, trained,
-                 place.seed, taught)  # fmt: skip
+    trained = own if data.judge else {**own, "beam": None, "roles": None}
+    key = digest("situation", VERSION, data.identity, adapter.fingerprint, trained,
+                 place.seed, list(training))  # fmt: skip
     folder = place.folder / key[:2] / key
-    path = folder / f"answers-{digest(own, asked)}.json"
+    path = folder / f"answers-{digest(own, roles)}.json"
     sweep(folder)
     if (kept := _read_answers(path)) is not None:
         return kept
-    with locks.held(folder / HEAD, lambda: place.progress.warn("waiting for another run's head")):
+    run = _Run(replace(data, training=training, roles=roles), features, adapter, settings,
+               replace(place, folder=folder))  # fmt: skip
+    with locks.locked(folder / HEAD, lambda: place.progress.warn("waiting for another run's head")):
         if (kept := _read_answers(path)) is None:
-            kept = _answered(questions, taught, asked, features, adapter, settings, folder, place)
+            kept = run.answers(run.trained())
             text = json.dumps({name: asdict(answer) for name, answer in kept.items()})
             write_text(path, text)
     return kept
 
 
-def _answered(
-    questions: Questions,
-    taught: list[str],
-    asked: dict[str, list[list[str]] | None],
-    features: Features,
-    adapter: Adapter,
-    settings: HeadSettings,
-    folder: Path,
-    place: Workplace,
-) -> dict[str, Answer]:
-    seen = video_features(list(asked), features, adapter)
-    roles = list(asked.values())
+@dataclass(frozen=True)
+class _Run:
+    """One head: its data, all of it readable, its model and settings, and where it is kept."""
 
-    def answers(trained: Trained) -> dict[str, Answer]:
-        found = ask(trained, seen, roles, settings, place)
-        return dict(zip(asked, found, strict=True))
+    data: HeadData
+    features: Features
+    adapter: Adapter
+    settings: HeadSettings
+    place: Workplace
 
-    return answers(_trained(questions, taught, features, adapter, settings, folder, place, answers))
+    @cached_property
+    def _queried(self) -> VideoFeatures:
+        return video_features(list(self.data.roles), self.features, self.adapter)
 
+    def answers(self, trained: Trained) -> dict[str, Answer]:
+        roles = list(self.data.roles.values())
+        found = predict(trained, self._queried, roles, self.settings, self.place)
+        return dict(zip(self.data.roles, found, strict=True))
 
-def _trained(
-    questions: Questions,
-    taught: list[str],
-    features: Features,
-    adapter: Adapter,
-    settings: HeadSettings,
-    folder: Path,
-    place: Workplace,
-    answers: Callable[[Trained], dict[str, Answer]],
-) -> Trained:
-    """The kept head, or one trained now."""
-    if (kept := kept_head(folder / HEAD)) is not None:
-        head, facts = kept
-        _clear(folder)  # a killed run may have kept the head and no more
-        head.settings = settings  # which may decode otherwise
-        vocabulary = Vocabulary.from_tokens(facts["tokens"])
-        return Trained(head.to(place.device), facts["verbs"], vocabulary)
-    annotations = [questions.taught[name] for name in taught]
-    verbs = verbs_by_frequency(annotations)
-    vocabulary = Vocabulary.of(v for a in annotations for e in a.events for _, v in e.arguments)
-    seen = video_features(taught, features, adapter)
-    torch.manual_seed(place.seed)
-    head = SituationHead(
-        settings, seen.frames.shape[-1], seen.events.shape[-1], len(verbs), len(vocabulary)
-    ).to(place.device)
-    trained = Trained(head, verbs, vocabulary)
-    data = lesson(annotations, seen, verbs, vocabulary, settings.caption_tokens)
-    judge = questions.judge
-    value = (lambda: judge(answers(trained))) if judge else None
-    record = train_head(head, data, settings, folder, place, value)
-    keep_head(head, folder / HEAD, vocabulary, verbs, record)
-    _clear(folder)
-    return trained
+    def trained(self) -> Trained:
+        """The kept head, or one trained now."""
+        settings, place, folder = self.settings, self.place, self.place.folder
+        if (kept := kept_head(folder / HEAD)) is not None:
+            head, facts = kept
+            _clear(folder)  # a killed run may have kept the head and no more
+            head.settings = settings  # which may decode otherwise
+            vocabulary = Vocabulary.from_tokens(facts["tokens"])
+            return Trained(head.to(place.device), facts["verbs"], vocabulary)
+        annotations = list(self.data.training.values())
+        verbs = verbs_by_frequency(annotations)
+        vocabulary = Vocabulary.of(v for a in annotations for e in a.events for _, v in e.arguments)
+        seen = video_features(list(self.data.training), self.features, self.adapter)
+        torch.manual_seed(place.seed)
+        head = SituationHead(
+            settings, seen.frames.shape[-1], seen.events.shape[-1], len(verbs), len(vocabulary)
+        ).to(place.device)
+        trained = Trained(head, verbs, vocabulary)
+        examples = training_examples(annotations, seen, verbs, vocabulary, settings.caption_tokens)
+        judge = self.data.judge
+        value = (lambda: judge(self.answers(trained))) if judge else None
+        record = train_head(head, examples, settings, place, value)
+        keep_head(head, folder / HEAD, vocabulary, verbs, record)
+        _clear(folder)
+        return trained
 
 
 def _clear(folder: Path) -> None:
@@ -195,7 +189,7 @@ def _means(frames: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 @torch.no_grad()
-def ask(
+def predict(
     trained: Trained,
     seen: VideoFeatures,
     roles: Sequence[list[list[str]] | None],
@@ -211,11 +205,11 @@ def ask(
         events, videos = head.contextualize(features)
         verb_logits, role_logits = head.classify(events)
         best = verb_logits.log_softmax(-1).topk(min(TOP, len(trained.verbs)))
-        asked: list[list[list[str]]] = []
+        queried: list[list[list[str]]] = []
         for row, video in enumerate(part.tolist()):
             given = roles[video] if settings.roles == "given" else None
-            asked.append(_predicted(role_logits[row]) if given is None else given)
-        texts = _describe(trained, features, events, videos, asked)
+            queried.append(_likely(role_logits[row]) if given is None else given)
+        texts = _describe(trained, features, events, videos, queried)
         found += [
             Answer(
                 [[trained.verbs[v] for v in event] for event in verbs],
@@ -230,7 +224,7 @@ def ask(
     return found
 
 
-def _predicted(logits: torch.Tensor) -> list[list[str]]:
+def _likely(logits: torch.Tensor) -> list[list[str]]:
     """Roles [P][...] of one video that are more likely there than not; `logits` [P, R]."""
     return [
         [role for role, logit in zip(ROLES, event, strict=True) if logit > 0]
@@ -243,13 +237,13 @@ def _describe(
     features: VideoFeatures,
     events: torch.Tensor,
     videos: torch.Tensor,
-    asked: list[list[list[str]]],
+    queried: list[list[list[str]]],
 ) -> list[dict[str, dict[str, str]]]:
     """{event: {role: text}} of each video; every event is there, with or without roles."""
-    found: list[dict[str, dict[str, str]]] = [{name: {} for name in EVENTS} for _ in asked]
+    found: list[dict[str, dict[str, str]]] = [{name: {} for name in EVENTS} for _ in queried]
     rows = [
         (video, event, ROLES.index(role))
-        for video, of_video in enumerate(asked)
+        for video, of_video in enumerate(queried)
         for event, of_event in enumerate(of_video)
         for role in of_event
     ]

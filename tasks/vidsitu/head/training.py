@@ -16,7 +16,7 @@ from torch.nn.utils import clip_grad_norm_
 
 from bench.contracts import Workplace
 from bench.errors import BenchError
-from bench.files.untrusted import fitting
+from bench.files.untrusted import well_formed
 from bench.training import checkpoints
 from tasks.vidsitu.annotations import Annotation
 from tasks.vidsitu.head.models import ROLES, Queries, SituationHead, VideoFeatures
@@ -28,7 +28,7 @@ HEAD = "head.safetensors"
 
 
 @dataclass(frozen=True)
-class Lesson:
+class TrainingExamples:
     """N annotated videos: `verbs` int64 [N, P], `presence` float32 [N, P, R], and flat queries.
 
     `captions` are the token ids of query q, END included; the queries of video n are those from
@@ -46,35 +46,37 @@ class Lesson:
         return len(self.verbs)
 
 
-def lesson(
+def training_examples(
     annotations: Sequence[Annotation],
     features: VideoFeatures,
     verbs: Sequence[str],
     vocabulary: Vocabulary,
     most: int,
-) -> Lesson:
-    """What one annotation a video teaches; captions of at most `most` tokens."""
+) -> TrainingExamples:
+    """Of one annotation a video; captions of at most `most` tokens."""
     places = {verb: place for place, verb in enumerate(verbs)}
     presence = torch.zeros(len(annotations), len(annotations[0].events), len(ROLES))
     rows: list[tuple[int, int, int]] = []
     captions, starts = [], [0]
     for video, annotation in enumerate(annotations):
-        for event, told in enumerate(annotation.events):
-            for key, value in told.arguments:
+        for event, annotated in enumerate(annotation.events):
+            for key, value in annotated.arguments:
                 role = ROLES.index(short_role(key))
                 presence[video, event, role] = 1
                 rows.append((video, event, role))
                 captions.append([*vocabulary.encode(value, most - 1), END])
         starts.append(len(rows))
-    asked = torch.tensor(rows, dtype=torch.int64).reshape(-1, 3)
-    return Lesson(
+    queried = torch.tensor(rows, dtype=torch.int64).reshape(-1, 3)
+    return TrainingExamples(
         features,
         torch.tensor([[places[event.verb_id] for event in a.events] for a in annotations]),
-        presence, Queries(asked[:, 0], asked[:, 1], asked[:, 2]), captions, starts,
+        presence, Queries(queried[:, 0], queried[:, 1], queried[:, 2]), captions, starts,
     )  # fmt: skip
 
 
-def loss_of(head: SituationHead, data: Lesson, videos: torch.Tensor, device: str) -> torch.Tensor:
+def loss_of(
+    head: SituationHead, data: TrainingExamples, videos: torch.Tensor, device: str
+) -> torch.Tensor:
     """Cross entropy of verbs, of role presence and of captions, summed; `videos` are places."""
     picked = torch.cat([torch.arange(data.starts[v], data.starts[v + 1]) for v in videos.tolist()])
     place = torch.repeat_interleave(
@@ -89,27 +91,26 @@ def loss_of(head: SituationHead, data: Lesson, videos: torch.Tensor, device: str
         roles, data.presence[videos].to(device)
     )
     if len(picked):
-        asked = Queries(place.to(device), data.queries.event[picked].to(device),
+        queried = Queries(place.to(device), data.queries.event[picked].to(device),
                         data.queries.role[picked].to(device))  # fmt: skip
         captions = [data.captions[q] for q in picked.tolist()]
         padded = torch.full((len(captions), max(map(len, captions))), PAD)
         for row, ids in enumerate(captions):
             padded[row, : len(ids)] = torch.tensor(ids)
         loss = loss + head.caption_loss(
-            head.describe(features, events, whole, asked), padded.to(device)
+            head.describe(features, events, whole, queried), padded.to(device)
         )
     return loss
 
 
 def train_head(
     head: SituationHead,
-    data: Lesson,
+    data: TrainingExamples,
     settings: HeadSettings,
-    folder: Path,
     place: Workplace,
     judge: Callable[[], float] | None,
 ) -> dict[str, Any]:
-    """Train `head` in place, going on from `folder`'s checkpoint; returns how it went.
+    """Train `head` in place, resuming the checkpoint in `place.folder`; returns how it went.
 
     One checkpoint an epoch; from it the bits are those of a training never stopped. With `judge`,
     which values the head as it is, the epoch of the highest value is kept. BenchError for a loss
@@ -119,7 +120,7 @@ def train_head(
         head.parameters(), settings.learning_rate, weight_decay=settings.weight_decay
     )
     record: dict[str, Any] = {"epochs": 0, "losses": [], "judged": [], "seconds": 0.0}
-    path = folder / checkpoints.LAST
+    best_path, path = place.folder / checkpoints.BEST, place.folder / checkpoints.LAST
     if found := checkpoints.read(path):
         checkpoints.unpack(found[0], head, optimizer)
         record = found[1]
@@ -133,10 +134,10 @@ def train_head(
         if judge is not None:
             record["judged"].append(judge())
             if record["judged"][-1] == max(record["judged"]):
-                checkpoints.write(folder / checkpoints.BEST, head.trainable_state(), {})
+                checkpoints.write(best_path, head.trainable_state(), {})
         record["seconds"] += time.monotonic() - began
         checkpoints.write(path, checkpoints.pack(head, optimizer), record)
-    if judge is not None and (best := checkpoints.read(folder / checkpoints.BEST)):
+    if judge is not None and (best := checkpoints.read(best_path)):
         head.load_trainable_state(best[0])
     return record
 
@@ -159,7 +160,7 @@ def _deterministic(device: str) -> Iterator[None]:
 def _epoch(
     head: SituationHead,
     optimizer: torch.optim.Optimizer,
-    data: Lesson,
+    data: TrainingExamples,
     settings: HeadSettings,
     epoch: int,
     place: Workplace,
@@ -206,7 +207,7 @@ def kept_head(path: Path) -> tuple[SituationHead, dict[str, Any]] | None:
     if (found := checkpoints.read(path)) is None:
         return None
     tensors, facts = found
-    with fitting(path, "move it away"):
+    with well_formed(path, "move it away"):
         head = SituationHead(
             HeadSettings(**facts["settings"]), facts["dim"], facts["context_dim"],
             len(facts["verbs"]), len(facts["tokens"]) + END + 1,

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from bench.contracts import Source
 from bench.errors import DataError, UsageError
 from bench.files.tensor_store import checksum
 from bench.metrics.bootstrap import interval
 from bench.metrics.verbs import relation_metrics, relation_scores, verb_metrics, verb_scores
+from bench.results.document import Coverage, Data, Document, Reading, Settings, valued
+from bench.results.files import environment
 from tasks.sources import protocol_of
 from tasks.vidsitu.annotations import (
     EVENTS,
@@ -50,7 +51,7 @@ def score_file(
     resamples: int,
     seed: int,
     also: Sequence[str] = (),
-) -> dict[str, Any]:
+) -> Document:
     """A result document without a model: metrics with intervals, coverage, remarks.
 
     `also` names metrics of `tasks.vidsitu.scoring.java` to add to roles. A video without a
@@ -65,30 +66,25 @@ def score_file(
     if also:
         items = role_items(permuted(truth.annotations), _roles_of(predictions))
         values |= java_metrics(also, items)
-    answered = len(truth.segments) - predictions.missing
-    return {
-        "task": "vidsitu",
-        "task_version": VERSION,
-        "protocol": protocol_of(source, "vidsitu", VALID, len(truth.segments), VIDEOS),
-        "kind": predictions.kind,
-        "source": {"name": source.name},
-        "model": {"name": path.stem, "fingerprint": checksum(path)},
-        "metrics": {
-            name: {"value": value, "low": low, "high": high}
-            for name, value in values.items()
-            for low, high in [bounds.get(name, (None, None))]
-        },
-        "metric_info": {
-            name: {"unit": "%", "higher_is_better": True} for name in values
-        },
-        "primary": PRIMARY[predictions.kind],
-        "coverage": {
-            "expected": len(truth.segments), "answered": answered, "clips": len(truth.segments),
-            "missing": predictions.missing, "broken": 0, "limit": None,
-        },
-        "chance": {},
-        "warnings": predictions.remarks + _unknown_verbs(truth, predictions),
-    }  # fmt: skip
+    return Document(
+        task="vidsitu",
+        task_version=VERSION,
+        protocol=protocol_of(source, "vidsitu", VALID, len(truth.segments), VIDEOS),
+        kind=predictions.kind,
+        source=Data(source.name),
+        model={"name": path.stem, "fingerprint": checksum(path)},
+        metrics=valued(values, bounds),
+        metric_info=dict.fromkeys(values, Reading("%", higher_is_better=True)),
+        primary=PRIMARY[predictions.kind],
+        coverage=Coverage(
+            expected=len(truth.segments), answered=len(truth.segments) - predictions.missing,
+            clips=len(truth.segments), missing=predictions.missing, broken=0,
+        ),
+        chance={},
+        warnings=predictions.remarks + _unknown_verbs(truth, predictions),
+        settings=Settings(resamples=resamples, seed=seed),
+        environment=environment(),
+    )  # fmt: skip
 
 
 def _truth(source: Source) -> _Truth:

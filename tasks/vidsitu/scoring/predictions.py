@@ -2,7 +2,7 @@
 
 A pickle is a program; the unpickler here refuses every name it would import, so that only lists,
 dicts, strings, numbers and None can come out. It is Python's own in Python: the one in C can be
-told by six bytes to fill all memory.
+made by six bytes to fill all memory.
 """
 
 from __future__ import annotations

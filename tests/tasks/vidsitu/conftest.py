@@ -93,7 +93,7 @@ def features(task: VidSitu) -> Features:
     codes = {verb: generator.normal(size=DIM) for verb in task.verbs}
     clips = {}
     for clip in [*task.support, *task.clips]:
-        annotation = task.taught.get(clip.id) or task.truth[clip.id].references[0]
+        annotation = task.training.get(clip.id) or task.truth[clip.id].references[0]
         verbs = [event.verb_id for event in annotation.events]
         shown = np.repeat([codes[verb] for verb in verbs], 4, axis=0)
         noise = generator.normal(size=(4 * len(EVENTS), DIM)) / 10

@@ -89,7 +89,7 @@ def test_entries_are_the_answers_in_the_splits_order(source: Source, tmp_path: P
         assert entry["pred_vbs_ev"] == line["verbs"]
         assert entry["pred_scores_ev"] == pytest.approx(np.exp(line["scores"]))
     # What could not be read: the verbs that training has most often, none before another.
-    counts = Counter(event.verb_id for one in task.taught.values() for event in one.events)
+    counts = Counter(event.verb_id for one in task.training.values() for event in one.events)
     for event in entries[1]["pred_vbs_ev"]:
         assert [counts[verb] for verb in event] == sorted(counts.values(), reverse=True)[:5]
     assert {score for event in entries[1]["pred_scores_ev"] for score in event} == {0.0}

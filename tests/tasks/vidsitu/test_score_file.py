@@ -32,16 +32,16 @@ def source(golden_tree: Path) -> Source:
 @pytest.mark.parametrize("suffix", ["json", "pkl"])
 def test_both_formats_give_the_official_numbers(source: Source, suffix: str) -> None:
     verbs = score_file(source, CASE / f"pred_verb_mid.{suffix}", None, 50, 0)
-    assert verbs["kind"] == "verbs" and verbs["protocol"] == "vidsitu/20 items"
-    value = verbs["metrics"]["Vb@1"]
-    assert value["value"] == pytest.approx(100 * EXPECTED["verb_mid"]["Per_Ev_Top_1"])
-    assert value["low"] <= value["value"] <= value["high"]
-    roles = score_file(source, CASE / f"pred_srl_mid.{suffix}", None, 50, 0)["metrics"]
-    assert roles["CIDEr"]["value"] == pytest.approx(100 * EXPECTED["srl_mid"]["cider"])
-    assert roles["CIDEr-Vb"]["value"] == pytest.approx(100 * EXPECTED["srl_mid"]["MacroVb_cider"])
-    assert roles["LEA-soft"]["value"] == pytest.approx(100 * EXPECTED["srl_mid"]["lea_soft"])
-    relations = score_file(source, CASE / f"pred_evrel_near.{suffix}", "evrel", 50, 0)["metrics"]
-    assert relations["EvRel@1"]["value"] == pytest.approx(100 * EXPECTED["evrel_near"]["Top_1"])
+    assert verbs.kind == "verbs" and verbs.protocol == "vidsitu/20 items"
+    value = verbs.metrics["Vb@1"]
+    assert value.value == pytest.approx(100 * EXPECTED["verb_mid"]["Per_Ev_Top_1"])
+    assert value.low <= value.value <= value.high
+    roles = score_file(source, CASE / f"pred_srl_mid.{suffix}", None, 50, 0).metrics
+    assert roles["CIDEr"].value == pytest.approx(100 * EXPECTED["srl_mid"]["cider"])
+    assert roles["CIDEr-Vb"].value == pytest.approx(100 * EXPECTED["srl_mid"]["MacroVb_cider"])
+    assert roles["LEA-soft"].value == pytest.approx(100 * EXPECTED["srl_mid"]["lea_soft"])
+    relations = score_file(source, CASE / f"pred_evrel_near.{suffix}", "evrel", 50, 0).metrics
+    assert relations["EvRel@1"].value == pytest.approx(100 * EXPECTED["evrel_near"]["Top_1"])
 
 
 @pytest.mark.parametrize(
@@ -54,9 +54,9 @@ def test_a_resample_that_draws_each_video_once_gives_the_metric(
     once = "tasks.vidsitu.scoring.intervals.resample_weights"
     monkeypatch.setattr(once, lambda videos, *_: iter([np.ones((1, videos))]))
     document = score_file(source, CASE / f"pred_{prediction}.json", None, 1, 0)
-    for name, entry in document["metrics"].items():
-        assert entry["low"] == pytest.approx(entry["value"], abs=1e-9), name
-        assert entry["high"] == pytest.approx(entry["value"], abs=1e-9), name
+    for name, entry in document.metrics.items():
+        assert entry.low == pytest.approx(entry.value, abs=1e-9), name
+        assert entry.high == pytest.approx(entry.value, abs=1e-9), name
 
 
 def test_verbs_seen_in_ten_events_count_and_in_nine_do_not(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -84,16 +84,16 @@ def saved(folder: Path, content: Any, name: str = "p.json") -> Path:
 
 def test_missing_and_repeated_videos_are_counted(source: Source, tmp_path: Path) -> None:
     document = score_file(source, saved(tmp_path, [*entries(18), *entries(3)]), None, 10, 0)
-    assert document["coverage"]["missing"] == 2 and document["coverage"]["answered"] == 18
-    assert "3 predictions for a video given before" in document["warnings"][0]
+    assert document.coverage.missing == 2 and document.coverage.answered == 18
+    assert "3 predictions for a video given before" in document.warnings[0]
     # The first counts, as officially: a second, wrong one changes nothing.
     good = json.loads((CASE / "pred_verb_mid.json").read_text())
     wrong = [{**entry, "pred_vbs_ev": [["nothing.01"] * 5] * 5} for entry in good]
     once, twice = (
-        score_file(source, saved(tmp_path, given), None, 10, 0)["metrics"]
+        score_file(source, saved(tmp_path, given), None, 10, 0).metrics
         for given in (good, [*good, *wrong])
     )
-    assert once == twice and once["Vb@1"]["value"] > 0
+    assert once == twice and once["Vb@1"].value > 0
 
 
 @pytest.mark.parametrize(
@@ -144,7 +144,7 @@ def test_a_pickle_with_code_is_refused_and_nothing_runs(tmp_path: Path) -> None:
 def test_the_fast_intervals_repeat_for_a_seed(source: Source) -> None:
     path = CASE / "pred_verb_rand.json"
     first, again, other = (score_file(source, path, None, 100, seed) for seed in (0, 0, 1))
-    assert first["metrics"] == again["metrics"] != other["metrics"]
+    assert first.metrics == again.metrics != other.metrics
 
 
 @pytest.mark.slow
@@ -152,9 +152,9 @@ def test_the_fast_intervals_repeat_for_a_seed(source: Source) -> None:
 def test_meteor_on_request(source: Source) -> None:
     document = score_file(source, CASE / "pred_srl_mid.json", None, 5, 0, ["METEOR"])
     same = score_file(source, CASE / "pred_srl_perfect.json", None, 5, 0, ["METEOR"])
-    assert 0 < document["metrics"]["METEOR"]["value"] < same["metrics"]["METEOR"]["value"] <= 100
-    assert document["metrics"]["METEOR"]["low"] is None
-    assert document["metric_info"]["METEOR"]["higher_is_better"]
+    assert 0 < document.metrics["METEOR"].value < same.metrics["METEOR"].value <= 100
+    assert document.metrics["METEOR"].low is None
+    assert document.metric_info["METEOR"].higher_is_better
     with pytest.raises(UsageError, match="METEOR are of roles"):
         score_file(source, CASE / "pred_verb_mid.json", None, 5, 0, ["METEOR"])
 

@@ -61,7 +61,7 @@ def test_the_second_time_nothing_is_trained_and_another_beam_only_decodes(
     clips = {clip.id: features.clips[task_clip.id] for clip, task_clip in
              zip(hidden.clips, VidSitu.load(source).clips, strict=False)}  # fmt: skip
     assert hidden.learn(Features({**features.clips, **clips}, features.texts), Seeing(), place)
-    forbid(monkeypatch, "ask")
+    forbid(monkeypatch, "predict")
     assert with_settings(source).learn(features, Seeing(), place) == first
     with pytest.raises(AssertionError, match="train_head again"):
         with_settings(source, epochs=4).learn(features, Seeing(), place)
@@ -129,7 +129,7 @@ def test_predicted_roles_are_the_heads_own(
     answers = task.learn(features, Seeing(), place)
     given = with_settings(source, epochs=30).learn(features, Seeing(), place)
     logits = torch.tensor([[0.1, -0.1, *[-1.0] * 10], [-0.1, 0.1, *[-1.0] * 10]])
-    assert prediction._predicted(logits) == [["Arg0"], ["Arg1"]]
+    assert prediction._likely(logits) == [["Arg0"], ["Arg1"]]
     for name, answer in answers.items():
         assert answer.verbs == given[name].verbs
         assert {"Arg0", "AScn"} <= set(answer.roles["Ev1"])  # every toy event has both
@@ -141,10 +141,10 @@ def test_all_of_the_head_is_trained(task: VidSitu, features: Features) -> None:
     from tasks.vidsitu.head.vocabulary import Vocabulary
 
     names = [clip.id for clip in task.support][:4]
-    annotations = [task.taught[name] for name in names]
+    annotations = [task.training[name] for name in names]
     vocabulary = Vocabulary.of(v for a in annotations for e in a.events for _, v in e.arguments)
     seen = prediction.video_features(names, features, Seeing())
-    data = training.lesson(annotations, seen, task.verbs, vocabulary, 15)
+    data = training.training_examples(annotations, seen, task.verbs, vocabulary, 15)
     rows = [
         (video, event, ROLES.index(short_role(key)), value)
         for video, annotation in enumerate(annotations)

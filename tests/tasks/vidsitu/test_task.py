@@ -38,7 +38,7 @@ def test_what_is_asked(task: VidSitu, source: Source) -> None:
     first = load_split(root, "valid")[0]
     named = {key.split(" ")[0] for one in load_annotations(root, "valid")[first]
              for key, _ in one.events[0].arguments}  # fmt: skip
-    asked = task.asked[first]
+    asked = task.roles[first]
     assert asked is not None and len(asked[0]) == len(named)
     assert VidSitu.load(source, limit=2).fingerprint != task.fingerprint
     short = VidSitu.load(source, limit=2)
@@ -63,11 +63,11 @@ def test_lines_score_as_the_exported_predictions_do(
             path = tmp_path / f"{kind}{suffix}"
             assert write(task, lines, kind, path) == []
             document = score_file(source, path, None, 30, 0)
-            assert document["kind"] == kind
-            for name, entry in document["metrics"].items():
-                assert scores.metrics[name] == pytest.approx(entry["value"], abs=1e-9), name
+            assert document.kind == kind
+            for name, entry in document.metrics.items():
+                assert scores.metrics[name] == pytest.approx(entry.value, abs=1e-9), name
                 low, high = scores.intervals[name]
-                assert (low, high) == pytest.approx((entry["low"], entry["high"])), name
+                assert (low, high) == pytest.approx((entry.low, entry.high)), name
 
 
 def test_order_of_lines_counts_for_nothing_and_truth_survives_json(
@@ -88,7 +88,7 @@ def test_order_of_lines_counts_for_nothing_and_truth_survives_json(
 
 
 def test_the_floor_answers_the_most_frequent(task: VidSitu) -> None:
-    counts = Counter(event.verb_id for a in task.taught.values() for event in a.events)
+    counts = Counter(event.verb_id for a in task.training.values() for event in a.events)
     top = min(counts, key=lambda verb: (-counts[verb], verb))
     hits = [top in votes for truth in task.truth.values() for votes in truth.votes]
     assert task.chance["Vb@1"] == pytest.approx(100 * np.mean(hits))
@@ -97,7 +97,7 @@ def test_the_floor_answers_the_most_frequent(task: VidSitu) -> None:
 
 def test_the_floors_roles_are_the_most_frequent_values(task: VidSitu) -> None:
     values: dict[str, Counter[str]] = {}
-    for annotation in task.taught.values():
+    for annotation in task.training.values():
         for event in annotation.events:
             for key, value in event.arguments:
                 values.setdefault(short_role(key), Counter())[value] += 1
@@ -143,8 +143,8 @@ def test_a_hidden_split_is_answered_and_not_scored(
 ) -> None:
     task = VidSitu.load_split(source, "testsrl")
     assert not task.truth and not task.chance
-    assert all(roles and "Arg0" in roles[0] for roles in task.asked.values())
-    assert all(roles is None for roles in VidSitu.load_split(source, "testvb").asked.values())
+    assert all(roles and "Arg0" in roles[0] for roles in task.roles.values())
+    assert all(roles is None for roles in VidSitu.load_split(source, "testvb").roles.values())
     seen = {clip.id: next(iter(features.clips.values())) for clip in task.clips}
     clips = Features({**features.clips, **seen}, features.texts)
     for line in lines_of(task, clips, place):

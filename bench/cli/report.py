@@ -11,7 +11,7 @@ from bench.cli.options import Options, complete, screen_format
 from bench.errors import DataError, UsageError
 
 if TYPE_CHECKING:
-    from bench.config import Config
+    from bench.report.page_content import Material
     from bench.report.tables import Board
     from bench.results.document import Document
 
@@ -67,8 +67,11 @@ def report(
     evidence = Evidence(found, config)
     made = all_boards([document for _, document in found], records, task, published, evidence)
     if format_ == "html":
+        from bench.report.page_content import Material
+
         assert output is not None
-        _page(output, made, found, records, folder, evidence, config, gallery, options.quiet)
+        material = Material(found, records, folder, evidence, config, gallery)
+        _page(output, made, material, options.quiet)
     elif output is not None:
         _files(output, made)
     else:
@@ -116,26 +119,15 @@ def _files(folder: Path, made: list[Board]) -> None:
         click.echo(path)
 
 
-def _page(
-    output: Path,
-    made: list[Board],
-    found: list[tuple[Path, Document]],
-    records: list[dict[str, Any]],
-    folder: Path,
-    evidence: Any,
-    config: Config,
-    gallery: int,
-    quiet: bool,
-) -> None:
+def _page(output: Path, made: list[Board], material: Material, quiet: bool) -> None:
     from bench.files.atomic import write_text
     from bench.progress import Bar
     from bench.report.page import render_page
-    from bench.report.page_content import Material, page_of
+    from bench.report.page_content import page_of
 
     if output.suffix != ".html":
         raise UsageError(f"--output {output}: the page is written as .html; name it so")
     with Bar(quiet) as bar:
-        material = Material(found, records, folder, evidence, config, gallery, bar)
-        page = page_of(made, material)
+        page = page_of(made, material, bar)
     write_text(output, render_page(page))
     click.echo(output)

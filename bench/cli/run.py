@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -40,61 +42,73 @@ if TYPE_CHECKING:
 @click.option("--profile", "profiled", is_flag=True, help="Print on stderr where the time went.")
 @click.option("--quiet", is_flag=True, help="No progress on stderr.")
 @click.pass_obj
-def run(
-    options: Options,
-    tasks: list[str],
-    models: list[str],
-    source: str | None,
-    limit: int | None,
-    device: str | None,
-    output: Path | None,
-    seed: int | None,
-    overrides: tuple[str, ...],
-    select: str | None,
-    allow_missing: bool,
-    as_json: bool,
-    profiled: bool,
-    quiet: bool,
-) -> None:
+def run(options: Options, **given: Any) -> None:
     """Evaluate models on tasks and print their leaderboards.
 
     Under torchrun the encoding is shared among the processes, through a cache folder that all see.
     Interrupted? Run the same command again: decoded frames and encoded features are kept.
     """
+    _run(options, Request(**given))
+
+
+@dataclass(frozen=True)
+class Request:
+    """The options of the command line, by name."""
+
+    tasks: list[str]
+    models: list[str]
+    source: str | None
+    limit: int | None
+    device: str | None
+    output: Path | None
+    seed: int | None
+    overrides: tuple[str, ...]
+    select: str | None
+    allow_missing: bool
+    as_json: bool
+    profiled: bool
+    quiet: bool
+
+    @property
+    def settings(self) -> dict[str, dict[str, Any]]:
+        """Of each task those that `--set` and `--select` name."""
+        selected = _selecting(self.tasks, self.select) if self.select else []
+        return task_settings((*self.overrides, *selected), self.tasks)
+
+
+def _run(options: Options, request: Request) -> None:
     from bench import distributed
     from bench.config import CHECKS
     from bench.progress import Bar
     from bench.results.files import load, save
     from bench.results.timing import profile
 
-    if device is not None:
+    if (device := request.device) is not None:
         try:
             CHECKS["device"](device)
         except ValueError as error:
             raise UsageError(f"--device must be {error}, not {device!r}") from error
-    config = options.load(device=device, output=output, seed=seed)
-    if select is not None:
-        overrides = (*overrides, *_selecting(tasks, select))
-    settings = task_settings(overrides, tasks)
+    config = options.load(device=device, output=request.output, seed=request.seed)
+    settings = request.settings
     results, saved = [], []
-    quiet = quiet or options.quiet
+    quiet = request.quiet or options.quiet
     with distributed.process_group("cpu"), Bar(quiet or not distributed.is_main()) as bar:
-        for result in _evaluate_all(config, settings, models, source, limit, bar):
+        for result in _evaluate_all(request, settings, config, bar):
             results.append(result)
             if distributed.is_main():
                 path = save(result, config.run.output, settings[result.document.task])
                 saved.append((path, load(path)))
-                if profiled:
+                if request.profiled:
                     bar.warn(profile(result.document))
                 if not quiet:
                     bar.warn(f"wrote {path}")
     if not distributed.is_main():
         return
-    if as_json:
+    if request.as_json:
         click.echo(json.dumps([result.data for result in results], indent=2, ensure_ascii=False))
     else:
         _print_boards(saved, config)
-    _end(results, allow_missing)
+    _end(results, request.allow_missing)
 
 
 def _selecting(tasks: list[str], select: str) -> list[str]:
@@ -112,28 +126,24 @@ def _selecting(tasks: list[str], select: str) -> list[str]:
 
 
 def _evaluate_all(
-    config: Config,
-    tasks: dict[str, dict[str, Any]],
-    models: list[str],
-    source: str | None,
-    limit: int | None,
-    bar: Bar,
-) -> Any:
+    request: Request, tasks: dict[str, dict[str, Any]], config: Config, bar: Bar
+) -> Iterator[Result]:
     from bench import distributed, registry
     from bench.engine import evaluate
 
     for name, settings in tasks.items():  # all is checked before the first long step
         registry.task_class(name)
-        registry.check_settings(name, registry.source_for(name, source, config, settings)[0])
-    adapters = [registry.load_adapter(name, config) for name in models]
+        found, _ = registry.source_for(name, request.source, config, settings)
+        registry.check_settings(name, found)
+    adapters = [registry.load_adapter(name, config) for name in request.models]
     for name, settings in tasks.items():
-        found, fallback = registry.source_for(name, source, config, settings)
+        found, fallback = registry.source_for(name, request.source, config, settings)
         if fallback:
             bar.warn(registry.FALLBACK.format(task=name))
         if distributed.is_main():
             registry.prepare_source(name, found, bar.to)
         distributed.barrier()
-        task = registry.load_task(name, found, limit)
+        task = registry.load_task(name, found, request.limit)
         for adapter in adapters:
             yield evaluate(adapter, task, config.run, bar)
 

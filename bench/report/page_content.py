@@ -46,10 +46,9 @@ class Material:
     evidence: Evidence
     config: Config
     gallery: int
-    progress: Progress
 
 
-def page_of(boards: list[Board], material: Material) -> Page:
+def page_of(boards: list[Board], material: Material, progress: Progress) -> Page:
     """Everything for `bench.report.page.render_page`.
 
     A gallery whose videos are not available is shown without frames, and a warning says so.
@@ -60,7 +59,7 @@ def page_of(boards: list[Board], material: Material) -> Page:
         lines = [load_predictions(path, document) for path, document in group]
         with well_formed(group[0][0].parent, "run its results again"):
             curves += _recall_curves(group, lines)
-            figures += _gallery(group, lines, material) if material.gallery else []
+            figures += _gallery(group, lines, material, progress) if material.gallery else []
     figures += _prompts(material) if material.gallery else []
     charts = [
         *curves,
@@ -201,7 +200,9 @@ def _means(steps: list[tuple[int, float]]) -> list[Point]:
 # --- galleries and provenance --------------------------------------------------------------------
 
 
-def _gallery(group: Documents, lines: list[Lines], material: Material) -> list[Figure]:
+def _gallery(
+    group: Documents, lines: list[Lines], material: Material, progress: Progress
+) -> list[Figure]:
     document = group[0][1]
     try:
         gallery = registry.offering(document.task, ShowsPredictions).gallery()
@@ -210,10 +211,10 @@ def _gallery(group: Documents, lines: list[Lines], material: Material) -> list[F
     answers = [{line["item"]: line for line in answered} for answered in lines]
     items = gallery.choose(answers, material.gallery)
     try:
-        material.progress.start(f"{document.task}: frames to show", 1)
+        progress.start(f"{document.task}: frames to show", 1)
         frames = frames_of(material.config, document, None, gallery.clips_of(answers, items))
     except BenchError as error:
-        material.progress.warn(f"{document.protocol}: shown without frames: {error}")
+        progress.warn(f"{document.protocol}: shown without frames: {error}")
         frames = {}
     models = [one.name for _, one in group]
     note = f"{_toy(document)}{gallery.NOTE}"

@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import Meta, Struct
 
 from bench.contracts import Task
 from bench.errors import DataError, nearest
 from bench.files import yaml_lines
-from bench.results.document import finite
+from bench.results.document import Number
 
 FOLDER = Path(str(files("leaderboards"))) / "reference"
+Text = Annotated[str, Meta(min_length=1)]
 LEVELS = ("paper", "repository", "secondary", "chart")
 
 
-@dataclass(frozen=True)
-class ReferenceRow:
+class ReferenceRow(Struct, frozen=True, forbid_unknown_fields=True):
     """One published row; what is not published stays empty.
 
     `level` tells how it was read: a chart gives no exact number. `mode` is what follows the
@@ -25,10 +27,10 @@ class ReferenceRow:
     captions. `ours` names our model of the same weights. `footnote` is a remark on the source.
     """
 
-    model: str
-    metrics: dict[str, float]
-    source: str
-    split: str
+    model: Text
+    metrics: Annotated[dict[str, Number], Meta(min_length=1)]
+    source: Text
+    split: Text
     level: str
     table: str = ""
     mode: str = ""
@@ -43,9 +45,9 @@ class ReferenceRow:
     notes: str = ""
     footnote: str = ""
 
-
-_NEEDED = ("model", "metrics", "source", "split", "level")
-_KINDS = {"str": (str, "text"), "bool": (bool, "true or false"), "int | None": (int, "a number")}
+    def __post_init__(self) -> None:
+        if self.level not in LEVELS:
+            raise ValueError(f"level must be one of {', '.join(LEVELS)}")
 
 
 def reference_rows(task: type[Task]) -> list[ReferenceRow]:
@@ -66,20 +68,11 @@ def read_rows(path: Path) -> list[ReferenceRow]:
 
 
 def _row(entry: Any, where: str) -> ReferenceRow:
-    types = {field.name: str(field.type) for field in fields(ReferenceRow)}
-    if not isinstance(entry, dict):
-        raise DataError(f"{where}: a mapping is expected")
-    for key, value in entry.items():
-        if key not in types:
-            raise DataError(f"{where}: unknown key '{key}'{nearest(str(key), list(types))}")
-        kind, words = _KINDS.get(types[key], (dict, "a mapping"))
-        if type(value) is not kind:
-            raise DataError(f"{where}: {key} must be {words}")
-    for key in _NEEDED:
-        if not entry.get(key):
-            raise DataError(f"{where}: '{key}' is missing; a row needs it")
-    if entry["level"] not in LEVELS:
-        raise DataError(f"{where}: level must be one of {', '.join(LEVELS)}")
-    if not finite(*entry["metrics"].values()):
-        raise DataError(f"{where}: metrics must map names to numbers")
-    return ReferenceRow(**entry)
+    names = ReferenceRow.__struct_fields__
+    for key in entry if isinstance(entry, dict) else ():
+        if key not in names:
+            raise DataError(f"{where}: unknown key '{key}'{nearest(str(key), list(names))}")
+    try:
+        return msgspec.convert(entry, ReferenceRow)
+    except msgspec.ValidationError as error:
+        raise DataError(f"{where}: {error}; correct it") from error

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from functools import lru_cache
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+import msgspec
+from msgspec import Struct
+
 from bench.errors import UsageError, nearest
 from bench.files import yaml_lines
 from bench.files.untrusted import well_formed
+from bench.results.document import Number
 
 DATA = Path(str(files("leaderboards")))
 FILES = (
@@ -22,18 +25,17 @@ MEAN = "geometric mean"  # what the paper selects by
 COLUMNS = ("Vb@1", "CIDEr", MEAN)
 
 
-@dataclass(frozen=True)
-class Cell:
+class Cell(Struct, frozen=True, forbid_unknown_fields=True):
     """One row of a grid: `set` as for `bench train --set`; `base` is the model before training.
 
     `metrics` are the published numbers. A row of several `seeds` shows their mean.
     """
 
     name: str
-    metrics: dict[str, float] = field(default_factory=dict)
-    set: dict[str, Any] = field(default_factory=dict)
+    metrics: dict[str, Number] = {}
+    set: dict[str, Any] = {}
     base: bool = False
-    seeds: list[int] = field(default_factory=lambda: [0])
+    seeds: list[int] = msgspec.field(default_factory=lambda: [0])
 
     @property
     def values(self) -> dict[str, float]:
@@ -41,8 +43,7 @@ class Cell:
         return {**self.metrics, MEAN: geometric_mean(self.metrics)}
 
 
-@dataclass(frozen=True)
-class Grid:
+class Grid(Struct, frozen=True, forbid_unknown_fields=True):
     """An ablation, evaluated on `task`; `first` heads the column of what is varied.
 
     `columns` are the metrics of a grid of our own; a published one has the paper's, and none named.
@@ -56,7 +57,7 @@ class Grid:
     split: str
     rows: list[Cell]
     footnote: str = ""
-    columns: list[str] = field(default_factory=list)
+    columns: list[str] = []
 
     @property
     def measured(self) -> tuple[str, ...]:
@@ -80,26 +81,12 @@ def grids(*files: Path) -> dict[str, Grid]:
 
 
 def _read(file: Path) -> dict[str, Grid]:
-    found = yaml_lines.read(file).plain()
     with well_formed(file, "correct it"):
-        made = {
-            name: Grid(**{**entry, "rows": [Cell(**row) for row in entry["rows"]]})
-            for name, entry in found.items()
-        }
-        for one in made.values():
-            for row in one.rows:
-                _check(row, published=not one.columns)
+        made = msgspec.convert(yaml_lines.read(file).plain(), dict[str, Grid])
+        for row in (row for one in made.values() if not one.columns for row in one.rows):
+            if set(row.metrics) | {MEAN} != set(COLUMNS):
+                raise TypeError(f"row '{row.name}' needs metrics {COLUMNS[0]} and {COLUMNS[1]}")
     return made
-
-
-def _check(row: Cell, published: bool) -> None:
-    """TypeError for a row that cannot be trained or shown."""
-    if not isinstance(row.set, dict) or not all(isinstance(seed, int) for seed in row.seeds):
-        raise TypeError(f"row '{row.name}': set or seeds")
-    if published:
-        if set(row.metrics) | {MEAN} != set(COLUMNS):
-            raise TypeError(f"row '{row.name}' needs metrics {COLUMNS[0]} and {COLUMNS[1]}")
-        float(row.values[MEAN])
 
 
 def grid(name: str) -> Grid:

@@ -229,10 +229,10 @@ def test_every_reference_file_is_valid_and_holds_the_papers_numbers() -> None:
 @pytest.mark.parametrize(
     ("entry", "says"),
     [
-        ("- {model: x}", "'metrics' is missing"),
+        ("- {model: x}", "missing required field `metrics`"),
         (
             "- {model: x, metrics: {R@1: high}, source: s, split: s, level: paper}",
-            "names to numbers",
+            r"got `str` - at `\$\.metrics",
         ),
         (
             "- {model: x, metrics: {R@1: 1}, source: s, split: s, level: memory}",
@@ -240,11 +240,11 @@ def test_every_reference_file_is_valid_and_holds_the_papers_numbers() -> None:
         ),
         ("- {modell: x}", "did you mean 'model'"),
         ("model: x", "a list of rows"),
-        ("- x", "a mapping is expected"),
+        ("- x", "Expected `object`, got `str`"),
         ("- [", "correct the YAML"),
         (
-            "- {model: x, metrics: {R@1: 1}, source: s, level: paper, notes: 3}",
-            "notes must be text",
+            "- {model: x, metrics: {R@1: 1}, source: s, split: t, level: paper, notes: 3}",
+            r"got `int` - at `\$\.notes",
         ),
     ],
 )

@@ -43,7 +43,7 @@ def page(folder: Path, toy: Path) -> Page:
     config = Config(run=RunConfig(resamples=200), sources={name: {"msrvtt": Source(name, toy)}})
     evidence = Evidence(found, config)
     boards = all_boards([document for _, document in found], [], None, False, evidence)
-    return page_of(boards, Material(found, [], folder, evidence, config, 0, Silent()))
+    return page_of(boards, Material(found, [], folder, evidence, config, 0), Silent())
 
 
 def charts(page: Page, title: str) -> list[Chart]:
@@ -98,8 +98,8 @@ def test_runs_on_other_data_stand_on_other_charts(folder: Path, toy: Path) -> No
     paths = files(folder)
     found = [(path, load(path)) for path in paths]
     evidence = Evidence(found, Config())
-    material = Material(found, [], folder, evidence, Config(), 0, Silent())
-    shown = [models(chart) for chart in charts(page_of([], material), "Recall at k")]
+    material = Material(found, [], folder, evidence, Config(), 0)
+    shown = [models(chart) for chart in charts(page_of([], material, Silent()), "Recall at k")]
     assert shown == [["guess-0", "guess-1"], ["guess-2"]]
 
 

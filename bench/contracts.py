@@ -209,6 +209,8 @@ class Task(ABC):
     floor: ClassVar[str] = "(chance)"  # what the row of `chance` is called on a board
     columns: ClassVar[Sequence[str]] = ()  # the metrics on its boards, in order; (): all
     overview: ClassVar[Sequence[str]] = ()  # of these, what stands in the overview of all tasks
+    citation: ClassVar[str] = ""  # of its data, and under which licence that comes
+    licence: ClassVar[str] = ""
     published_rows: ClassVar[Path | None] = None  # a YAML file, as leaderboards/reference has them
 
     protocol: str

@@ -20,6 +20,11 @@ class LSMDC(RetrievalTask):
     name: ClassVar[str] = "lsmdc"
     files: ClassVar[tuple[str, ...]] = ("LSMDC16_challenge_1000_publictect.csv",)
     published: ClassVar[str] = "test-1000"
+    citation: ClassVar[str] = (
+        "Rohrbach et al., Movie Description, International Journal of Computer Vision, 2017, "
+        "arXiv 1605.03705"
+    )
+    licence: ClassVar[str] = "by agreement with its authors, who hand it out on request"
 
     @classmethod
     def read(cls, path: Path) -> list[Pair]:

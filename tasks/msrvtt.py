@@ -18,6 +18,11 @@ class MSRVTT(RetrievalTask):
     name: ClassVar[str] = "msrvtt"
     files: ClassVar[tuple[str, ...]] = ("MSRVTT_JSFUSION_test.csv",)
     published: ClassVar[str] = "1k-A"
+    citation: ClassVar[str] = (
+        "Xu et al., MSR-VTT: A Large Video Description Dataset for Bridging Video and Language, "
+        "CVPR 2016"
+    )
+    licence: ClassVar[str] = "none found; the videos are YouTube's"
 
     @classmethod
     def read(cls, path: Path) -> list[Pair]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from textwrap import fill
 from typing import TYPE_CHECKING
 
 import click
@@ -12,6 +13,9 @@ from bench.errors import BenchError
 
 if TYPE_CHECKING:
     from bench.config import Config
+
+
+ABOUT = ("data", "licence")  # of a task: printed below the table
 
 
 @click.command("list")
@@ -27,7 +31,11 @@ def list_(options: Options, what: str, as_json: bool) -> None:
         return
     from tabulate import tabulate
 
-    click.echo(tabulate(rows, headers="keys", maxcolwidths=[None, None, 60]))
+    shown = [{key: row[key] for key in row if key not in ABOUT} for row in rows]
+    click.echo(tabulate(shown, headers="keys", maxcolwidths=[None, None, 60]))
+    for row in rows:
+        if about := ". ".join(f"{key}: {row[key]}" for key in ABOUT if row.get(key)):
+            click.echo("\n" + fill(f"{row['task']} {about}.", 80, subsequent_indent="  "))
 
 
 def _task_rows(config: Config) -> list[dict[str, str]]:
@@ -37,7 +45,11 @@ def _task_rows(config: Config) -> list[dict[str, str]]:
     for name in registry.task_names():
         source, _ = registry.source_for(name, None, config)
         problem = registry.source_problem(name, source)
-        rows.append({"task": name, "source": source.name, "status": problem or "ready"})
+        kind = registry.task_class(name)
+        rows.append(
+            {"task": name, "source": source.name, "status": problem or "ready",
+             "data": kind.citation, "licence": kind.licence}
+        )  # fmt: skip
     return rows
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -12,7 +13,9 @@ from safetensors.torch import save_file
 
 from bench.errors import BenchError, UsageError, plain
 from bench.files.atomic import atomic_path
+from bench.files.untrusted import well_formed
 
+Record = dict[str, Any]
 LAST, BEST = "last.safetensors", "best.safetensors"
 
 
@@ -79,6 +82,39 @@ def model_state(tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
         for name, value in tensors.items()
         if name.startswith("model.")
     }
+
+
+def save(folder: Path, model: Stateful, optimizer: torch.optim.Optimizer, record: Record) -> None:
+    """Write the checkpoint from which `restore` continues to the same bits."""
+    write(folder / LAST, pack(model, optimizer), record)
+
+
+def restore(
+    folder: Path,
+    model: Stateful,
+    optimizer: torch.optim.Optimizer,
+    check: Callable[[Record], object] = lambda record: None,
+) -> Record | None:
+    """Put back the folder's checkpoint, after `check` of its record; None where there is none."""
+    path = folder / LAST
+    if (found := read(path)) is None:
+        return None
+    tensors, record = found
+    with well_formed(path, "move it away"):
+        check(record)
+        unpack(tensors, model, optimizer)
+    return record
+
+
+def save_best(folder: Path, model: Stateful, record: Record) -> None:
+    """Keep the model as it is now as the best so far."""
+    write(folder / BEST, {f"model.{k}": v for k, v in model.trainable_state().items()}, record)
+
+
+def restore_best(folder: Path, model: Stateful) -> None:
+    """Put back what `save_best` kept last, if anything."""
+    if found := read(folder / BEST):
+        model.load_trainable_state(model_state(found[0]))
 
 
 def check_identity(path: Path, kept: dict[str, Any], own: dict[str, Any]) -> None:

@@ -226,9 +226,8 @@ def _validate(training: Training, progress: Progress) -> None:
         if not state.best or criterion(values, names) > criterion(state.best, names):
             state.best, state.best_epoch = values, state.epochs
             if distributed.is_main():
-                path = training.folder / checkpoints.BEST
-                tensors = {f"model.{k}": v for k, v in training.model.trainable_state().items()}
-                checkpoints.write(path, tensors, {"epoch": state.epochs, **values})
+                facts = {"epoch": state.epochs, **values}
+                checkpoints.save_best(training.folder, training.model, facts)
         progress.warn(f"epoch {state.epochs}: {_shown(values)}")
     if training.log is not None:
         training.log.write("epoch", state.step, {"epoch": state.epochs, **values})

@@ -9,7 +9,6 @@ from typing import Any
 
 from bench import distributed
 from bench.contracts import Failure
-from bench.files.untrusted import well_formed
 from bench.training import checkpoints
 from bench.training.data import Prepared
 from bench.training.log import Log
@@ -74,30 +73,25 @@ class Training:
 def save(training: Training) -> None:
     """Write the checkpoint from which `resume` continues to the same bits; all processes wait."""
     if distributed.is_main():
-        tensors = checkpoints.pack(training.model, training.optimizer.adam)
         record = {
             "identity": training.identity, "state": asdict(training.state),
             "scaler": training.optimizer.scaler.state_dict(),
         }  # fmt: skip
-        checkpoints.write(training.folder / checkpoints.LAST, tensors, record)
+        checkpoints.save(training.folder, training.model, training.optimizer.adam, record)
     distributed.barrier()
 
 
 def resume(training: Training) -> None:
-    """Go on from the folder's checkpoint, if it has one. UsageError if it is another training's."""
-    path = training.folder / checkpoints.LAST
-    found = checkpoints.read(path)
-    if found is None:
-        return
-    tensors, record = found
-    with well_formed(path, "move it away"):
+    """Continue from the folder's checkpoint, if any. UsageError if it is another training's."""
+
+    def check(record: dict[str, Any]) -> None:
+        path = training.folder / checkpoints.LAST
         checkpoints.check_identity(path, record["identity"], training.identity)
-        state = State(**record["state"])
-    with well_formed(path, "move it away"):
-        checkpoints.unpack(tensors, training.model, training.optimizer.adam)
+        training.state = State(**record["state"])
         if record["scaler"]:
             training.optimizer.scaler.load_state_dict(record["scaler"])
-    training.state = state
+
+    checkpoints.restore(training.folder, training.model, training.optimizer.adam, check)
 
 
 def finish(training: Training, failures: list[Failure], stopped: str) -> Trained:
@@ -106,8 +100,8 @@ def finish(training: Training, failures: list[Failure], stopped: str) -> Trained
     folder = training.folder / "model"
     # Without a best epoch of its own, a file of that name is some earlier training's.
     own = settings.keep == "best" and state.best_epoch > 0
-    if own and (best := checkpoints.read(training.folder / checkpoints.BEST)):
-        training.model.load_trainable_state(checkpoints.model_state(best[0]))
+    if own:
+        checkpoints.restore_best(training.folder, training.model)
     if distributed.is_main():
         facts = {
             "settings": asdict(settings), "data": training.train.data.name,

@@ -89,6 +89,11 @@ class VidSitu(Task):
         "LEA-soft",
     )  # fmt: skip
     overview: ClassVar[Sequence[str]] = ("Vb@1", "CIDEr")
+    citation: ClassVar[str] = (
+        "Sadhu et al., Visual Semantic Role Labeling for Video Understanding, CVPR 2021, "
+        "arXiv 2104.00990"
+    )
+    licence: ClassVar[str] = "MIT (its repository); the videos are YouTube's"
 
     root: Path = Path()  # of the annotation tree
     split: str = VALID

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+import subprocess
+import sys
 import threading
 import time
 from importlib.metadata import EntryPoint, EntryPoints
@@ -16,6 +20,8 @@ from bench.contracts import Adapter, Source
 from bench.errors import BenchError, UsageError
 from bench.training.plan import plan_training
 from bench.training.settings import TrainSettings
+
+ADAPTERS = Path(__file__).parents[2] / "adapters"
 
 
 class Plugin(Adapter):
@@ -190,3 +196,30 @@ def test_a_recipe_says_what_it_trains_on() -> None:
         registry.trained_on("clip-tiny", config)
     plan = plan_training("srlclip-tiny", "toy", {"task": "vidsitu", "epochs": 2}, config)
     assert plan.task == "vidsitu" and plan.settings.epochs == 2
+
+
+@pytest.mark.slow
+def test_another_package_called_adapters_may_be_installed_beside_ours(tmp_path: Path) -> None:
+    """AdapterHub's has a top-level `adapters/__init__.py`; two wheels share that one folder."""
+    ours = {path.name for path in ADAPTERS.iterdir()}
+    theirs = ("__init__.py", "composition.py")
+    assert not ours & {
+        *theirs,
+        "context.py",
+        "interface.py",
+        "loading.py",
+        "utils.py",
+        "training.py",
+    }
+    folder = Path(shutil.copytree(ADAPTERS, tmp_path / "adapters"))
+    (folder / "__init__.py").write_text("from adapters.composition import Stack\n")
+    (folder / "composition.py").write_text("class Stack: ...\n")
+    script = (
+        "import adapters, adapters.open_clip as ours, bench\n"
+        "print(adapters.Stack.__name__, ours.__file__)\n"
+        "print(bench.load_adapter('clip-tiny').embed_dim)\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True,
+                          cwd=tmp_path, env=environment)  # fmt: skip
+    assert done.stdout.split() == ["Stack", str(folder / "open_clip.py"), "128"], done.stderr

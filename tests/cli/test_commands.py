@@ -148,7 +148,10 @@ def test_lists_name_what_is_missing(tmp_path: Path) -> None:
     assert "absent" in told["lab", "msrvtt"] and told["toy", "msrvtt"] == "ready"
     tasks = {row["task"]: row for row in json.loads(invoke("list", "tasks", "--json").output)}
     assert tasks["msrvtt"]["source"] == "lab" and "absent" in tasks["msrvtt"]["status"]
-    assert tasks["lsmdc"] == {"task": "lsmdc", "source": "toy", "status": "ready"}
+    assert (tasks["lsmdc"]["source"], tasks["lsmdc"]["status"]) == ("toy", "ready")
+    shown = " ".join(invoke("list", "tasks").output.split())
+    for task in tasks.values():
+        assert task["data"] and task["licence"] and f"licence: {task['licence']}." in shown
 
 
 @pytest.mark.parametrize(("stopped", "code"), [("", 0), ("--max-minutes", 0), ("SIGTERM", 130)])

@@ -120,10 +120,7 @@ def train_head(
         head.parameters(), settings.learning_rate, weight_decay=settings.weight_decay
     )
     record: dict[str, Any] = {"epochs": 0, "losses": [], "judged": [], "seconds": 0.0}
-    best_path, path = place.folder / checkpoints.BEST, place.folder / checkpoints.LAST
-    if found := checkpoints.read(path):
-        checkpoints.unpack(found[0], head, optimizer)
-        record = found[1]
+    record = checkpoints.restore(place.folder, head, optimizer) or record
     while record["epochs"] < settings.epochs:
         began = time.monotonic()
         place.progress.start(f"head, epoch {record['epochs'] + 1}/{settings.epochs}", len(data))
@@ -134,11 +131,11 @@ def train_head(
         if judge is not None:
             record["judged"].append(judge())
             if record["judged"][-1] == max(record["judged"]):
-                checkpoints.write(best_path, head.trainable_state(), {})
+                checkpoints.save_best(place.folder, head, {})
         record["seconds"] += time.monotonic() - began
-        checkpoints.write(path, checkpoints.pack(head, optimizer), record)
-    if judge is not None and (best := checkpoints.read(best_path)):
-        head.load_trainable_state(best[0])
+        checkpoints.save(place.folder, head, optimizer, record)
+    if judge is not None:
+        checkpoints.restore_best(place.folder, head)
     return record
 
 

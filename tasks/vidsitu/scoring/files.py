@@ -10,6 +10,7 @@ from bench.contracts import Source
 from bench.errors import DataError, UsageError
 from bench.files.tensor_store import checksum
 from bench.metrics.bootstrap import interval
+from bench.metrics.resampling import Replicates
 from bench.metrics.verbs import relation_metrics, relation_scores, verb_metrics, verb_scores
 from bench.results.document import Coverage, Data, Document, Reading, Settings, valued
 from bench.results.files import environment
@@ -26,7 +27,7 @@ from tasks.vidsitu.annotations import (
     of_every_segment,
 )
 from tasks.vidsitu.names import RELATIONS, ROLES, VERBS, renamed
-from tasks.vidsitu.scoring.intervals import Draws, relation_draws, role_draws, verb_draws
+from tasks.vidsitu.scoring.intervals import relation_draws, role_draws, verb_draws
 from tasks.vidsitu.scoring.java import java_metrics
 from tasks.vidsitu.scoring.predictions import RELATION_EVENTS, Predictions, read_predictions
 from tasks.vidsitu.scoring.rules import REFERENCES, permuted, role_items, role_metrics
@@ -132,7 +133,7 @@ def _relations(group: Sequence[Annotation]) -> list[list[str]]:
     return [[annotation.events[place].relation for annotation in group] for place in places]
 
 
-def _named(names: dict[str, str], official: dict[str, float], draws: Draws) -> _Scored:
+def _named(names: dict[str, str], official: dict[str, float], draws: Replicates) -> _Scored:
     bounds = {name: interval(values) for name, values in renamed(names, draws).items()}
     return renamed(names, official), bounds
 

@@ -51,7 +51,7 @@ def test_a_resample_that_draws_each_video_once_gives_the_metric(
     source: Source, prediction: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """So the sums over videos that the intervals rest on are those of every metric."""
-    once = "tasks.vidsitu.scoring.intervals.resample_weights"
+    once = "bench.metrics.resampling.resample_weights"
     monkeypatch.setattr(once, lambda videos, *_: iter([np.ones((1, videos))]))
     document = score_file(source, CASE / f"pred_{prediction}.json", None, 1, 0)
     for name, entry in document.metrics.items():
@@ -61,7 +61,7 @@ def test_a_resample_that_draws_each_video_once_gives_the_metric(
 
 def test_verbs_seen_in_ten_events_count_and_in_nine_do_not(monkeypatch: pytest.MonkeyPatch) -> None:
     """In the number and in its interval alike: Rec@5 is over verbs of more than nine events."""
-    once = "tasks.vidsitu.scoring.intervals.resample_weights"
+    once = "bench.metrics.resampling.resample_weights"
     monkeypatch.setattr(once, lambda videos, *_: iter([np.ones((1, videos))]))
     for seen, expected in ((9, 0.5), (10, 0.75), (11, 0.75)):
         # `rare` is always found; `often`, in twenty events, in every second one.

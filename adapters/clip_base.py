@@ -4,29 +4,40 @@ from __future__ import annotations
 
 import json
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from adapters.weights import SHIPPED, file_hash, find_weights, local_weights
+from adapters.published import CONFIG, Published, published
+from adapters.weights import (
+    SHIPPED,
+    find_weights,
+    hub_in_reach,
+    local_path,
+    local_weights,
+    weights_hash,
+)
 from bench.config import RunConfig
 from bench.errors import BenchError, UsageError, nearest, plain
+from bench.video.preprocessing import Preprocessing
 
 if TYPE_CHECKING:
     import torch
 
-MEAN = (0.48145466, 0.4578275, 0.40821073)
-STD = (0.26862954, 0.26130258, 0.27577711)
+    from adapters.tokens import Tokens
+
+POSITIONS = ("positional_embedding", "pos_embed", "position_embedding")
 
 
 @dataclass(frozen=True)
 class CLIPBase:
     """An open_clip architecture with a weights file on this machine.
 
-    `config` is open_clip's configuration of `arch`, `pretrained` a tag or a file, `sha256` the hash
-    of `weights`.
+    `config` is open_clip's configuration of `arch`, `pretrained` a tag, a file or a folder,
+    `sha256` the hash of `weights`, `published` what their configuration says. Position embeddings
+    of another size are interpolated only with `resize_positions`.
     """
 
     arch: str
@@ -34,6 +45,8 @@ class CLIPBase:
     config: dict[str, Any]
     weights: Path
     sha256: str
+    published: Published = field(default_factory=Published)
+    resize_positions: bool = False
 
     @classmethod
     def find(
@@ -42,15 +55,22 @@ class CLIPBase:
         arch: str | None = None,
         pretrained: str | None = None,
         spec: str | None = None,
+        *,
+        own: dict[str, Any] | None = None,
+        resize_positions: bool = False,
     ) -> CLIPBase:
         """The base of `arch` and `pretrained`, or of both in one (`spec`, as `ViT-B-16/openai`).
 
-        UsageError for an unknown architecture, MissingWeights where weights are nowhere to be had.
+        `own` are settings of pixels and activation that win over the published ones. UsageError for
+        an unknown architecture or setting, MissingWeights where weights are nowhere to be had.
         """
         arch, pretrained = _parse(arch, pretrained, spec)
         config = _architecture(arch)
         weights = find_weights(arch, pretrained, run)
-        return cls(arch, pretrained, config, weights, file_hash(weights, run.cache_folder))
+        tag = pretrained if local_path(pretrained) is None else None
+        facts = published(arch, tag, weights, own or {})
+        sha256 = weights_hash(weights, run.cache_folder)
+        return cls(arch, pretrained, config, weights, sha256, facts, resize_positions)
 
     @staticmethod
     def check(
@@ -75,69 +95,141 @@ class CLIPBase:
         return int(self.config["vision_cfg"]["image_size"])
 
     @property
-    def context_length(self) -> int:
-        """Tokens of a text, its start and end included."""
-        return int(self.config["text_cfg"].get("context_length", 77))
+    def preprocessing(self) -> Preprocessing:
+        """How pictures become the squares that the model reads."""
+        return Preprocessing(
+            self.image_size, self.published.resize_mode, self.published.interpolation
+        )
 
     @property
     def tag(self) -> str | None:
-        """The tag of `pretrained`; None for a file."""
-        return None if Path(self.pretrained).is_file() else self.pretrained
+        """The tag of `pretrained`; None for a file or a folder."""
+        return self.pretrained if local_path(self.pretrained) is None else None
 
-    def facts(self) -> dict[str, str]:
+    @property
+    def key(self) -> list[Any]:
+        """Its part of a fingerprint."""
+        activation = bool(self.config.get("quick_gelu", False))
+        resized = ["resize_positions"] if self.resize_positions else []
+        return [self.config, self.tag or "file", self.sha256, *self.published.key(activation),
+                *resized]  # fmt: skip
+
+    def facts(self) -> dict[str, Any]:
         """Provenance: what a result and a trained model's card say of it."""
         name = self.tag or Path(self.pretrained).name
-        return {"arch": self.arch, "pretrained": name, "weights_sha256": self.sha256}
+        found = {"arch": self.arch, "pretrained": name, "weights_sha256": self.sha256}
+        return found | ({"resize_positions": True} if self.resize_positions else {})
+
+    def describe_pixels(self) -> str:
+        """Preprocessing and activation in words, and who says so."""
+        mean, std = ("/".join(f"{one:g}" for one in three)
+                     for three in (self.published.mean, self.published.std))  # fmt: skip
+        where = self.published.source or "assumed: nothing beside the weights says it"
+        return f"{self.preprocessing}, mean {mean}, std {std} ({where})"
 
     def load(self) -> Any:
         """The open_clip model with its weights, on the CPU. BenchError where they do not fit."""
-        return load_clip(self.arch, self.pretrained, self.weights)
+        return load_clip(self)
 
     @cached_property
-    def tokenizer(self) -> Any:
-        """open_clip's tokenizer of the architecture."""
-        import open_clip
+    def tokens(self) -> Tokens:
+        """The architecture's tokenizer. BenchError where its files are not on this machine."""
+        from adapters.tokens import Tokens
 
-        _register(self.arch)
-        return open_clip.get_tokenizer(self.arch)
+        return Tokens(_tokenizer(self.arch, self.config, self.weights.parent), self.context_length)
 
-    def normalisation(self) -> tuple[torch.Tensor, torch.Tensor]:
-        """Mean and standard deviation [3] of pixels: the tag's own, or OpenAI's."""
-        import torch
-        from open_clip.pretrained import get_pretrained_cfg
-
-        known = get_pretrained_cfg(self.arch, self.pretrained) if self.tag else {}
-        mean, std = (known or {}).get("mean", MEAN), (known or {}).get("std", STD)
-        return torch.tensor(mean), torch.tensor(std)
+    @property
+    def context_length(self) -> int:
+        """Tokens of a text, its start and end included."""
+        return int(self.config["text_cfg"].get("context_length", 77))
 
     def pixel_scaling(self) -> tuple[torch.Tensor, torch.Tensor]:
         """Scale and shift [1, 3, 1, 1] that take a byte to what the model reads.
 
         One fused multiply-add instead of /255, -mean, /std: the same up to float rounding.
         """
-        mean, std = self.normalisation()
+        import torch
+
+        mean, std = torch.tensor(self.published.mean), torch.tensor(self.published.std)
         return (1 / (255 * std)).view(1, 3, 1, 1), (-mean / std).view(1, 3, 1, 1)
 
 
-def load_clip(arch: str, pretrained: str, weights: Path) -> Any:
-    """An open_clip model on the CPU with a file's weights; BenchError where they do not fit."""
+def load_clip(base: CLIPBase) -> Any:
+    """An open_clip model on the CPU with a base's weights; BenchError where they do not fit."""
+    import open_clip
+
+    _register(base.arch)
+    activation = base.published.quick_gelu
+    kwargs = {} if activation is None else {"quick_gelu": activation}
+    logging.disable(logging.WARNING)  # open_clip warns of weights that are loaded below
+    try:
+        model = open_clip.create_model(base.arch, pretrained=None, load_weights=False, **kwargs)
+    except Exception as error:  # a text tower of Hugging Face wants its configuration
+        raise BenchError(
+            f"{base.arch}: cannot be built ({plain(error)}); its configuration must be in Hugging "
+            "Face's cache: load it once with the network"
+        ) from error
+    finally:
+        logging.disable(logging.NOTSET)
+    _fill(model, base)
+    return model
+
+
+def _fill(model: Any, base: CLIPBase) -> None:
+    """Load the weights; strictly: a checkpoint of another architecture must not half-load."""
+    import open_clip
+    from open_clip.convert import convert_state_dict
+    from open_clip.model import (
+        convert_to_custom_text_state_dict,
+        resize_pos_embed,
+        resize_text_pos_embed,
+    )
+
+    from adapters.checkpoint import misfit, read_state
+
+    if base.weights.suffix in (".npz", ".npy"):  # Big Vision's own, of SigLIP
+        open_clip.load_checkpoint(model, str(base.weights))
+        return
+    state = convert_state_dict(model, read_state(base.weights))
+    if "positional_embedding" in state and not hasattr(model, "positional_embedding"):
+        state = convert_to_custom_text_state_dict(state)
+    own = model.state_dict()
+    for name in ("logit_scale", "logit_bias"):  # a number, or a list of one
+        if name in state and name in own and state[name].numel() == own[name].numel():
+            state[name] = state[name].reshape(own[name].shape)
+    state.pop("text.transformer.embeddings.position_ids", None)  # of older transformers
+    if base.resize_positions:
+        resize_pos_embed(state, model)
+        resize_text_pos_embed(state, model)
+    elif odd := [n for n in own.keys() & state.keys()
+                 if n.endswith(POSITIONS) and own[n].shape != state[n].shape]:  # fmt: skip
+        shapes = f"{list(state[odd[0]].shape)}, and {base.arch} has {list(own[odd[0]].shape)}"
+        raise BenchError(
+            f"{base.weights}: {odd[0]} is {shapes}: another image size or context length; give its "
+            "architecture, or set resize_positions: true to interpolate"
+        )
+    if fault := misfit(own, state):
+        raise BenchError(f"{base.weights}: not a checkpoint of {base.arch}: it {fault}")
+    model.load_state_dict(state)
+
+
+def _tokenizer(arch: str, config: dict[str, Any], beside: Path) -> Any:
+    """open_clip's tokenizer of `arch`; one of Hugging Face from beside the weights or its cache."""
     import open_clip
 
     _register(arch)
-    logging.disable(logging.WARNING)  # open_clip warns of weights that are loaded below
-    model = open_clip.create_model(arch, pretrained=None, load_weights=False)
-    logging.disable(logging.NOTSET)
+    name = config["text_cfg"].get("hf_tokenizer_name")
+    if not name:
+        return open_clip.get_tokenizer(arch)
+    local = (beside / CONFIG).is_file() and (beside / "tokenizer_config.json").is_file()
+    offline = {} if local or hub_in_reach() else {"local_files_only": True}
     try:
-        # strict: a checkpoint of another architecture must not half-load.
-        open_clip.load_checkpoint(model, str(weights), strict=True, weights_only=True)
-    except Exception as error:  # torch, safetensors and pickle each raise their own kinds
+        return open_clip.get_tokenizer(f"local-dir:{beside}" if local else arch, **offline)
+    except Exception as error:  # hub, tokenizers and sentencepiece each raise their own kinds
         raise BenchError(
-            f"{weights}: not a checkpoint of {arch} ({plain(error)}); give a safetensors file, or "
-            "a .pt that holds tensors only"
+            f"{arch}: its tokenizer '{name}' is not on this machine ({plain(error)}); fetch it "
+            f"into Hugging Face's cache, or put its files and {CONFIG} beside the weights"
         ) from error
-    if pretrained == "openai" and "QuickGELU" not in str(model.visual):
-        raise BenchError(f"{arch} was not trained with 'openai' weights; use -quickgelu")
-    return model
 
 
 def _parse(arch: str | None, pretrained: str | None, spec: str | None) -> tuple[str, str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -14,21 +13,23 @@ from bench.config import RunConfig
 from bench.contracts import Adapter
 from bench.errors import BenchError
 from bench.files.tensor_store import digest
+from bench.video.preprocessing import Preprocessing
 
 if TYPE_CHECKING:
     import torch
 
 CPU_FRAMES = 16  # a pass on the CPU: 96 at once took a fifth longer, for its caches hold fewer
 VERSION = 2  # raise it when a change here could change a feature
-_SPECIAL = re.compile(r"<(start|end)_of_text>")
 
 
 class OpenCLIPAdapter(Adapter):
     """Any open_clip image-text model: `arch` is open_clip's name, `pretrained` a tag or a file.
 
     `spec` is both in one, as in `open_clip:ViT-B-16/laion2b_s34b_b88k` or
-    `open_clip:ViT-B-16/./my.safetensors`. Raises UsageError for an unknown architecture,
-    MissingWeights when the weights are nowhere to be had.
+    `open_clip:ViT-B-16/./my.safetensors`. `preprocess` (mean, std, resize_mode, interpolation) and
+    `quick_gelu` win over what the weights' published configuration says. Raises
+    UsageError for an unknown architecture or setting, MissingWeights when the weights are nowhere
+    to be had.
     """
 
     def __init__(
@@ -38,9 +39,15 @@ class OpenCLIPAdapter(Adapter):
         arch: str | None = None,
         pretrained: str | None = None,
         spec: str | None = None,
+        preprocess: dict[str, Any] | None = None,
+        quick_gelu: bool | None = None,
+        resize_positions: bool = False,
     ) -> None:
         self.name = name
-        self.base = CLIPBase.find(run, arch, pretrained, spec)
+        own = dict(preprocess or {}) | ({} if quick_gelu is None else {"quick_gelu": quick_gelu})
+        self.base = CLIPBase.find(
+            run, arch, pretrained, spec, own=own, resize_positions=resize_positions
+        )
         self.embed_dim, self.image_size = self.base.embed_dim, self.base.image_size
         self._run = run
         self._model: Any = None
@@ -55,12 +62,14 @@ class OpenCLIPAdapter(Adapter):
         return None
 
     @property
+    def preprocessing(self) -> Preprocessing:
+        """The weights' published one."""
+        return self.base.preprocessing
+
+    @property
     def fingerprint(self) -> str:
         """Hash of weights file, architecture, preprocessing and precision."""
-        return digest(
-            "open_clip", VERSION, self.base.config, self.base.tag or "file", self.base.sha256,
-            self.precision,
-        )  # fmt: skip
+        return digest("open_clip", VERSION, *self.base.key[:3], self.precision, *self.base.key[3:])
 
     @property
     def precision(self) -> str:
@@ -78,7 +87,7 @@ class OpenCLIPAdapter(Adapter):
         return {
             **self.base.facts(),
             "precision": self.precision,
-            "preprocessing": f"shortest side {self.image_size} bicubic antialiased, centre crop",
+            "preprocessing": self.base.describe_pixels(),
             "pooling": self.pooling,
         }
 
@@ -108,8 +117,7 @@ class OpenCLIPAdapter(Adapter):
         """`encode_texts` by another model of this architecture: training's path is evaluation's."""
         import torch
 
-        # A caption that spells out CLIP's special tokens must not end the text early.
-        tokens = self.base.tokenizer([_SPECIAL.sub(" ", text) for text in texts])
+        tokens = self.base.tokens(texts)
         with torch.inference_mode(), self._autocast():
             features = model.encode_text(tokens.to(self.device))
         found: np.ndarray = features.float().cpu().numpy()
@@ -117,13 +125,7 @@ class OpenCLIPAdapter(Adapter):
 
     def count_truncated(self, texts: Sequence[str]) -> int:
         """Texts of more tokens than the context length holds beside its start and end tokens."""
-        room = self.base.context_length - 2
-        # Every word is at least one token and a token at least one character of the text.
-        doubtful = [text for text in texts if len(text) > room]
-        if not doubtful:
-            return 0
-        encode = self.base.tokenizer.encode
-        return sum(len(encode(text)) > room for text in doubtful)
+        return self.base.tokens.truncated(texts)
 
     def _autocast(self) -> torch.autocast:
         return autocast(self.device, self._run.torch_precision)
@@ -131,6 +133,7 @@ class OpenCLIPAdapter(Adapter):
     def _load(self) -> Any:
         if self._model is None:
             use_threads(self._run)
+            _ = self.base.tokens  # what is missing is said before anything is encoded
             self._model = self._build().eval().requires_grad_(False).to(self.device)
             self._scale, self._shift = (part.to(self.device) for part in self.base.pixel_scaling())
         return self._model

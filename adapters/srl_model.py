@@ -51,7 +51,7 @@ class SRLModel(nn.Module):
         super().__init__()
         self.settings, self.base, self._reader = settings, base.facts(), reader
         self.clip = base.load().requires_grad_(False)
-        self.image_size, dim = base.image_size, base.embed_dim
+        self.preprocessing, dim = base.preprocessing, base.embed_dim
         if dim % settings.vc_heads:
             raise UsageError(f"vc_heads {settings.vc_heads} does not divide {dim} features")
         if settings.weights == FULL:

@@ -18,6 +18,7 @@ from bench.errors import BenchError, MissingWeights
 from bench.files import locks
 from bench.files.atomic import atomic_path, write_text
 from bench.files.tensor_store import checksum, digest
+from bench.files.untrusted import read_json, well_formed
 
 SHIPPED = Path(__file__).with_name("tiny")
 
@@ -42,12 +43,57 @@ OPENAI = {
 }
 
 
+INDEX = ".index.json"
+# What a folder holds its weights in, the better ones first.
+NAMES = (
+    "open_clip_model.safetensors", "model.safetensors", f"model.safetensors{INDEX}",
+    "open_clip_pytorch_model.bin", "pytorch_model.bin", f"pytorch_model.bin{INDEX}",
+)  # fmt: skip
+
+
+def local_path(pretrained: str) -> Path | None:
+    """The file or folder that `pretrained` is; None for a tag, also where a folder is called so."""
+    path = Path(pretrained)
+    if path.is_file() or (path.is_dir() and re.search(r"[/\\]", pretrained)):
+        return path
+    return None
+
+
+def weights_file(path: Path) -> Path:
+    """The file that a folder holds its weights in, or `path` itself. MissingWeights without one."""
+    if not path.is_dir():
+        return path
+    for name in NAMES:
+        if (path / name).is_file():
+            return path / name
+    raise MissingWeights(f"{path}: a folder without {NAMES[0]}, {NAMES[1]} or an index of shards")
+
+
+def shards(path: Path) -> list[Path]:
+    """The files that an index of shards names, beside it. BenchError where one is absent."""
+    remedy = "fetch all of it again"
+    index = read_json(path, remedy, largest=1 << 26)
+    with well_formed(path, remedy):
+        names = dict.fromkeys(Path(name).name for name in index["weight_map"].values())
+    for name in names:
+        if not (path.parent / name).is_file():
+            raise BenchError(f"{path}: names the shard {name}, which is not beside it; {remedy}")
+    return [path.parent / name for name in names]
+
+
+def weights_hash(path: Path, cache: Path) -> str:
+    """SHA-256 of a weights file, or of an index and all its shards."""
+    if not path.name.endswith(INDEX):
+        return file_hash(path, cache)
+    return digest("shards", [file_hash(part, cache) for part in (path, *shards(path))])
+
+
 def find_weights(arch: str, pretrained: str, run: RunConfig) -> Path:
     """The weights file, from this machine or, where the network is allowed, from the hub."""
     try:
         return local_weights(arch, pretrained, run)
     except MissingWeights as missing:
-        if not _hub_in_reach():
+        if not hub_in_reach():
             raise
         from open_clip.pretrained import download_pretrained, get_pretrained_cfg
 
@@ -60,7 +106,7 @@ def find_weights(arch: str, pretrained: str, run: RunConfig) -> Path:
             raise missing from error
 
 
-def _hub_in_reach() -> bool:
+def hub_in_reach() -> bool:
     """Whether a download can be tried: else the hub's client retries for a minute, noisily."""
     from huggingface_hub import constants
 
@@ -80,8 +126,8 @@ def local_weights(arch: str, pretrained: str, run: RunConfig) -> Path:
     """The weights file where it lies already. MissingWeights says which to put where."""
     if pretrained == "shipped" and (SHIPPED / f"{arch}.safetensors").is_file():
         return SHIPPED / f"{arch}.safetensors"
-    if Path(pretrained).is_file():
-        return Path(pretrained)
+    if (path := local_path(pretrained)) is not None:
+        return weights_file(path)
     if re.search(r"[/\\]|\.(pt|safetensors|bin)$", pretrained):
         raise MissingWeights(f"{pretrained}: no such file; check the path after '{arch}/'")
     folder = run.weights_folder / arch

@@ -11,9 +11,12 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from bench.video.preprocessing import Preprocessing
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +72,16 @@ class Adapter(ABC):
         `run` is the `bench.config.RunConfig`. Neither the network nor the weights are touched.
         """
         return None
+
+    @property
+    def preprocessing(self) -> Preprocessing:
+        """How pictures become the squares that `encode_frames` gets: OpenAI's rule, unless said.
+
+        Only what is done to whole pixels: mean and standard deviation are the adapter's own.
+        """
+        from bench.video.preprocessing import Preprocessing
+
+        return Preprocessing(self.image_size)
 
     @property
     @abstractmethod

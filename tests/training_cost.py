@@ -73,8 +73,8 @@ def measure_step(options: argparse.Namespace) -> dict[str, Any]:
     model.train(True)
     model.checkpoint_gradients(options.checkpointing)
     videos, dim = options.videos, model.clip.visual.output_dim
-    frames = torch.randint(0, 256, (videos * 20, model.image_size, model.image_size, 3),
-                           dtype=torch.uint8)  # fmt: skip
+    size = model.preprocessing.size
+    frames = torch.randint(0, 256, (videos * 20, size, size, 3), dtype=torch.uint8)
     texts, negatives = torch.randn(videos, 5, dim), torch.randn(videos, 5, 4, dim)
     ids = torch.arange(videos * 5).reshape(videos, 5)
     texts = Texts(*(torch.nn.functional.normalize(x, dim=-1) for x in (texts, negatives)), ids)
@@ -130,7 +130,7 @@ def measure_stores(options: argparse.Namespace) -> dict[str, Any]:
     prepared, _ = prepare(data, model, run, Silent())
 
     def plain() -> Batch:
-        frames = [decode(clip, data.plan, model.image_size).frames for clip in data.clips]
+        frames = [decode(clip, data.plan, model.preprocessing).frames for clip in data.clips]
         texts = [text for video in data.prompts for text in video]
         hard = [text for video in data.negatives for event in video for text in event]
         features = torch.from_numpy(model.encode_texts([*texts, *hard]))

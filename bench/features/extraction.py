@@ -81,9 +81,9 @@ class Work:
 
 
 def frame_store(adapter: Adapter, task: Task, run: RunConfig) -> FrameStore:
-    """The store of a task's frames at the adapter's image size, shared by all such adapters."""
+    """The store of a task's frames, shared by all adapters of one preprocessing."""
     folder = run.cache_folder / "frames"
-    return FrameStore(folder, adapter.image_size, task.plan, run.decoder, run.frames)
+    return FrameStore(folder, adapter.preprocessing, task.plan, run.decoder, run.frames)
 
 
 def decoding_workers(run: RunConfig) -> int:

@@ -98,7 +98,7 @@ def prepare(
     Several processes share the decoding and the texts through the stores, which all must see.
     """
     folder = run.cache_folder / "frames"
-    store = FrameStore(folder, model.image_size, data.plan, run.decoder, run.frames)
+    store = FrameStore(folder, model.preprocessing, data.plan, run.decoder, run.frames)
     if distributed.world() > 1:
         share = data.clips[distributed.rank() :: distributed.world()]
         deque(store.fill(share, *decoding_limits(run)), 0)  # into the store

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from bench.contracts import Clip, Plan
+from bench.video.preprocessing import Preprocessing
 
 
 @dataclass(frozen=True)
@@ -33,7 +34,7 @@ class TrainingSet:
 class Trainable(Protocol):
     """A torch module to train; `adapters.srl_model.SRLModel` is one."""
 
-    image_size: int
+    preprocessing: Preprocessing
 
     @property
     def fingerprint(self) -> str:

@@ -1,6 +1,7 @@
 """From videos to squares of pixels: plans, the packet scan, decoding and the store of frames."""
 
-from bench.video.decode import DecodedFrames, decode, to_square
+from bench.video.decode import DecodedFrames, decode
+from bench.video.preprocessing import Preprocessing
 from bench.video.sampling import FirstOfSecond, PerEvent, Uniform, frame_indices, parse_plan
 from bench.video.scan import Scan, VideoError, scan
 from bench.video.store import FrameStore
@@ -10,6 +11,7 @@ __all__ = [
     "FirstOfSecond",
     "FrameStore",
     "PerEvent",
+    "Preprocessing",
     "Scan",
     "Uniform",
     "VideoError",
@@ -17,5 +19,4 @@ __all__ = [
     "frame_indices",
     "parse_plan",
     "scan",
-    "to_square",
 ]

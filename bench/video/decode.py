@@ -21,6 +21,7 @@ from PIL import Image, ImageOps
 
 from bench.contracts import Clip, Plan
 from bench.errors import UsageError, plain
+from bench.video.preprocessing import Preprocessing, as_preprocessing
 from bench.video.sampling import EPSILON, frame_indices
 from bench.video.scan import (
     Scan,
@@ -51,8 +52,10 @@ class DecodedFrames:
     decoder: str
 
 
-def decode(clip: Clip, plan: Plan, size: int, decoder: str = "auto") -> DecodedFrames:
-    """The frames of `clip` at `plan`'s moments, cropped to `size` pixels square.
+def decode(
+    clip: Clip, plan: Plan, pixels: int | Preprocessing, decoder: str = "auto"
+) -> DecodedFrames:
+    """The frames of `clip` at `plan`'s moments, as squares: a size alone is OpenAI's rule.
 
     Raises VideoError where a single one of them cannot be had, UsageError for an unknown decoder.
     """
@@ -61,28 +64,12 @@ def decode(clip: Clip, plan: Plan, size: int, decoder: str = "auto") -> DecodedF
     if clip.path is None:
         raise VideoError("missing", "no file was found")
     if stat.S_ISDIR(status_of(clip.path).st_mode):
-        return _from_folder(clip, clip.path, plan, size)
+        return _from_folder(clip, clip.path, plan, as_preprocessing(pixels))
     found = scan(clip.path)
     indices = frame_indices(found.timestamps, _moments(clip, plan, found.duration))
-    frames, name = _from_file(clip.path, found, indices, size, decoder)
+    frames, name = _from_file(clip.path, found, indices, as_preprocessing(pixels), decoder)
     times = np.array([found.timestamps[index] for index in indices], np.float64)
     return DecodedFrames(frames, times, name)
-
-
-def to_square(image: Image.Image, size: int) -> Image.Image:
-    """Shortest side to `size` by antialiased bicubic, then the centre; bit-equal to open_clip's.
-
-    Torchvision's roundings, without importing torch into every decoding process.
-    """
-    width, height = image.size
-    if width <= height:
-        scaled = (size, int(size * height / width))
-    else:
-        scaled = (int(size * width / height), size)
-    if scaled != image.size:
-        image = image.resize(scaled, Image.Resampling.BICUBIC)
-    left, top = (round((side - size) / 2.0) for side in scaled)
-    return image if scaled == (size, size) else image.crop((left, top, left + size, top + size))
 
 
 def _moments(clip: Clip, plan: Plan, duration: float) -> list[float]:
@@ -98,18 +85,18 @@ def _moments(clip: Clip, plan: Plan, duration: float) -> list[float]:
 
 
 def _from_file(
-    path: Path, found: Scan, indices: Sequence[int], size: int, decoder: str
+    path: Path, found: Scan, indices: Sequence[int], square: Preprocessing, decoder: str
 ) -> tuple[np.ndarray, str]:
     """Frames [T, size, size, 3] and the decoder's name."""
     if decoder == "decord" and found.decord_ok:
         try:
-            return _stack(_by_decord(path, found, indices), indices, size), _version("decord")
+            return _stack(_by_decord(path, found, indices), indices, square), _version("decord")
         except Exception as error:  # decord raises its own kinds, which differ by version
             raise VideoError("broken", f"decord: {plain(error)}") from error
     import av
 
     try:
-        return _stack(_by_pyav(path, found, indices), indices, size), _version("av")
+        return _stack(_by_pyav(path, found, indices), indices, square), _version("av")
     except (av.FFmpegError, ValueError, OSError) as error:
         if getattr(error, "errno", None) == ENOMEM:
             raise MemoryError from error  # the limit's doing, not the video's
@@ -125,11 +112,11 @@ def _version(package: str) -> str:
 
 
 def _stack(
-    pictures: Iterator[tuple[int, np.ndarray]], indices: Sequence[int], size: int
+    pictures: Iterator[tuple[int, np.ndarray]], indices: Sequence[int], square: Preprocessing
 ) -> np.ndarray:
     """Crop each picture as it comes, so that only small ones are held; all wanted or VideoError."""
     small = {
-        index: np.asarray(to_square(Image.fromarray(picture), size)) for index, picture in pictures
+        index: np.asarray(square.apply(Image.fromarray(picture))) for index, picture in pictures
     }
     if lost := sorted(set(indices) - set(small)):
         raise VideoError(
@@ -208,14 +195,14 @@ def numbered_frames(folder: Path) -> list[Path]:
     return sorted(numbers, key=lambda path: (numbers[path], path.name))
 
 
-def _from_folder(clip: Clip, folder: Path, plan: Plan, size: int) -> DecodedFrames:
+def _from_folder(clip: Clip, folder: Path, plan: Plan, square: Preprocessing) -> DecodedFrames:
     paths = numbered_frames(folder)
     if not paths:
         raise VideoError("empty", "no numbered .jpg or .png frames in the folder")
     moments = _moments(clip, plan, len(paths) / clip.frames_fps)
     last = len(paths) - 1
     indices = [min(last, int((time + EPSILON) * clip.frames_fps)) for time in moments]
-    frames = {index: _picture(paths[index], size) for index in set(indices)}
+    frames = {index: _picture(paths[index], square) for index in set(indices)}
     return DecodedFrames(
         np.stack([frames[index] for index in indices]),
         np.array([index / clip.frames_fps for index in indices], np.float64),
@@ -223,14 +210,14 @@ def _from_folder(clip: Clip, folder: Path, plan: Plan, size: int) -> DecodedFram
     )
 
 
-def _picture(path: Path, size: int) -> np.ndarray:
+def _picture(path: Path, square: Preprocessing) -> np.ndarray:
     """One picture, turned as its camera says. Transparency is ignored, as in videos."""
     try:
         # By content Pillow would also open what runs other programs, such as PostScript.
         with Image.open(path, formats=("JPEG", "PNG")) as image:
             check_size(*image.size)
             ImageOps.exif_transpose(image, in_place=True)
-            return np.asarray(to_square(_rgb(image), size))
+            return np.asarray(square.apply(_rgb(image)))
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise VideoError("broken", f"{path.name}: {plain(error)}") from error
 

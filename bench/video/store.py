@@ -7,7 +7,7 @@ import stat
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
@@ -21,6 +21,7 @@ from bench.files.tensor_store import TensorStore, digest
 from bench.video.decode import DecodedFrames, numbered_frames
 from bench.video.packing import FORMS, packed, unpacked
 from bench.video.pool import Pool
+from bench.video.preprocessing import Preprocessing, as_preprocessing
 from bench.video.sampling import parse_plan
 
 FORMAT = 2  # raised whenever the same video and plan could give other frames
@@ -30,14 +31,14 @@ Outcome = tuple[Clip, DecodedFrames | Failure]
 
 @dataclass(frozen=True)
 class FrameStore:
-    """The frames of clips under `plan` at `size` pixels square, below `root`.
+    """The frames of clips under `plan` as squares of pixels, below `root`; see `decode`.
 
     The plan must be one that `parse_plan` knows, for the decoding processes are sent its key.
     `form` is how new frames are written (see `bench.video.packing`); any form is read.
     """
 
     root: Path
-    size: int
+    pixels: int | Preprocessing
     plan: Plan
     decoder: str = "auto"
     form: str = FORMS[0]
@@ -46,12 +47,16 @@ class FrameStore:
     def __post_init__(self) -> None:
         parse_plan(self.plan.key)
 
+    @property
+    def _square(self) -> Preprocessing:
+        return as_preprocessing(self.pixels)
+
     @cached_property
     def _store(self) -> TensorStore:
         return TensorStore(self.root)
 
     def key(self, clip: Clip) -> str:
-        """Names the clip's frames; another file, span, plan, size or decoder gives another key.
+        """Names the clip's frames: by file, span, plan, preprocessing and decoder.
 
         Raises OSError for a clip without a file.
         """
@@ -61,7 +66,7 @@ class FrameStore:
         folder = stat.S_ISDIR(status.st_mode)
         return digest(
             "frames", FORMAT, _identity(path, status), clip.start, clip.end,
-            clip.frames_fps if folder else None, self.plan.key, self.size, self.decoder,
+            clip.frames_fps if folder else None, self.plan.key, self._square.key, self.decoder,
         )  # fmt: skip
 
     def get(self, clip: Clip) -> DecodedFrames | None:
@@ -101,7 +106,7 @@ class FrameStore:
             "end": clip.end,
             "frames_fps": clip.frames_fps,
             "plan": self.plan.key,
-            "size": self.size,
+            "pixels": asdict(self._square),
             "decoder": self.decoder,
             "form": self.form,
             "root": str(self.root.absolute()),
@@ -125,7 +130,12 @@ class FrameStore:
         frames, times = unpacked(arrays), arrays.get("times")
         if frames is None or times is None or "decoder" not in record:
             return None
-        if frames.dtype != np.uint8 or frames.shape != (len(times), self.size, self.size, 3):
+        if frames.dtype != np.uint8 or frames.shape != (
+            len(times),
+            self._square.size,
+            self._square.size,
+            3,
+        ):
             return None  # not written by us: as good as damaged
         return DecodedFrames(frames, times, record["decoder"])
 

@@ -20,6 +20,7 @@ from typing import Any
 from bench.contracts import Clip
 from bench.errors import BenchError, plain
 from bench.video.decode import decode
+from bench.video.preprocessing import Preprocessing
 from bench.video.sampling import parse_plan
 from bench.video.scan import VideoError
 from bench.video.store import FrameStore
@@ -28,12 +29,13 @@ from bench.video.store import FrameStore
 def answer(job: dict[str, Any]) -> dict[str, Any]:
     """Decode one clip into the store. `job` is what `FrameStore` made of a clip."""
     clip = Clip(job["id"], Path(job["path"]), job["start"], job["end"], job["frames_fps"])
-    plan, size, decoder = parse_plan(job["plan"]), job["size"], job["decoder"]
-    store = FrameStore(Path(job["root"]), size, plan, decoder, job["form"])
+    plan, decoder = parse_plan(job["plan"]), job["decoder"]
+    square = Preprocessing(**job["pixels"])
+    store = FrameStore(Path(job["root"]), square, plan, decoder, job["form"])
     if store.load(job["key"]) is not None:
         return {}  # another run has decoded it meanwhile
     try:
-        store.keep(job["key"], decode(clip, plan, size, decoder))
+        store.keep(job["key"], decode(clip, plan, square, decoder))
     except VideoError as error:
         return {"kind": error.kind, "reason": error.reason}
     except BenchError as error:

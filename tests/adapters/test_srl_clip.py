@@ -109,7 +109,7 @@ def test_peft_alone_reads_the_folder(run: RunConfig, saved: Path, frames: np.nda
     from peft import PeftModel
 
     clip = OpenCLIPAdapter("clip", run, **BASE)
-    visual = split_attention(load_clip("clip-tiny", "shipped", clip.base.weights).visual)
+    visual = split_attention(load_clip(clip.base).visual)
     loaded = PeftModel.from_pretrained(visual, str(saved)).eval()
     model = trained(run)
     images = torch.from_numpy(frames).permute(0, 3, 1, 2).float() * model.scale + model.shift

@@ -26,6 +26,7 @@ from bench.training.data import prepare
 from bench.training.protocols import TrainingSet
 from bench.training.settings import TrainSettings
 from bench.training.state import Trained
+from bench.video import Preprocessing
 from bench.video.sampling import PerEvent
 
 EVENTS, FRAMES, DIM = 2, 2, 16
@@ -34,7 +35,7 @@ EVENTS, FRAMES, DIM = 2, 2, 16
 class Tiny(nn.Module):
     """Two linear layers on images of 8 pixels; a text's feature is drawn from its hash."""
 
-    image_size, fingerprint = 8, "tiny"
+    preprocessing, fingerprint = Preprocessing(8), "tiny"
 
     def __init__(self, poison: float = 1.0) -> None:
         super().__init__()

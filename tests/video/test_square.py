@@ -7,7 +7,7 @@ import pytest
 from open_clip.transform import PreprocessCfg, image_transform_v2
 from PIL import Image
 
-from bench.video import to_square
+from bench.video import Preprocessing
 
 SIZES = [
     (320, 240), (240, 320), (319, 241), (241, 319), (1281, 719), (101, 1009), (1009, 101),
@@ -22,7 +22,7 @@ def test_the_crop_is_open_clips(width: int, height: int) -> None:
     image = Image.fromarray(noise)
     config = PreprocessCfg(size=224, mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0))
     theirs = image_transform_v2(config, is_train=False)(image)
-    ours = np.asarray(to_square(image, 224))
+    ours = np.asarray(Preprocessing(224).apply(image))
     assert ours.shape == (224, 224, 3)
     np.testing.assert_array_equal(
         ours, (theirs.permute(1, 2, 0).numpy() * 255).round().astype(np.uint8)
@@ -31,4 +31,4 @@ def test_the_crop_is_open_clips(width: int, height: int) -> None:
 
 def test_a_square_of_the_right_size_is_left_alone() -> None:
     image = Image.new("RGB", (224, 224))
-    assert to_square(image, 224) is image
+    assert Preprocessing(224).apply(image) is image

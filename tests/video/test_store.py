@@ -79,7 +79,7 @@ def test_the_key_tells_apart_what_gives_other_frames(tmp_path: Path, store: Fram
         store.key(replace(clip, end=2.0)),
         store.key(Clip("c", folder)),
         store.key(Clip("c", folder, frames_fps=3.0)),
-        replace(store, size=64).key(clip),
+        replace(store, pixels=64).key(clip),
         replace(store, plan=PerEvent()).key(clip),
         replace(store, decoder="pyav").key(clip),
     ]

@@ -1,0 +1,98 @@
+"""Weights from files as people have them: nested, prefixed, sharded. Nothing is unpickled."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file
+
+from adapters.weights import INDEX, shards, weights_file
+from bench.errors import BenchError, plain
+
+State = dict[str, torch.Tensor]
+# What training code puts a state dict under, and before its names.
+NESTS = ("state_dict", "model_state_dict", "model", "module", "network")
+PREFIXES = ("module.", "_orig_mod.", "model.", "clip.")
+OPENAI_EXTRAS = ("input_resolution", "context_length", "vocab_size")  # of its TorchScript archives
+TRANSFORMERS = ("vision_model.", "text_model.")
+
+
+def read_state(path: Path) -> State:
+    """Name -> tensor of a checkpoint, without the wrappings of training code.
+
+    `path` is a safetensors file, a .pt of tensors, an index of shards, or a folder with one of
+    them. BenchError says what else it is.
+    """
+    path = weights_file(path)
+    found = _shards(path) if path.name.endswith(INDEX) else _read(path)
+    state = _unprefixed(_unnested(found, path))
+    if any(name.startswith(TRANSFORMERS) for name in state):
+        raise BenchError(
+            f"{path}: in transformers' format, not open_clip's; give its folder, with its "
+            "config.json, as transformers:DIR"
+        )
+    return {name: value for name, value in state.items() if name not in OPENAI_EXTRAS}
+
+
+def _read(path: Path) -> Mapping[str, Any]:
+    try:
+        if path.suffix == ".safetensors":
+            return load_file(path)
+        found = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # torch, safetensors and pickle each raise their own kinds
+        reason = plain(error).partition(" WeightsUnpickler")[0].partition(". In PyTorch")[0]
+        raise BenchError(
+            f"{path}: not a checkpoint ({reason}); give a safetensors file, or a .pt of tensors"
+        ) from error
+    if not isinstance(found, Mapping):
+        raise BenchError(f"{path}: holds a {type(found).__name__}; give a state dict of tensors")
+    return found
+
+
+def _shards(path: Path) -> State:
+    """The tensors of all shards that an index names."""
+    state: dict[str, Any] = {}
+    for shard in shards(path):
+        state |= _read(shard)
+    return state
+
+
+def _unnested(found: Mapping[str, Any], path: Path) -> State:
+    """The state dict inside of `found`, which may hold an optimiser and more beside it."""
+    while not (found and all(isinstance(value, torch.Tensor) for value in found.values())):
+        inner = [key for key in NESTS if isinstance(found.get(key), Mapping)]
+        if not inner:
+            keys = ", ".join(map(str, list(found)[:5]))
+            raise BenchError(
+                f"{path}: no weights under {', '.join(NESTS)}, only {keys or 'nothing'}; "
+                "give the state dict itself"
+            )
+        found = found[inner[0]]
+    return dict(found)
+
+
+def _unprefixed(state: State) -> State:
+    """Names without what all of them begin with, as DDP, compile, Lightning and CLIP4Clip add."""
+    while prefix := next((p for p in PREFIXES if all(n.startswith(p) for n in state)), None):
+        state = {name.removeprefix(prefix): value for name, value in state.items()}
+    return state
+
+
+def misfit(own: Mapping[str, torch.Tensor], state: State) -> str:
+    """How `state` differs from what a model has; empty where it fits."""
+    reasons = []
+    for what, names in (("lacks", own.keys() - state.keys()),
+                        ("has an unknown", state.keys() - own.keys())):  # fmt: skip
+        if names:
+            reasons.append(f"{what} {min(names)} ({len(names)} such names)")
+    if prefixed := sorted({p for p in PREFIXES for name in state if name.startswith(p)}):
+        reasons.append(f"some names, not all, begin with {', '.join(prefixed)}")
+    for name in sorted(own.keys() & state.keys()):
+        if own[name].shape != state[name].shape:
+            shapes = f"{list(state[name].shape)} where {list(own[name].shape)} is needed"
+            reasons.append(f"{name} has shape {shapes}")
+            break
+    return "; ".join(reasons)

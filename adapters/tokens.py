@@ -1,0 +1,43 @@
+"""Texts to tokens by open_clip's own tokenizers or those of Hugging Face; how many are cut."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+CLIP_SPECIAL = ("<start_of_text>", "<end_of_text>")
+
+
+class Tokens:
+    """A model's tokenizer, as `open_clip.get_tokenizer` gives it.
+
+    A caption that spells out one of its special tokens must not end the text early: they are
+    blanked. `context_length` counts the start and end tokens.
+    """
+
+    def __init__(self, tokenizer: Any, context_length: int) -> None:
+        self._call, self.context_length = tokenizer, context_length
+        self._inner = getattr(tokenizer, "tokenizer", None)  # of Hugging Face
+        special = self._inner.all_special_tokens if self._inner is not None else CLIP_SPECIAL
+        self._special = re.compile("|".join(map(re.escape, filter(None, special))) or "(?!)")
+
+    def __call__(self, texts: Sequence[str]) -> Any:
+        """Token ids int64 [M, context_length]; longer texts are cut."""
+        return self._call([self._plain(text) for text in texts])
+
+    def truncated(self, texts: Sequence[str]) -> int:
+        """How many of `texts` have more tokens than the context length holds."""
+        # A token is at least one byte of the text, so that short ones need not be looked at.
+        room = self.context_length - 2
+        doubtful = [self._plain(text) for text in texts if len(text.encode()) > room]
+        if not doubtful:
+            return 0
+        if self._inner is None:
+            return sum(len(self._call.encode(text)) > room for text in doubtful)
+        cleaned = [self._call.clean_fn(text) for text in doubtful]
+        found = self._inner(cleaned, truncation=False)["input_ids"]
+        return sum(len(ids) > self.context_length for ids in found)
+
+    def _plain(self, text: str) -> str:
+        return self._special.sub(" ", text)

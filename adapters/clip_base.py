@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from importlib.util import find_spec
@@ -144,14 +145,19 @@ class CLIPBase:
         return int(self.config["text_cfg"].get("context_length", 77))
 
     def pixel_scaling(self) -> tuple[torch.Tensor, torch.Tensor]:
-        """Scale and shift [1, 3, 1, 1] that take a byte to what the model reads.
+        """Scale and shift [1, 3, 1, 1] that take a byte to what the model reads."""
+        return pixel_scaling(self.published.mean, self.published.std)
 
-        One fused multiply-add instead of /255, -mean, /std: the same up to float rounding.
-        """
-        import torch
 
-        mean, std = torch.tensor(self.published.mean), torch.tensor(self.published.std)
-        return (1 / (255 * std)).view(1, 3, 1, 1), (-mean / std).view(1, 3, 1, 1)
+def pixel_scaling(mean: Sequence[float], std: Sequence[float]) -> tuple[torch.Tensor, torch.Tensor]:
+    """Scale and shift [1, 3, 1, 1]: one multiply-add instead of /255, -mean, /std.
+
+    The same up to float rounding.
+    """
+    import torch
+
+    means, stds = torch.tensor(mean), torch.tensor(std)
+    return (1 / (255 * stds)).view(1, 3, 1, 1), (-means / stds).view(1, 3, 1, 1)
 
 
 def load_clip(base: CLIPBase) -> Any:

@@ -1,0 +1,80 @@
+"""Loading a CLIP or SigLIP of transformers, strictly; nothing is unpickled or fetched."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file
+from torch import nn
+
+from adapters.checkpoint import misfit
+from bench.errors import BenchError, UsageError, plain
+from bench.files.untrusted import read_json
+
+
+class Towers(nn.Module):
+    """A transformers model with the two methods of open_clip's."""
+
+    def __init__(self, model: Any) -> None:
+        super().__init__()
+        self.model = model
+
+    def encode_image(self, pixels: torch.Tensor) -> torch.Tensor:
+        """float32 [N, 3, S, S] -> [N, D], not normalised."""
+        return _pooled(self.model.get_image_features(pixel_values=pixels))
+
+    def encode_text(self, tokens: Any) -> torch.Tensor:
+        """What the tokenizer gave -> [M, D], not normalised."""
+        return _pooled(self.model.get_text_features(**tokens))
+
+
+def _pooled(found: Any) -> torch.Tensor:
+    """From transformers 5 on features come inside of a model output."""
+    features: torch.Tensor = getattr(found, "pooler_output", found)
+    return features
+
+
+def load(folder: Path, lora: Path | None) -> Towers:
+    """The folder's model on the CPU, its LoRA merged. BenchError for weights that do not fit."""
+    from transformers import AutoModel
+
+    try:
+        model, info = AutoModel.from_pretrained(
+            folder, local_files_only=True, trust_remote_code=False, output_loading_info=True
+        )
+    except Exception as error:  # transformers, safetensors and torch raise kinds of their own
+        raise BenchError(f"{folder}: cannot be loaded ({plain(error)})") from error
+    unknown = [name for name in info["unexpected_keys"] if not name.endswith("position_ids")]
+    for what, names in (("lacks", info["missing_keys"]), ("has an unknown", unknown),
+                        ("has another shape of", info["mismatched_keys"])):  # fmt: skip
+        if names:  # transformers only warns, and goes on with random weights
+            first = min(map(str, names))
+            raise BenchError(f"{folder}: {what} {first} ({len(names)} such names); other weights?")
+    model = model.float()
+    return Towers(_adapted(model, lora) if lora is not None else model)
+
+
+def _adapted(model: Any, lora: Path) -> Any:
+    """`model` with a LoRA of peft merged into it."""
+    from peft import (
+        PeftConfig,
+        get_peft_model,
+        get_peft_model_state_dict,
+        set_peft_model_state_dict,
+    )
+
+    kind = read_json(lora / "adapter_config.json", "save it again", largest=1 << 20)
+    if not isinstance(kind, dict) or kind.get("peft_type") != "LORA":
+        raise UsageError(f"{lora}: an adapter that is no LoRA cannot be merged; save a LoRA")
+    try:
+        wrapped = get_peft_model(model, PeftConfig.from_pretrained(str(lora)))
+        state = load_file(lora / "adapter_model.safetensors")
+    except Exception as error:  # peft and safetensors raise kinds of their own
+        raise BenchError(f"{lora}: cannot be read ({plain(error)})") from error
+    # peft only warns of names that are missing or too many, and runs on noise.
+    if fault := misfit(get_peft_model_state_dict(wrapped), state):
+        raise BenchError(f"{lora}: no LoRA of this model: it {fault}")
+    set_peft_model_state_dict(wrapped, state)
+    return wrapped.merge_and_unload()

@@ -11,7 +11,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from adapters.published import CONFIG, Published, published
+from adapters.published import CONFIG, OWN, SETTINGS, Published, published
 from adapters.weights import (
     SHIPPED,
     find_weights,
@@ -143,6 +143,24 @@ class CLIPBase:
     def context_length(self) -> int:
         """Tokens of a text, its start and end included."""
         return int(self.config["text_cfg"].get("context_length", 77))
+
+    def library_pixels(self, pictures: Sequence[Any]) -> torch.Tensor:
+        """PIL pictures -> [N, 3, S, S] by open_clip's transform, as it configures it itself.
+
+        The user's own settings win here too.
+        """
+        import torch
+        from open_clip.pretrained import get_pretrained_cfg
+        from open_clip.transform import PreprocessCfg, image_transform_v2
+
+        facts = (get_pretrained_cfg(self.arch, self.tag) or {}) if self.tag else {}
+        if self.tag is None and (self.weights.parent / CONFIG).is_file():
+            facts = json.loads((self.weights.parent / CONFIG).read_text())["preprocess_cfg"]
+        if self.published.source == OWN:
+            facts = {name: getattr(self.published, name) for name in SETTINGS}
+        known = {name: facts[name] for name in SETTINGS if facts.get(name) is not None}
+        transform = image_transform_v2(PreprocessCfg(size=self.image_size, **known), is_train=False)
+        return torch.stack([transform(picture) for picture in pictures])
 
     def pixel_scaling(self) -> tuple[torch.Tensor, torch.Tensor]:
         """Scale and shift [1, 3, 1, 1] that take a byte to what the model reads."""

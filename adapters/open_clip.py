@@ -103,11 +103,31 @@ class OpenCLIPAdapter(Adapter):
         pixels = torch.from_numpy(np.ascontiguousarray(frames))
         features = []
         for part in pixels.split(CPU_FRAMES if self.device == "cpu" else len(pixels)):
-            images = part.to(self.device).permute(0, 3, 1, 2).float()
-            images.mul_(self._scale).add_(self._shift)
             with torch.inference_mode(), self._autocast():
-                features.append(model.encode_image(images).float())
+                features.append(model.encode_image(self._scaled(part)).float())
         return torch.cat(features).cpu().numpy()
+
+    def pixels(self, frames: np.ndarray) -> np.ndarray:
+        """uint8 [N, S, S, 3] -> float32 [N, 3, S, S]: what the model reads."""
+        import torch
+
+        self._load()
+        found: np.ndarray = self._scaled(torch.from_numpy(frames)).cpu().numpy()
+        return found
+
+    def reference(self, pictures: Sequence[Any]) -> tuple[np.ndarray, np.ndarray]:
+        """PIL pictures -> pixels by the library's own transform, and the features of those."""
+        import torch
+
+        model = self._load()
+        images = self.base.library_pixels(pictures).to(self.device)
+        with torch.inference_mode(), self._autocast():
+            features = model.encode_image(images).float()
+        return images.cpu().numpy(), features.cpu().numpy()
+
+    def _scaled(self, frames: torch.Tensor) -> torch.Tensor:
+        images = frames.to(self.device).permute(0, 3, 1, 2).float()
+        return images.mul_(self._scale).add_(self._shift)
 
     def encode_texts(self, texts: Sequence[str]) -> np.ndarray:
         """M texts -> float32 [M, D]; longer texts are cut to the model's context length."""

@@ -13,6 +13,7 @@ from bench.video.preprocessing import INTERPOLATIONS, RESIZES
 MEAN = (0.48145466, 0.4578275, 0.40821073)
 STD = (0.26862954, 0.26130258, 0.27577711)
 CONFIG = "open_clip_config.json"
+OWN = "settings"  # the source of what the user says
 SETTINGS = ("mean", "std", "resize_mode", "interpolation")  # open_clip's names
 OPENAIS = ("openai", "shipped")  # tags whose rule is OpenAI's: known without importing open_clip
 
@@ -55,7 +56,7 @@ def published(arch: str, tag: str | None, weights: Path, own: dict[str, Any]) ->
     if not own:
         return found
     try:
-        return _with(found, own, "settings")
+        return _with(found, own, OWN)
     except ValueError as error:
         raise UsageError(f"preprocess: {error}") from error
 

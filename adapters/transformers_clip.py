@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -166,6 +167,12 @@ class TransformersBase:
     def pixel_scaling(self) -> tuple[torch.Tensor, torch.Tensor]:
         """Scale and shift [1, 3, 1, 1] that take a byte to what the model reads."""
         return pixel_scaling(self.pixels["image_mean"], self.pixels["image_std"])
+
+    def library_pixels(self, pictures: Sequence[Any]) -> torch.Tensor:
+        """PIL pictures -> [N, 3, S, S] by the folder's own image processor, on Pillow."""
+        from adapters.transformers_model import processed
+
+        return processed(self.folder, pictures)
 
     def load(self) -> Any:
         """The model on the CPU in float32. BenchError for weights that do not fit exactly."""

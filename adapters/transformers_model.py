@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -36,10 +37,28 @@ def _pooled(found: Any) -> torch.Tensor:
     return features
 
 
+def processed(folder: Path, pictures: Sequence[Any]) -> torch.Tensor:
+    """[N, 3, S, S] by the folder's image processor; the one on Pillow, which papers were run with.
+
+    The one on tensors differs from it by a step of 255 in some pixels.
+    """
+    from transformers import AutoImageProcessor, __version__
+
+    on_pillow: dict[str, Any] = {"use_fast": False}
+    if int(__version__.partition(".")[0]) >= 5:
+        on_pillow = {"backend": "pil"}
+    processor = AutoImageProcessor.from_pretrained(folder, local_files_only=True, **on_pillow)
+    found: torch.Tensor = processor(list(pictures), return_tensors="pt")["pixel_values"]
+    return found
+
+
 def load(folder: Path, lora: Path | None) -> Towers:
     """The folder's model on the CPU, its LoRA merged. BenchError for weights that do not fit."""
     from transformers import AutoModel
+    from transformers.utils import logging
 
+    logging.disable_progress_bar()  # ours is the only one
+    logging.set_verbosity_error()  # what it warns of is refused below
     try:
         model, info = AutoModel.from_pretrained(
             folder, local_files_only=True, trust_remote_code=False, output_loading_info=True

@@ -148,6 +148,17 @@ class TrainableFamily(Protocol):
 
 
 @runtime_checkable
+class HasReference(Protocol):
+    """An adapter that can be held to its model's own library, for `bench doctor`."""
+
+    def pixels(self, frames: np.ndarray) -> np.ndarray:
+        """uint8 [N, S, S, 3] -> float32 [N, 3, S, S]: what the model reads in a run."""
+
+    def reference(self, pictures: Sequence[Any]) -> tuple[np.ndarray, np.ndarray]:
+        """PIL pictures -> the library's own pixels float32 [N, 3, S, S] and features [N, D]."""
+
+
+@runtime_checkable
 class Exportable(Protocol):
     """An adapter whose model other tools can load, for `bench export`."""
 

@@ -1,4 +1,5 @@
-"""The command line: `bench run | train | report | compare | show | score | export | list | data`.
+"""The command line: `bench run | train | report | compare | show | score | export | list | data |
+doctor`.
 
 Heavy libraries load inside the commands. Tables go to stdout, progress and remarks to stderr. Exit
 codes: 0 done; 1 the run failed; 2 wrong use; 3 done but incomplete (some items failed;
@@ -15,6 +16,7 @@ import click
 
 from bench.cli.compare import compare
 from bench.cli.data import data
+from bench.cli.doctor import doctor
 from bench.cli.export import export
 from bench.cli.list import list_
 from bench.cli.options import Options
@@ -81,6 +83,7 @@ cli.add_command(sweep)
 cli.add_command(train)
 cli.add_command(verify)
 cli.add_command(export)
+cli.add_command(doctor)
 
 
 def main() -> None:

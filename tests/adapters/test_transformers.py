@@ -12,7 +12,7 @@ import pytest
 import torch
 from PIL import Image
 from safetensors.torch import load_file, save_file
-from tokenizers import Tokenizer, models, pre_tokenizers
+from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from transformers import (
     CLIPConfig,
     CLIPModel,
@@ -71,6 +71,7 @@ def write(folder: Path, kind: str) -> Path:
     pixels.save_pretrained(folder)
     words = Tokenizer(models.WordLevel({w: i for i, w in enumerate(WORDS)}, unk_token="<unk>"))
     words.pre_tokenizer = pre_tokenizers.Whitespace()
+    words.post_processor = processors.TemplateProcessing("$A </s>", None, [("</s>", 1)])
     PreTrainedTokenizerFast(tokenizer_object=words, pad_token="<pad>", eos_token="</s>",
                             unk_token="<unk>").save_pretrained(folder)  # fmt: skip
     return folder
@@ -124,7 +125,7 @@ def test_features_are_the_librarys_own(folder: Path, run: RunConfig) -> None:
             else Preprocessing(32, "squash", "bilinear"))  # fmt: skip
     assert adapter.preprocessing == rule
     assert "preprocessor_config.json" in adapter.describe()["preprocessing"]
-    assert adapter.count_truncated(["a man walks " * 3, "a man", "unknown " * 9]) == 2
+    assert adapter.count_truncated(["a man walks " * 3, "a man", "dog " * 7, "dog " * 8]) == 2
 
 
 def test_every_file_of_the_folder_is_in_the_fingerprint(folder: Path, run: RunConfig) -> None:

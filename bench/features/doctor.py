@@ -116,12 +116,9 @@ def _repeats(
 ) -> Finding:
     again = adapter.encode_frames(flat), adapter.encode_texts(list(texts))
     gap = max(apart(one, two) for one, two in zip(again, whole, strict=True))
-    says = (
-        "the same twice"
-        if gap <= 1e-6
-        else f"twice the same differs by {gap:.1e}: left in training?"
-    )
-    return Finding("repeatability", gap <= 1e-6, says)
+    ok = gap <= 1e-6
+    odd = f"the second time differs by {gap:.1e}; is it in training mode, or random?"
+    return Finding("repeatability", ok, "the same twice" if ok else odd)
 
 
 def _spread(what: str, features: np.ndarray) -> Finding:
@@ -136,10 +133,8 @@ def _cut(adapter: Adapter, texts: Sequence[str]) -> Finding:
         pair = [start + "dog", start + "robot"]
         same = apart(*np.split(adapter.encode_texts(pair), 2)) < 1e-6
         if same and adapter.count_truncated(pair) < 2:
-            words = len(start.split())
-            return Finding(
-                "text cut", False, f"a text of {words} words is cut without being counted"
-            )
+            says = f"a text of {len(start.split())} words is cut without being counted"
+            return Finding("text cut", False, says)
         if not same and not length and adapter.count_truncated(pair):
             return Finding("text cut", False, "a text that is read whole is counted as cut")
     cut = adapter.count_truncated(list(texts))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +42,20 @@ def test_the_adapter_and_the_task(toy: Path, tmp_path: Path) -> None:
 
 
 ROOT = Path(__file__).parents[1]
+
+
+def test_the_models_example(tmp_path: Path) -> None:
+    """docs/models.md: a file with settings of its own, here of the small architecture."""
+    page = (ROOT / "docs" / "models.md").read_text(encoding="utf-8")
+    block = re.search(r"```yaml\n(.+?)```", page, re.DOTALL)
+    assert block
+    shutil.copy(ROOT / "adapters" / "tiny" / "clip-tiny.safetensors", tmp_path / "mine.safetensors")
+    (tmp_path / "bench.yaml").write_text(block[1].replace("ViT-B-16", "clip-tiny"))
+    found = bench.load_adapter("mine", tmp_path / "bench.yaml").describe()["preprocessing"]
+    assert (
+        found
+        == "squashed to 64 x 64 bicubic antialiased, mean 0.5/0.5/0.5, std 0.5/0.5/0.5 (settings)"
+    )
 
 
 def test_every_file_that_contributing_names_is_there() -> None:

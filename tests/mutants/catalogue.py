@@ -12,7 +12,8 @@ import yaml
 
 ROOT = Path(__file__).parents[2]
 COPIED = ("bench", "adapters", "tasks", "leaderboards", "tests", "docs", "README.md", "SECURITY.md",
-          "CONTRIBUTING.md", "bench.yaml", "setup.cfg", "setup.py", "pyproject.toml", "Makefile")  # fmt: skip
+          "CONTRIBUTING.md", "bench.yaml", "setup.cfg", "setup.py", "pyproject.toml",
+          "Makefile")  # fmt: skip
 
 
 @dataclass(frozen=True)

@@ -28,6 +28,7 @@ from tasks.pair_rows import (
 from tasks.retrieval import Pair, Pairs
 from tasks.sources import search, without_ending
 
+LIST = re.compile(r"""\[\s*(['"]).*\1\s*\]""", re.DOTALL)  # as pandas writes one into a table
 TEST, OTHERS = {"test", "testing"}, {"train", "training", "val", "valid", "validate", "validation"}
 
 
@@ -86,10 +87,18 @@ def decoded(path: Path) -> tuple[str, list[str]]:
     encoding, name, place = ("utf-16", "UTF-16", f"{path.name}: ") if utf16 else (
         "cp1252", "Windows-1252", place)  # fmt: skip
     try:
+        if not utf16 and _is_mixed(content):
+            raise DataError(f"{path.parent / place}partly UTF-8 and partly not; convert the file")
         content = content.decode(encoding).encode()
     except UnicodeError as error:
         raise DataError(f"{path}: neither UTF-8 nor {name}; convert the file to UTF-8") from error
     return text_of(content, path), [f"{place}not UTF-8, read as {name}; check its letters"]
+
+
+def _is_mixed(content: bytes) -> bool:
+    """Whether some of the letters beyond ASCII are UTF-8, which Windows-1252 would garble."""
+    letters = content.decode(errors="replace").replace("\ufffd", "")
+    return not letters.isascii()
 
 
 def _is_json(text: str) -> bool:
@@ -106,6 +115,8 @@ def _pairs(rows: Iterable[Row]) -> Iterator[Pair]:
         for sentence in sentences if several else [sentences]:
             if not isinstance(sentence, str):
                 raise DataError(f"{where}: a sentence is {shown(sentence)}, no text; {REMEDY}")
+            if LIST.fullmatch(sentence.strip()):
+                raise DataError(f"{where}: a list written as text; give each sentence a row")
             yield Pair(video.strip(), sentence.strip(), where)
 
 

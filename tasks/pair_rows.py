@@ -92,6 +92,9 @@ def _checked(columns: list[str], where: str) -> list[str]:
 def _named(columns: list[str], values: list[str], where: str) -> dict[str, str]:
     """A row by its columns. Only what has no name may be left out or be left over, and is empty."""
     if any(columns[len(values) :]) or any(values[len(columns) :]):
+        parts = {column_name(part) for part in re.split("[,;|\t]", ",".join(values))}
+        if parts & set(IDS) and parts & set(SENTENCES):
+            raise DataError(f"{where}: another header, {shown(values)}; split the file")
         raise DataError(
             f"{where}: {len(columns)} columns expected, not {len(values)}; check the quotes"
         )
@@ -127,13 +130,22 @@ def _renamed(entry: dict[str, Any]) -> dict[str, Any]:
 
 def _listed(value: dict[str, Any], path: Path, remarks: list[str]) -> list[Any]:
     """The entries of one JSON object. DataError says which keys it has."""
-    for sentences, videos in (("sentences", "videos"), ("annotations", "images")):
-        if isinstance(value.get(sentences), list):
-            return _joined(value[sentences], value.get(videos), path, remarks)
-    names = {column_name(name) for name in value}
-    if names & set(IDS) and names & set(SENTENCES):
+    listed = {key: one for key, one in value.items() if _is_list_of(one, dict)}
+    for key in ("sentences", "annotations"):
+        if key in listed:
+            return _joined(listed[key], value.get("videos", value.get("images")), path, remarks)
+    if "test" in listed or len(listed) == 1:
+        return listed.get("test") or next(iter(listed.values()))
+    named = _renamed(value)
+    video, sentence = (next((name for name in names if name in named), "")
+                       for names in (IDS, SENTENCES))  # fmt: skip
+    if video and sentence and type(named[video]) in (dict, list):
+        return _of_columns(named[video], named[sentence], path)
+    if video and sentence:
         return [value]  # JSON lines of one line
-    if value and all(_is_text(one) for one in value.values()):
+    if value and all(isinstance(one, dict) for one in value.values()):
+        return [{IDS[0]: video, **one} for video, one in value.items()]
+    if value and all(isinstance(one, str) or _is_list_of(one, str) for one in value.values()):
         return [{IDS[0]: video, SENTENCES[0]: sentences} for video, sentences in value.items()]
     raise DataError(
         f"{path}: JSON without 'sentences' or 'annotations' or a list of id and sentence; "
@@ -141,9 +153,18 @@ def _listed(value: dict[str, Any], path: Path, remarks: list[str]) -> list[Any]:
     )
 
 
-def _is_text(value: Any) -> bool:
-    listed = value if isinstance(value, list) else [value]
-    return bool(listed) and all(isinstance(one, str) for one in listed)
+def _is_list_of(value: Any, kind: type) -> bool:
+    return isinstance(value, list) and bool(value) and all(isinstance(one, kind) for one in value)
+
+
+def _of_columns(videos: Any, sentences: Any, path: Path) -> list[Any]:
+    """The entries of a table that was written by its columns, as pandas does."""
+    if type(videos) is not type(sentences) or len(videos) != len(sentences):
+        raise DataError(f"{path}: columns of ids and sentences of different length; {REMEDY}")
+    keys = videos if isinstance(videos, dict) else range(len(videos))
+    if isinstance(videos, dict) and videos.keys() != sentences.keys():
+        raise DataError(f"{path}: columns of ids and sentences with different rows; {REMEDY}")
+    return [{IDS[0]: videos[key], SENTENCES[0]: sentences[key]} for key in keys]
 
 
 def _joined(sentences: list[Any], videos: Any, path: Path, remarks: list[str]) -> list[Any]:

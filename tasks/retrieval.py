@@ -98,7 +98,7 @@ class RetrievalTask(Task):
         path = find_annotations(source, cls.name, cls.files)
         read = cls.read(path)
         remarks = list(getattr(read, "remarks", ()))
-        pairs = [replace(pair, video=without_ending(pair.video)) for pair in read]
+        pairs = _with_plain_ids(read)
         remarks += check_pairs(pairs, path)
         protocol, said = cls._protocol(source, pairs)
         index = VideoIndex.of(source, cls.name)
@@ -218,6 +218,24 @@ def chance(captions: Counter[str]) -> dict[str, float]:
     if max(captions.values()) > 1:
         return one_way  # a group's best of several captions has no such simple expectation
     return {**one_way, **{f"v2t/{name}": value for name, value in one_way.items()}}
+
+
+def _with_plain_ids(pairs: Iterable[Pair]) -> list[Pair]:
+    """The pairs with ids for files' names: without a video's ending and the folder before it.
+
+    DataError where that makes one of two.
+    """
+    plain, folders = [], dict[str, tuple[str, str]]()
+    for pair in pairs:
+        name = without_ending(pair.video)
+        folder = ""
+        if name != pair.video and "\0" not in name:
+            folder, _, name = name.replace("\\", "/").rpartition("/")
+        first, where = folders.setdefault(name, (folder, pair.where))
+        if first != folder and first and folder:
+            raise DataError(f"{pair.where}: {name!r} in another folder than in {where}; rename one")
+        plain.append(replace(pair, video=name))
+    return plain
 
 
 def _remarks_of_files(

@@ -186,9 +186,9 @@ class VideoIndex:
         if clip in self._others:
             return f" (there is {self._others[clip]!r}, whose ending is not a video's)"
         whole = re.compile(rf"(?<![^\W_]){re.escape(clip)}(?![^\W_])", re.IGNORECASE)
-        key = _letters(clip)
+        key, number = _letters(clip), _number(clip)
         for name in self._paths:
-            if _letters(name) == key or whole.search(name):
+            if _letters(name) == key or whole.search(name) or (number and _number(name) == number):
                 return f" (did you mean {self._paths[name].name!r}?)"
         return ""
 
@@ -197,6 +197,12 @@ def without_ending(name: str) -> str:
     """A clip's id as its file's name gives it: without `.mp4` or another video ending."""
     stem, _, ending = name.rpartition(".")
     return stem if f".{ending.lower()}" in VIDEOS else name
+
+
+def _number(name: str) -> str:
+    """The digits of a name where they are enough to tell it from others; else empty."""
+    digits = re.sub(r"\D", "", name).lstrip("0")
+    return digits if len(digits) > 2 else ""
 
 
 def _letters(name: str) -> str:

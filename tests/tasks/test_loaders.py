@@ -112,6 +112,9 @@ def test_the_full_test_of_msrvtt_is_known_by_its_videos(
     (tmp_path / "MSRVTT_data.json").write_text(json.dumps({"sentences": sentences}))
     task = MSRVTT.load(Source("test", tmp_path))
     assert task.protocol == "msrvtt/full-2990" and "not verified" in task.remarks[0]
+    other = [{**sentences[0], "video_id": "video7009"}, *sentences[1:]]
+    (tmp_path / "MSRVTT_data.json").write_text(json.dumps({"sentences": other}))
+    assert MSRVTT.load(Source("test", tmp_path)).protocol == "msrvtt/other-2990"
     (tmp_path / "MSRVTT_data.json").write_text(
         json.dumps({"sentences": [*sentences, *sentences[:1]]})
     )

@@ -77,10 +77,16 @@ def test_one_key_for_all_sentences_of_a_video(tmp_path: Path) -> None:
         ('{"video": "v", "caption": "a"}\n{"video": "w"}', ":2: no sentence"),
         ('{"video": "v", "caption": "a"}\n{"video": "w"', ":2: not readable as JSON"),
         ('[{"video": "v", "caption": "a", "split": "train"}]', "no split 'test' in it, only"),
-        ('{"videos": [3], "sentences": []}', "video 0 is 3"),
+        ('{"videos": [3], "sentences": [{}]}', "video 0 is 3"),
+        ('{"video": ["v", "w"], "caption": ["a"]}', "of different length"),
+        ('{"video": {"0": "v"}, "caption": {"1": "a"}}', "with different rows"),
+        (table() + "video_id;sentence\n", ":5: another header"),
+        (table() + "video_id,caption\n", ":5: another header"),
+        (table() + "r3,m3,video3,\"['a man', 'a dog']\"\n", ":5: a list written as text"),
+        (table().encode() + b"r3,m3,video3,caf\xe9\n", ":5: partly UTF-8 and partly not"),
     ],
 )
-def test_what_is_in_doubt_is_refused_by_name(tmp_path: Path, text: str, says: str) -> None:
+def test_what_is_in_doubt_is_refused_by_name(tmp_path: Path, text: str | bytes, says: str) -> None:
     with pytest.raises(DataError, match=says):
         read(tmp_path, text)
 
@@ -97,6 +103,12 @@ def objects(video: str, sentence: str, **more: Any) -> list[dict[str, Any]]:
         dict(PAIRS), {video: [text] for video, text in PAIRS},
         {"annotations": objects("image_id", "caption"), "images": [{"id": v} for v, _ in PAIRS]},
         {"sentences": objects("video_id", "caption", sen_id=None), "videos": []},
+        {"test": objects("video", "caption"), "train": [{"video": "video9", "caption": "no"}]},
+        {"info": {}, "data": objects("video", "caption")},
+        {video: {"captions": [text], "length": 3} for video, text in PAIRS},
+        {"video_id": [v for v, _ in PAIRS], "caption": [text for _, text in PAIRS], "x": []},
+        {"index": {}, "Video_ID": {str(n): v for n, (v, _) in enumerate(PAIRS)},
+         "caption": {str(n): text for n, (_, text) in enumerate(PAIRS)}},
     ],
 )  # fmt: skip
 def test_shapes_of_json(tmp_path: Path, value: Any) -> None:
@@ -272,6 +284,25 @@ def test_ids_with_an_ending_or_in_other_case_find_their_file(tmp_path: Path) -> 
     assert task.remarks == ["msrvtt: 2 ids in another case than their file, as video1"]
 
 
+def test_ids_that_are_paths_of_videos_find_them_by_name(tmp_path: Path) -> None:
+    (tmp_path / "video0.mp4").write_bytes(b"x")
+    text = table().replace("video0", "/data/all/video0.mp4").replace("video1", "..\\video1.avi")
+    (tmp_path / MSRVTT.files[0]).write_text(text)
+    task = MSRVTT.load(Source("test", tmp_path))
+    assert [clip.id for clip in task.clips] == ["video0", "video1", "video2"]
+    assert task.clips[0].path == tmp_path / "video0.mp4"
+    text = table().replace("video0", "a/video0.mp4").replace("video1", "b/video0.mp4")
+    (tmp_path / MSRVTT.files[0]).write_text(text)
+    with pytest.raises(DataError, match=r":3: .video0. in another folder than in .*:2"):
+        MSRVTT.load(Source("test", tmp_path))
+
+
+def test_the_number_of_a_missing_video_is_enough_to_name_a_file(tmp_path: Path) -> None:
+    (tmp_path / "msr9000.mp4").write_bytes(b"x")
+    assert VideoIndex(tmp_path).near("video9000") == " (did you mean 'msr9000.mp4'?)"
+    assert VideoIndex(tmp_path).near("video900") == VideoIndex(tmp_path).near("video") == ""
+
+
 def test_a_file_in_other_case_is_taken_only_without_a_doubt(tmp_path: Path) -> None:
     for name in ("AB.mp4", "cd.mp4", "CD.mp4", "ef.mp4"):
         (tmp_path / name).write_bytes(b"x")
@@ -282,7 +313,8 @@ def test_a_file_in_other_case_is_taken_only_without_a_doubt(tmp_path: Path) -> N
 @pytest.mark.parametrize(
     ("file", "near"),
     [("video0002.mp4", "video0002.mp4"), ("video_2.mp4", "video_2.mp4"), ("v-video2-hd.avi", "hd"),
-     ("video2.ogv", "whose ending is not a video's"), ("video21.mp4", ""), ("video2.jpg", "")],
+     ("msr002.mp4", ""), ("video2.ogv", "ending is not a video's"), ("video21.mp4", ""),
+     ("video2.jpg", "")],
 )  # fmt: skip
 def test_a_near_name_of_a_missing_video_is_named(tmp_path: Path, file: str, near: str) -> None:
     (tmp_path / file).write_bytes(b"x")

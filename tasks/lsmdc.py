@@ -10,7 +10,7 @@ from typing import ClassVar
 from bench.errors import DataError
 from tasks.lists import PublishedList
 from tasks.pair_files import decoded, has_columns, read_pairs
-from tasks.pair_rows import IDS, SENTENCES, column_name
+from tasks.pair_rows import IDS, LINE_END, SENTENCES, column_name
 from tasks.retrieval import Pair, Pairs, RetrievalTask
 
 # A film and two times, such as 0001_Film_00.00.01.000-00.00.02.000
@@ -65,18 +65,27 @@ class LSMDC(RetrievalTask):
 def _lines(text: str) -> Iterator[Line]:
     """The lines that hold anything, without what is beside the six columns.
 
-    That is empty fields at the ends, and a first column that only counts, as exports add one.
+    That is empty fields at the ends, a first column that only counts, as exports add one, and
+    quotes around every field.
     """
-    for number, line in enumerate(text.split("\n"), 1):
-        fields = [field.strip() for field in line.split("\t")]
+    for number, line in enumerate(LINE_END.split(text), 1):
+        fields = [field.strip(" \ufeff") for field in line.split("\t")]
         while len(fields) > COLUMNS and not fields[-1]:
             fields.pop()
         while len(fields) > COLUMNS and not fields[0]:
             fields.pop(0)
-        if len(fields) > COLUMNS and fields[0].isdigit() and not re.fullmatch(TIME, fields[1]):
+        if all(len(field) > 1 and field[0] == field[-1] == '"' for field in fields):
+            fields = [field[1:-1].replace('""', '"').strip() for field in fields]
+        if len(fields) > COLUMNS and _is_index(*fields[:2]):
             fields.pop(0)
         if any(fields):
             yield number, fields
+
+
+def _is_index(first: str, second: str) -> bool:
+    """Whether the first field only counts, and a clip follows, or is the header of such."""
+    counts = first.isdigit() and not re.fullmatch(TIME, second)
+    return counts or first.lower() == "index" or first.lower().startswith("unnamed")
 
 
 def _without_headers(lines: Iterator[Line], path: Path, remarks: list[str]) -> Iterator[Line]:

@@ -15,6 +15,7 @@ from bench.errors import DataError
 from bench.files.untrusted import read_bytes, shown, text_of
 from tasks.pair_rows import (
     IDS,
+    LINE_END,
     REMEDY,
     SENTENCES,
     Row,
@@ -163,7 +164,7 @@ def _listed_pairs(
     if found is None:
         return pairs
     text, said = decoded(found)
-    wanted = {without_ending(line.strip()) for line in text.split("\n")} - {""}
+    wanted = {without_ending(line.strip()) for line in LINE_END.split(text)} - {""}
     kept = [pair for pair in pairs if without_ending(pair.video) in wanted]
     if not kept:
         raise DataError(f"{found}: none of its {len(wanted)} ids is in {path.name}; check both")

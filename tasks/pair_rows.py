@@ -16,6 +16,7 @@ from bench.files.untrusted import MISFITS, parse_json, shown
 # Names of the columns, the likeliest first: copies hold several.
 IDS = ("video_id", "videoid", "clip_id", "clip_name", "video_name", "video", "clip", "image_id")
 SENTENCES = ("sentence", "caption", "captions", "desc", "description", "text", "encap")
+LINE_END = re.compile(r"\r\n|\r|\n")
 DELIMITERS = ",;\t|"
 REMEDY = "check the file"
 
@@ -106,7 +107,7 @@ def _named(columns: list[str], values: list[str], where: str) -> dict[str, str]:
 
 def json_rows(text: str, path: Path, remarks: list[str]) -> Iterator[Row]:
     """Rows of a list, of lines, of `videos` and `sentences`, or of sentences by their id."""
-    lines = [(n, line) for n, line in enumerate(text.split("\n"), 1) if line.strip()]
+    lines = [(n, line) for n, line in enumerate(LINE_END.split(text), 1) if line.strip()]
     first = lines[0][1].strip()
     if len(lines) > 1 and first.startswith("{") and first.endswith("}"):
         entries = [(f"{path}:{n}", parse_json(line, f"{path}:{n}", REMEDY, nan=True))

@@ -234,12 +234,20 @@ def test_headers_of_lsmdc_are_no_pairs(tmp_path: Path, head: str) -> None:
     for text in (
         head + "".join(LINES), head + head.join(LINES),
         "\t" + head + "".join(f"{n}\t{line}" for n, line in enumerate(LINES)),
+        "Unnamed: 0\t" + head + "".join(f"{n}\t{line}" for n, line in enumerate(LINES)),
+        (head + "".join(LINES)).replace("\n", "\r"), head + "\ufeff" + "".join(LINES),
         head.replace("\n", "\r\n") + "".join(LINES).replace("\n", "\t\t\r\n"),
     ):  # fmt: skip
         found = lsmdc(tmp_path, text)
         assert [pair.video for pair in found] == CLIPS
         assert [pair.sentence for pair in found] == [f'"SOMEONE {n}.' for n in range(3)]
         assert "a header, skipped" in found.remarks[0]
+
+
+def test_lsmdc_with_quotes_around_every_field(tmp_path: Path) -> None:
+    lines = [f'"{clip}"\t"1"\t"2"\t"1"\t""\t"""Hi"" {clip}"\n' for clip in CLIPS]
+    found = lsmdc(tmp_path, "".join(lines))
+    assert [(p.video, p.sentence) for p in found] == [(clip, f'"Hi" {clip}') for clip in CLIPS]
 
 
 def test_stray_tabs_of_lsmdc(tmp_path: Path) -> None:

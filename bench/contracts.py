@@ -196,12 +196,13 @@ class Scores:
 class Check:
     """What `bench data check` tells: `facts` in order, `problems` as (what, how many, the first).
 
-    `missing` are the ids of clips without a file.
+    `missing` are the ids of clips without a file, `remarks` what is no fault but worth knowing.
     """
 
     facts: dict[str, Any]
     problems: list[tuple[str, int, str]]
     missing: list[str]
+    remarks: list[str] = field(default_factory=list)
 
 
 @dataclass
@@ -212,6 +213,7 @@ class Task(ABC):
     as `msrvtt/1k-A`; results of different protocols never share a ranking. `support` are clips to
     learn from, about which nothing is asked; they take no part in the coverage. `recipe` is the
     dataclass of the settings that a user may give for the task, `settings` those of this one.
+    `remarks` say what had to be assumed of the data; every result and `bench data check` has them.
     """
 
     name: ClassVar[str]
@@ -237,6 +239,7 @@ class Task(ABC):
     limit: int | None = None
     support: list[Clip] = field(default_factory=list)
     settings: dict[str, Any] = field(default_factory=dict)
+    remarks: list[str] = field(default_factory=list)
 
     @classmethod
     def published_protocol(cls) -> str:
@@ -261,7 +264,7 @@ class Task(ABC):
             "fingerprint": task.fingerprint,
         }  # fmt: skip
         problems = [("missing videos", len(missing), missing[0])] if missing else []
-        return Check(facts, problems, missing)
+        return Check(facts, problems, missing, task.remarks)
 
     def learn(self, features: Features, adapter: Adapter, place: Workplace) -> Any:
         """What is learnt from `support` before answering, kept in `place.folder` for next time.

@@ -108,13 +108,13 @@ def answers(work: Work) -> tuple[list[dict[str, Any]], list[str]]:
         first = work.failures[0] if work.failures else Failure("-", "missing", "no clips")
         raise BenchError(
             f"{task.name}: none of {len(task.clips)} videos could be read; "
-            f"the first, {first.clip}: {first.kind}: {first.reason}"
+            + "; ".join([f"the first, {first.clip}: {first.kind}: {first.reason}", *task.remarks])
         )
     features = Features(clips, text_features(work))
     learnt = _learn(work, features)
     with work.stage("answer"):
         lines = list(task.answer(Features(clips, features.texts, learnt), adapter))
-    warnings = [line["warning"] for line in lines if "warning" in line]
+    warnings = [*task.remarks, *(line["warning"] for line in lines if "warning" in line)]
     warnings += _suspicions(work, features)
     for warning in warnings:
         work.progress.warn(warning)

@@ -2,22 +2,40 @@
 
 from __future__ import annotations
 
-import csv
-import io
+from collections.abc import Sequence
 from pathlib import Path
 from typing import ClassVar
 
-from bench.errors import DataError
-from bench.files.untrusted import read_text
-from tasks.retrieval import Pair, RetrievalTask
+from tasks.lists import PublishedList
+from tasks.pair_files import read_pairs
+from tasks.retrieval import Pairs, RetrievalTask
+
+# Beside an annotation file without splits, as in the copy with MSR_VTT.json: whose ids to take.
+SPLIT_LISTS = ("val_list_jsfusion.txt", "test_list.txt", "test_list_full.txt",
+               "test_list_miech.txt", "val_list.txt", "val_list_full.txt")  # fmt: skip
 
 
 class MSRVTT(RetrievalTask):
-    """`MSRVTT_JSFUSION_test.csv`: key, vid_key, video_id, sentence; comma or semicolon."""
+    """`MSRVTT_JSFUSION_test.csv` (key, vid_key, video_id, sentence), or any file of such pairs."""
 
     name: ClassVar[str] = "msrvtt"
-    files: ClassVar[tuple[str, ...]] = ("MSRVTT_JSFUSION_test.csv",)
+    files: ClassVar[tuple[str, ...]] = (
+        "MSRVTT_JSFUSION_test.csv", "MSRVTT_JSFUSION_test.json", "MSRVTT_JSFUSION_test.jsonl",
+        "msrvtt_ret_test1k.json", "msrvtt_test_1k.json", "test_videodatainfo.json",
+        "MSRVTT_data.json", "MSR_VTT.json",
+    )  # fmt: skip
     published: ClassVar[str] = "1k-A"
+    lists: ClassVar[Sequence[PublishedList]] = (
+        PublishedList(
+            published, 1000,
+            pairs="62f46b5bc864f04a925c3f30dfa46fd919742b8da4fd4b4393143ff32b60d42d",
+            videos="49a09fb68f7ec52b3b9bbb7e856ffbd3f00233976ed435fded658309c3cd491a",
+        ),
+        PublishedList(  # video7010 to video9999, twenty captions each
+            "full-2990", 59_800,
+            videos="916e9b2dd9a4518131b76a1e9b4f47fd12847f50356ebd8413bcd555abe2bca8",
+        ),
+    )  # fmt: skip
     citation: ClassVar[str] = (
         "Xu et al., MSR-VTT: A Large Video Description Dataset for Bridging Video and Language, "
         "CVPR 2016"
@@ -25,33 +43,6 @@ class MSRVTT(RetrievalTask):
     licence: ClassVar[str] = "none found; the videos are YouTube's"
 
     @classmethod
-    def read(cls, path: Path) -> list[Pair]:
-        """Pairs by the columns `video_id` and `sentence`; a repeated `key` is refused."""
-        text = read_text(path)
-        header = text.partition("\n")[0]
-        dialect = ";" if header.count(";") > header.count(",") else ","
-        reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=dialect, strict=True)
-        try:
-            columns = list(reader.fieldnames or [])
-        except csv.Error as error:
-            raise DataError(f"{path}:1: {error}; check the quotes") from error
-        if len(set(columns)) < len(columns):
-            raise DataError(f"{path}:1: a column is named twice; fetch the file again")
-        missing = [name for name in ("video_id", "sentence") if name not in columns]
-        if missing:
-            raise DataError(f"{path}:1: no column {' and '.join(missing)}; fetch the file again")
-        pairs: list[Pair] = []
-        keys: dict[str, str] = {}
-        try:
-            for row in reader:
-                where = f"{path}:{reader.line_num}"
-                if None in row or None in row.values():
-                    raise DataError(f"{where}: {len(columns)} columns expected; check the quotes")
-                key = row.get("key") or ""
-                if key and key in keys:
-                    raise DataError(f"{where}: key '{key}' again, first in {keys[key]}; remove one")
-                keys[key] = where
-                pairs.append(Pair(row["video_id"].strip(), row["sentence"].strip(), where))
-        except csv.Error as error:
-            raise DataError(f"{path}:{reader.line_num}: {error}; check the quotes") from error
-        return pairs
+    def read(cls, path: Path) -> Pairs:
+        """Pairs of CSV, JSON, JSON lines or Parquet; of a file with splits those of the test."""
+        return read_pairs(path, SPLIT_LISTS)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -18,8 +18,16 @@ from bench.files.tensor_store import digest
 from bench.metrics.bootstrap import interval, rank_draws
 from bench.metrics.retrieval import metrics_of_ranks, ranks_from_features
 from bench.video.sampling import Uniform
-from tasks.sources import VideoIndex, find_annotations, protocol_of
+from tasks.lists import PublishedList, name_of
+from tasks.sources import (
+    VideoIndex,
+    card_of,
+    find_annotations,
+    protocol_named,
+    without_ending,
+)
 
+NEAR = 3  # missing videos for which a near name is looked for
 LONGEST = 10_000  # characters of a sentence; beyond that the file was misread
 _DIRECTIONS = {"t2v": "", "v2t": "v2t/"}
 _READING = {
@@ -37,12 +45,22 @@ class Pair:
     where: str
 
 
+class Pairs(list[Pair]):
+    """Pairs, and what was assumed in reading them."""
+
+    def __init__(self, pairs: Iterable[Pair] = (), remarks: Iterable[str] = ()) -> None:
+        super().__init__(pairs)
+        self.remarks = list(remarks)
+
+
 @dataclass
 class RetrievalTask(Task):
     """Sentences and the videos they describe. Subclasses set the class variables and `read`."""
 
-    files: ClassVar[tuple[str, ...]]  # names under which the annotation file circulates
-    published: ClassVar[str]  # the published protocol's name, for sets of 1,000 pairs
+    files: ClassVar[tuple[str, ...]]  # names of the annotation file; earlier ones are preferred
+    published: ClassVar[str]  # the published protocol's name
+    # The lists that have a name. Without any, 1,000 pairs count as the published ones, unverified.
+    lists: ClassVar[Sequence[PublishedList]] = ()
     version: ClassVar[int] = 1
     primary: ClassVar[str] = "R@1"
     metrics: ClassVar[dict[str, Metric]] = {
@@ -78,17 +96,23 @@ class RetrievalTask(Task):
     def load(cls, source: Source, limit: int | None = None) -> RetrievalTask:
         """Pairs and videos of `source`; `limit` keeps the first videos with all their sentences."""
         path = find_annotations(source, cls.name, cls.files)
-        pairs = cls.read(path)
-        check_pairs(pairs, path)
+        read = cls.read(path)
+        remarks = list(getattr(read, "remarks", ()))
+        pairs = _with_plain_ids(read)
+        remarks += check_pairs(pairs, path)
+        protocol, said = cls._protocol(source, pairs)
         index = VideoIndex.of(source, cls.name)
-        ids = list(dict.fromkeys(pair.video for pair in pairs))[:limit]
+        everything = list(dict.fromkeys(pair.video for pair in pairs))
+        paths, other_case = index.find_all(everything)
+        remarks += said + _remarks_of_files(paths, other_case, index)
+        ids = everything[:limit]
         kept = set(ids)
-        clips = [Clip(i, index.find(i), frames_fps=source.frames_fps) for i in ids]
+        clips = [Clip(i, paths[i], frames_fps=source.frames_fps) for i in ids]
         sizes = [clip.path.stat().st_size if clip.path else None for clip in clips]
         texts = [pair.sentence for pair in pairs if pair.video in kept]
         owners = [pair.video for pair in pairs if pair.video in kept]
         return cls(
-            protocol=protocol_of(source, cls.name, cls.published, len(pairs)),
+            protocol=protocol,
             source=source,
             fingerprint=digest(cls.name, cls.version, texts, owners, sizes),
             clips=clips,
@@ -96,9 +120,19 @@ class RetrievalTask(Task):
             plan=Uniform(12),
             expected=len(pairs),
             chance=chance(Counter(owners)),
+            remarks=[f"{cls.name}: {remark}" for remark in remarks],
             owners=owners,
             ambiguous=[i for i in ids if i in index.ambiguous],
         )
+
+    @classmethod
+    def _protocol(cls, source: Source, pairs: Sequence[Pair]) -> tuple[str, list[str]]:
+        """The protocol of the pairs, and what is to be said about its name."""
+        lists = cls.lists or (PublishedList(cls.published, 1000),)
+        name, remarks = "", list[str]()
+        if not card_of(source, cls.name):
+            name, remarks = name_of([(pair.video, pair.sentence) for pair in pairs], lists)
+        return protocol_named(source, cls.name, name, {one.name for one in lists}), remarks
 
     def answer(self, features: Features, adapter: Adapter) -> Iterator[dict[str, Any]]:
         """Ranks of every sentence among the answered videos, and of every video among captions."""
@@ -186,11 +220,47 @@ def chance(captions: Counter[str]) -> dict[str, float]:
     return {**one_way, **{f"v2t/{name}": value for name, value in one_way.items()}}
 
 
-def check_pairs(pairs: list[Pair], path: Path) -> None:
-    """Refuse what would make a score wrong: no pairs, empty fields, a pair given twice."""
+def _with_plain_ids(pairs: Iterable[Pair]) -> list[Pair]:
+    """The pairs with ids for files' names: without a video's ending and the folder before it.
+
+    DataError where that makes one of two.
+    """
+    plain, folders = [], dict[str, tuple[str, str]]()
+    for pair in pairs:
+        name = without_ending(pair.video)
+        folder = ""
+        if name != pair.video and "\0" not in name:
+            folder, _, name = name.replace("\\", "/").rpartition("/")
+        first, where = folders.setdefault(name, (folder, pair.where))
+        if first != folder and first and folder:
+            raise DataError(f"{pair.where}: {name!r} in another folder than in {where}; rename one")
+        plain.append(replace(pair, video=name))
+    return plain
+
+
+def _remarks_of_files(
+    paths: dict[str, Path | None], other_case: list[str], index: VideoIndex
+) -> list[str]:
+    """Ids in other case than their file, and of missing videos the first that has a near name."""
+    remarks = []
+    if other_case:
+        remarks.append(f"{len(other_case)} ids in another case than their file, as {other_case[0]}")
+    missing = [video for video, path in paths.items() if path is None]
+    near = ((video, index.near(video)) for video in missing[:NEAR])
+    if found := next((f"{video}{name}" for video, name in near if name), ""):
+        remarks.append(f"no file for {len(missing)} videos, as {found}")
+    return remarks
+
+
+def check_pairs(pairs: Sequence[Pair], path: Path) -> list[str]:
+    """Refuse what would make a score wrong, such as no pairs or empty fields; return remarks.
+
+    A sentence twice for its video is one query more: the sets of 20 captions a video have such.
+    """
     if not pairs:
-        raise DataError(f"{path}: no pairs in it; fetch the file again")
+        raise DataError(f"{path}: no pairs in it; check the file")
     seen: dict[tuple[str, str], str] = {}
+    twice: list[str] = []
     for pair in pairs:
         if not pair.video or not pair.sentence.strip():
             raise DataError(f"{pair.where}: an empty id or sentence; correct the line")
@@ -202,5 +272,8 @@ def check_pairs(pairs: list[Pair], path: Path) -> None:
             raise DataError(f"{pair.where}: the id {pair.video!r} holds control characters")
         key = (pair.video, pair.sentence)
         if key in seen:
-            raise DataError(f"{pair.where}: the same pair as {seen[key]}; remove one")
-        seen[key] = pair.where
+            twice.append(f"{Path(pair.where).name} as {Path(seen[key]).name}")
+        seen.setdefault(key, pair.where)
+    if not twice:
+        return []
+    return [f"{len(twice)} sentences are there twice for their video, the first in {twice[0]}"]

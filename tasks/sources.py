@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 
 from bench.contracts import Source
@@ -23,11 +24,15 @@ def find_annotations(source: Source, task: str, names: Sequence[str]) -> Path:
     DataError says what is missing and how to name it.
     """
     if source.annotations is not None:
+        if source.annotations.is_dir():
+            raise DataError(
+                f"{source.annotations}: a folder; name the file in it in sources.{source.name}"
+            )
         if not source.annotations.is_file():
             raise DataError(f"{source.annotations}: no such file; check sources.{source.name}")
         return source.annotations
     task_root = _task_root(source, task)
-    found = _search(task_root, set(names)) or _search(source.root, set(names))
+    found = search(task_root, names) or search(source.root, names)
     if not found:
         raise DataError(
             f"{source.root}: no {' or '.join(names)} found there; give the file as "
@@ -41,13 +46,17 @@ def _task_root(source: Source, task: str) -> Path:
     return source.root / task if (source.root / task).is_dir() else source.root
 
 
-def _search(root: Path, names: set[str]) -> Path | None:
+def search(root: Path, names: Sequence[str]) -> Path | None:
+    """The first of `names` that lies at most three folders below `root`; earlier names win."""
+    found: dict[str, Path] = {}
     for folder, folders, files in _walk(root):
         if len(folder.relative_to(root).parts) >= DEPTH:
             folders.clear()
-        for name in sorted(names & set(files)):
-            return folder / name
-    return None
+        for name in set(names) & set(files):
+            found.setdefault(name, folder / name)
+        if names[0] in found:
+            break
+    return next((found[name] for name in names if name in found), None)
 
 
 def _walk(root: Path) -> Iterator[tuple[Path, list[str], list[str]]]:
@@ -60,6 +69,8 @@ def _walk(root: Path) -> Iterator[tuple[Path, list[str], list[str]]]:
     def refuse(error: OSError) -> None:
         """Folders below may be another's, such as lost+found; the data's own may not."""
         if error.filename == str(root):
+            if not root.exists():
+                raise DataError(f"{root}: no such folder; check the source")
             raise DataError(f"{root}: cannot be listed ({error.strerror}); check its permissions")
 
     for where, folders, files in os.walk(root, onerror=refuse, followlinks=True):
@@ -73,17 +84,30 @@ def _walk(root: Path) -> Iterator[tuple[Path, list[str], list[str]]]:
 
 
 def protocol_of(source: Source, task: str, published: str, items: int, whole: int = 1000) -> str:
-    """The name under which results are ranked.
+    """The protocol of a set of which no more than its size is known, `whole` for the published one.
 
-    A generated set carries a card `source.json` with its own protocol, such as `toy`; the published
-    name is for sets of exactly `whole` items; anything else is named by its size. The card may lie
-    beside one task's files or at the root for all.
+    Any other size is named as such.
     """
-    for folder in (_task_root(source, task), source.root):
-        if (folder / "source.json").is_file():
-            name = _card_protocol(folder / "source.json")
-            return f"{task}/generated-{name}" if name == published else f"{task}/{name}"
-    return f"{task}/{published if items == whole else f'{items} items'}"
+    name = published if items == whole else f"{items} items"
+    return protocol_named(source, task, name, {published})
+
+
+def protocol_named(source: Source, task: str, name: str, published: Collection[str]) -> str:
+    """The name under which results are ranked; `name` for a set that carries no card.
+
+    A generated set carries a card `source.json` with its own protocol, such as `toy`, which cannot
+    be one of the `published` ones. It may lie beside one task's files or at the root for all.
+    """
+    if card := card_of(source, task):
+        claimed = _card_protocol(card)
+        return f"{task}/generated-{claimed}" if claimed in published else f"{task}/{claimed}"
+    return f"{task}/{name}"
+
+
+def card_of(source: Source, task: str) -> Path | None:
+    """The card `source.json` of a generated set; None for any other set."""
+    cards = (folder / "source.json" for folder in (_task_root(source, task), source.root))
+    return next((card for card in cards if card.is_file()), None)
 
 
 def _card_protocol(card: Path) -> str:
@@ -106,17 +130,23 @@ class VideoIndex:
 
     def __init__(self, folder: Path) -> None:
         if not folder.is_dir():
-            raise DataError(f"{folder}: no such folder of videos; check the source in bench.yaml")
+            what = "a file, not a folder" if folder.exists() else "no such folder"
+            raise DataError(f"{folder}: {what} of videos; check the source in bench.yaml")
         self.folder = folder
         self.ambiguous: set[str] = set()
         self._paths: dict[str, Path] = {}
+        self._others: dict[str, str] = {}  # files that are no videos, by the name without ending
         best: dict[str, tuple[int, str]] = {}
         for where, _, files in _walk(folder):
             if where != folder and any(_is_numbered(name) for name in files):
                 self._paths.setdefault(where.name, where)
             for name in files:
                 stem, suffix = Path(name).stem, Path(name).suffix.lower()
-                if suffix in VIDEOS and _is_file(where / name):
+                if suffix in IMAGES:
+                    continue
+                if suffix not in VIDEOS:
+                    self._others.setdefault(stem, name)
+                elif _is_file(where / name):
                     rank = (VIDEOS.index(suffix), str(where / name))
                     if stem in best:
                         self.ambiguous.add(stem)
@@ -131,6 +161,53 @@ class VideoIndex:
     def find(self, clip: str) -> Path | None:
         """The clip's file. Ids are compared with names found, never joined to a path."""
         return self._paths.get(clip)
+
+    def find_all(self, clips: Sequence[str]) -> tuple[dict[str, Path | None], list[str]]:
+        """The file of each clip, and the ids that are written in other case than their file.
+
+        A file that differs in case is taken only where it is the only one and no other id's.
+        """
+        found = {clip: self.find(clip) for clip in clips}
+        folded: dict[str, list[str]] = defaultdict(list)
+        for name in self._paths:
+            folded[name.casefold()].append(name)
+        wanted = Counter(clip.casefold() for clip in found)
+        other = [
+            clip for clip, path in found.items()
+            if path is None and wanted[clip.casefold()] == 1
+            and len(folded.get(clip.casefold(), ())) == 1
+        ]  # fmt: skip
+        for clip in other:
+            found[clip] = self._paths[folded[clip.casefold()][0]]
+        return found, other
+
+    def near(self, clip: str) -> str:
+        """` (did you mean NAME?)` of a file that may be the missing clip's; else empty."""
+        if clip in self._others:
+            return f" (there is {self._others[clip]!r}, whose ending is not a video's)"
+        whole = re.compile(rf"(?<![^\W_]){re.escape(clip)}(?![^\W_])", re.IGNORECASE)
+        key, number = _letters(clip), _number(clip)
+        for name in self._paths:
+            if _letters(name) == key or whole.search(name) or (number and _number(name) == number):
+                return f" (did you mean {self._paths[name].name!r}?)"
+        return ""
+
+
+def without_ending(name: str) -> str:
+    """A clip's id as its file's name gives it: without `.mp4` or another video ending."""
+    stem, _, ending = name.rpartition(".")
+    return stem if f".{ending.lower()}" in VIDEOS else name
+
+
+def _number(name: str) -> str:
+    """The digits of a name where they are enough to tell it from others; else empty."""
+    digits = re.sub(r"\D", "", name).lstrip("0")
+    return digits if len(digits) > 2 else ""
+
+
+def _letters(name: str) -> str:
+    """A name without case, separators and leading zeros, to see which names are alike."""
+    return re.sub(r"[\W_]|(?<!\d)0+(?=\d)", "", name.casefold())
 
 
 def _is_file(path: Path) -> bool:

@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 
 from bench.cli.options import INCOMPLETE, Options, complete, names
+from bench.errors import printable
 
 
 @click.group()
@@ -56,12 +57,20 @@ def data_check(options: Options, task: str, source: str | None, as_json: bool) -
     if as_json:
         problems = [dict(zip(("what", "count", "first"), row, strict=True))
                     for row in result.problems]  # fmt: skip
-        document = {"task": task, **result.facts, "problems": problems, "missing": result.missing}
+        document = {
+            "task": task,
+            **result.facts,
+            "problems": problems,
+            "missing": result.missing,
+            "remarks": result.remarks,
+        }
         click.echo(json.dumps(document, indent=2, ensure_ascii=False))
     else:
         from tabulate import tabulate
 
         click.echo(tabulate({"task": task, **result.facts}.items(), tablefmt="plain"))
+        for remark in result.remarks:
+            click.echo(f"remark: {printable(remark)}")
         if result.problems:
             head = ["problem", "count", "first"]
             click.echo("\n" + tabulate(result.problems, headers=head, disable_numparse=True))

@@ -39,7 +39,11 @@ def read_bytes(path: Path, remedy: str = "check the file", largest: int = LARGES
 
 def read_text(path: Path, remedy: str = "check the file", largest: int = LARGEST) -> str:
     """A text file as UTF-8 with or without a byte order mark. DataError names what is wrong."""
-    content = read_bytes(path, remedy, largest)
+    return text_of(read_bytes(path, remedy, largest), path)
+
+
+def text_of(content: bytes, path: Path) -> str:
+    """The text of a file's content; raises as `read_text`."""
     if content[:2] in (b"\xff\xfe", b"\xfe\xff"):
         raise DataError(f"{path}: UTF-16, not UTF-8; convert the file")
     try:
@@ -61,10 +65,11 @@ def read_json(path: Path, remedy: str = "check the file", largest: int = LARGEST
     return parse_json(read_text(path, remedy, largest), path, remedy)
 
 
-def parse_json(text: str, where: Any, remedy: str) -> Any:
-    """The value of a JSON text; raises as `read_json`."""
+def parse_json(text: str, where: Any, remedy: str, nan: bool = False) -> Any:
+    """The value of a JSON text; raises as `read_json`, but takes NaN and Infinity with `nan`."""
+    constant = float if nan else _refuse
     try:
-        value = json.loads(text, object_pairs_hook=_unique, parse_constant=_refuse)
+        value = json.loads(text, object_pairs_hook=_unique, parse_constant=constant)
         if "\\ud" in text.lower():  # only an escape can smuggle in what no file can hold
             json.dumps(value, ensure_ascii=False).encode()
     except (ValueError, RecursionError) as error:

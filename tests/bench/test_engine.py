@@ -188,8 +188,14 @@ def test_no_readable_video_is_an_error(task: Task, run: RunConfig) -> None:
     for clip in task.clips:
         assert clip.path
         clip.path.write_bytes(b"")
-    with pytest.raises(BenchError, match=r"none of .* videos could be read"):
+    task.remarks = ["the first is near another"]
+    with pytest.raises(BenchError, match=r"none of .* videos could be read.*near another"):
         evaluate(Mean(), task, run)
+
+
+def test_what_was_assumed_of_the_data_is_in_the_result(task: Task, run: RunConfig) -> None:
+    task.remarks = ["read as Windows-1252"]
+    assert evaluate(Mean(), task, run).document.warnings[0] == "read as Windows-1252"
 
 
 @pytest.mark.parametrize(

@@ -197,3 +197,14 @@ def test_the_toy_world_draws_the_tasks_named_or_all(monkeypatch: pytest.MonkeyPa
     invoke("data", "toy", "--output", "here", "--seed", "3")
     invoke("data", "toy", "--output", "here", "--task", "lsmdc, msrvtt")
     assert drawn == [(Path("here"), ["all"], 3), (Path("here"), ["lsmdc", "msrvtt"], 0)]
+
+
+def test_data_check_says_what_was_assumed(tmp_path: Path) -> None:
+    """Not a problem, so that the exit code stays 0."""
+    (tmp_path / "video1.mp4").write_bytes(b"x")
+    text = "video_id,sentence\nvideo1,a caf\u00e9\n"
+    (tmp_path / "MSRVTT_JSFUSION_test.csv").write_text(text, encoding="cp1252")
+    check = ("data", "check", "msrvtt", "--source", str(tmp_path))
+    assert "remark: msrvtt: MSRVTT_JSFUSION_test.csv:2: not UTF-8, read as" in invoke(*check).output
+    (remark,) = json.loads(invoke(*check, "--json").output)["remarks"]
+    assert "Windows-1252" in remark

@@ -153,6 +153,11 @@ def _weights(folder: Path) -> Any:
 READERS = [
     Reader("MSRVTT csv", "text", MSRVTT.files[0],
            b"key,vid_key,video_id,sentence\nr0,m0,video0,a man\n", _pairs(MSRVTT)),
+    Reader("MSRVTT json", "json", MSRVTT.files[0],
+           _json({"videos": [{"video_id": "video0", "split": "test"}],
+                  "sentences": [{"video_id": "video0", "caption": "a man"}]}), _pairs(MSRVTT)),
+    Reader("MSRVTT json lines", "json", MSRVTT.files[0],
+           b"\n".join([_json({"video": "video0", "caption": ["a man"]})] * 2), _pairs(MSRVTT)),
     Reader("LSMDC tsv", "text", LSMDC.files[0], b"a\t1\t2\t1\t2\tSOMEONE nods.\n", _pairs(LSMDC)),
     Reader("source card", "json", "source.json", b'{"protocol": "mine"}',
            lambda folder: protocol_of(Source("s", folder), "msrvtt", "1k-A", 3)),

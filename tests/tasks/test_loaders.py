@@ -14,10 +14,11 @@ import pytest
 
 from bench.contracts import Adapter, Features, Source
 from bench.errors import BenchError, DataError
+from tasks.lists import PublishedList, list_hash, videos_hash
 from tasks.lsmdc import LSMDC
 from tasks.msrvtt import MSRVTT
 from tasks.retrieval import RetrievalTask, chance
-from tasks.sources import VideoIndex
+from tasks.sources import VideoIndex, protocol_of
 
 HEAD = "key,vid_key,video_id,sentence\n"
 MSRVTT_FILE, LSMDC_FILE = MSRVTT.files[0], LSMDC.files[0]
@@ -67,17 +68,77 @@ def rows(count: int) -> str:
     return HEAD + "".join(f"ret{i},msr{i},video{i},text {i}\n" for i in range(count))
 
 
-def test_the_published_protocol_is_exactly_1000_pairs(tmp_path: Path) -> None:
-    assert MSRVTT.load(msrvtt(tmp_path, rows(1000))).protocol == "msrvtt/1k-A"
-    for others in (999, 1001, 2990):
-        protocol = MSRVTT.load(msrvtt(tmp_path, rows(others))).protocol
-        assert protocol == f"msrvtt/{others} items"
-    source = msrvtt(tmp_path, rows(1000))
+def test_the_published_protocol_is_a_list_and_no_number(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for others, name in ((1000, "other-1000"), (999, "999 items"), (1001, "1001 items")):
+        task = MSRVTT.load(msrvtt(tmp_path, rows(others)))
+        assert (task.protocol, task.remarks) == (f"msrvtt/{name}", [])
+    source = msrvtt(tmp_path, rows(3))
+    pairs = [(f"video{i}", f"text {i}") for i in range(3)]
+    one = PublishedList("1k-A", 3, list_hash(f"{v}\t{s}" for v, s in pairs), videos_hash(pairs))
+    monkeypatch.setattr(MSRVTT, "lists", (one,))
+    assert MSRVTT.load(source).protocol == "msrvtt/1k-A"
+    lines = rows(3).splitlines()
+    same = "\n".join([lines[0], *lines[:0:-1]]).replace("video1", "Video1.MP4")
+    same = same.replace(",text ", ", Text\u00a0  ")
+    assert MSRVTT.load(msrvtt(tmp_path, same)).protocol == "msrvtt/1k-A"
+    for old, new in (("text 2", "text 2."), ("text 2", "text 1"), ("video2", "video3")):
+        task = MSRVTT.load(msrvtt(tmp_path, rows(3).replace(old, new)))
+        assert task.protocol == "msrvtt/other-3"
+        said = ["msrvtt: the videos are those of 1k-A, the sentences are not"] * (new != "video3")
+        assert task.remarks == said
+    source = msrvtt(tmp_path, rows(3))
     (tmp_path / "source.json").write_text(json.dumps({"protocol": "1k-A"}))
     assert MSRVTT.load(source).protocol == "msrvtt/generated-1k-A"  # a card cannot claim it
     (tmp_path / "source.json").write_text("{}")
     with pytest.raises(DataError, match="no 'protocol'"):
         MSRVTT.load(source)
+
+
+def test_where_only_the_size_is_known_no_other_size_has_the_name(tmp_path: Path) -> None:
+    source = Source("test", tmp_path)
+    names = [protocol_of(source, "vidsitu", "valid", count, 1326) for count in (1325, 1326, 1327)]
+    assert names == ["vidsitu/1325 items", "vidsitu/valid", "vidsitu/1327 items"]
+
+
+def test_the_full_test_of_msrvtt_is_known_by_its_videos(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    full = MSRVTT.lists[1]
+    assert full.items == 20 * 2990
+    monkeypatch.setattr(MSRVTT, "lists", (MSRVTT.lists[0], replace(full, items=2990)))
+    sentences = [{"video_id": f"video{n}", "caption": f"{n}"} for n in range(7010, 10_000)]
+    (tmp_path / "MSRVTT_data.json").write_text(json.dumps({"sentences": sentences}))
+    task = MSRVTT.load(Source("test", tmp_path))
+    assert task.protocol == "msrvtt/full-2990" and "not verified" in task.remarks[0]
+    other = [{**sentences[0], "video_id": "video7009"}, *sentences[1:]]
+    (tmp_path / "MSRVTT_data.json").write_text(json.dumps({"sentences": other}))
+    assert MSRVTT.load(Source("test", tmp_path)).protocol == "msrvtt/other-2990"
+    (tmp_path / "MSRVTT_data.json").write_text(
+        json.dumps({"sentences": [*sentences, *sentences[:1]]})
+    )
+    task = MSRVTT.load(Source("test", tmp_path))
+    assert task.protocol == "msrvtt/2991 items" and "those of full-2990" in task.remarks[1]
+
+
+def test_lsmdcs_list_is_known_by_the_form_of_its_ids_and_said_to_be_unverified(
+    tmp_path: Path,
+) -> None:
+    def lines(form: str, count: int = 1000) -> str:
+        return "".join(f"{form.format(n)}\t1\t2\t1\t2\tSOMEONE nods {n}.\n" for n in range(count))
+
+    form = "1004_Film_00.01.32.{:03d}-00.01.35.040"
+    task = LSMDC.load(lsmdc(tmp_path, lines(form)))
+    assert task.protocol == "lsmdc/test-1000" and "not verified" in task.remarks[0]
+    assert LSMDC.load(lsmdc(tmp_path, lines(form, 999))).protocol == "lsmdc/999 items"
+    assert LSMDC.load(lsmdc(tmp_path, lines("clip{}"))).protocol == "lsmdc/other-1000"
+
+
+def test_a_task_that_names_no_lists_has_its_name_unverified(tmp_path: Path) -> None:
+    other = type("Other", (MSRVTT,), {"name": "other", "published": "mine", "lists": ()})
+    task = other.load(msrvtt(tmp_path, rows(1000)))
+    assert task.protocol == "other/mine" and "not verified" in task.remarks[0]
 
 
 def test_limit_keeps_whole_videos(tmp_path: Path) -> None:
@@ -92,9 +153,9 @@ def test_limit_keeps_whole_videos(tmp_path: Path) -> None:
     [
         ("", "no column video_id and sentence"),
         (HEAD, "no pairs"),
-        ("key,vid_key,video,sentence\nr,m,v,s\n", ":1: no column video_id"),
+        ("key,vid_key,film,sentence\nr,m,v,s\n", ":1: no column video_id; the header is .*film"),
         (HEAD + "r0,m,video1,a\nr0,m,video2,b\n", ":3: key 'r0' again, first in .*:2"),
-        (HEAD + "r0,m,video1,a\nr1,m,video1,a\n", ":3: the same pair as .*:2"),
+        (HEAD + "r0,m,video1,a\nvideo_id,sentence,key,vid_key\n", ":3: another header"),
         (HEAD + "r0,m,video1,\n", ":2: an empty id or sentence"),
         (HEAD + "r0,m,,a\n", ":2: an empty id or sentence"),
         (HEAD + "r0,m,video1\n", ":2: 4 columns expected"),
@@ -107,7 +168,9 @@ def test_limit_keeps_whole_videos(tmp_path: Path) -> None:
         (HEAD + "r0,m,a\x07b,a\n", ":2: the id .* holds control characters"),
         (HEAD + f"r0,m,video1,{'a' * 10_001}\n", ":2: a field far too long"),
         (HEAD + f"r0,m,{'v' * 256},a\n", ":2: a field far too long"),
-        (HEAD.encode() + b"r0,m,video1,\xff\n", ":2: not UTF-8"),
+        (HEAD.encode() + b"r0,m,video1,\x81\n", "neither UTF-8 nor Windows-1252"),
+        (HEAD.encode("utf-16")[:-1], "neither UTF-8 nor UTF-16"),
+        (b"PK\3\4rest", "a workbook or zip archive"),
         (HEAD + "r0,m,video1,a\0b\n", ":2: a NUL byte"),
     ],
 )

@@ -127,7 +127,7 @@ def test_a_pickle_with_code_is_refused_and_nothing_runs(tmp_path: Path) -> None:
 
     hostile = [
         pickle.dumps([{"ann_idx": 0, "pred_vbs_ev": Evil()}]),
-        pickle.dumps([np.float64(1)]),
+        pickle.dumps([np.array([Evil()], object)]),
         b"cos\nsystem\n(S'touch owned'\ntR.",
         b"\x80\x04",
         b"not a pickle",

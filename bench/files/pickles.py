@@ -30,6 +30,7 @@ _MAGIC = {
 }
 _ADVICE = "save plain lists, dicts, strings and numbers, or JSON"
 _EMPTY_ROWS = 1 << 16  # of an array without a single value; more are an attack on the memory
+_AXES = 64  # as many as NumPy's arrays may have
 _PLAIN_DTYPE = re.compile(r"b1|[iu][1248]|f(?:2|4|8|16)|c(?:8|16|32)|[US]\d{1,9}|O8?")
 
 
@@ -121,7 +122,10 @@ class _PlainUnpickler(pickle._Unpickler):
             raise pickle.UnpicklingError("it would copy its values over and over")
         return value
 
-    def _dict(self, factory: Any = None) -> dict[Any, Any]:
+    def _ordered(self, pairs: Any = ()) -> dict[Any, Any]:
+        return dict(self._spend(pairs))  # of Python 2; since then the items follow
+
+    def _default(self, factory: Any = None) -> dict[Any, Any]:
         return {}  # its items follow; the factory is not needed
 
     def _counter(self, counts: dict[Any, int]) -> dict[Any, int]:
@@ -203,7 +207,7 @@ def _array(dtype: Any, shape: Any, content: Any, order: Any = "C", axes: Any = N
     """An array whose parts fit each other. UnpicklingError where they do not."""
     if not isinstance(dtype, _Dtype) or not isinstance(shape, tuple):
         raise pickle.UnpicklingError("an array without dtype or shape")
-    if not all(type(size) is int and size >= 0 for size in shape):
+    if len(shape) > _AXES or not all(type(size) is int and size >= 0 for size in shape):
         raise pickle.UnpicklingError("an array of no possible shape")
     objects = dtype.code.startswith("O")
     code = "O" if objects else dtype.order + dtype.code
@@ -224,8 +228,8 @@ _MODULES: Mapping[str, str] = {
     "numpy._core.numeric": "numpy.core.numeric",
 }
 _CALLS: Mapping[tuple[str, str], str] = {
-    ("collections", "OrderedDict"): "_dict",
-    ("collections", "defaultdict"): "_dict",
+    ("collections", "OrderedDict"): "_ordered",
+    ("collections", "defaultdict"): "_default",
     ("collections", "Counter"): "_counter",
     **{("builtins", name): "_set" for name in ("set", "frozenset")},
     **{("builtins", name): "" for name in ("list", "dict", "int", "float", "str", "bool", "tuple")},

@@ -136,4 +136,7 @@ def well_formed(where: Any, remedy: str) -> Iterator[None]:
 
 def shown(value: Any) -> str:
     """A foreign value for a message: short however large, deep or odd it is."""
-    return reprlib.repr(value)
+    try:
+        return f"{reprlib.repr(value):.100}"
+    except ValueError:  # a number of thousands of digits
+        return f"a huge {type(value).__name__}"

@@ -133,7 +133,7 @@ def _score_relations(truth: _Truth, found: Predictions, resamples: int, seed: in
     try:
         scores = relation_scores(predicted, labels)
     except ValueError as error:
-        raise DataError(f"event relations: {error}; one label an annotation is needed") from error
+        raise DataError(f"{found.path}: {error}, one an annotation") from error
     draws = relation_draws(scores, len(labels), resamples, seed)
     return _named(RELATIONS, relation_metrics(scores), draws)
 

@@ -41,6 +41,7 @@ class Predictions:
     `remarks` are lines on what is odd in the file; `missing` counts the absent videos.
     """
 
+    path: Path
     kind: str
     answers: list[Any]
     remarks: list[str]
@@ -74,7 +75,7 @@ def read_predictions(path: Path, videos: int, kind: str | None = None) -> Predic
     remarks = []
     if kind is None:
         kind, *others = _kinds(entries[0], path)
-        remarks = [f"scored as {kind}; --kind scores its {other} instead" for other in others]
+        remarks = [f"scored as {kind}; --kind {other} scores its {other}" for other in others]
     answers: list[Any] = [None] * videos
     notes = _Notes()
     for number, entry in enumerate(entries):
@@ -90,7 +91,7 @@ def read_predictions(path: Path, videos: int, kind: str | None = None) -> Predic
             notes.odd["predictions for a video given before; the first counts"] += 1
     if kind == "roles" and not notes.roles.found:
         remarks.append(_without_roles(path, notes))
-    return Predictions(kind, answers, notes.remarks() + remarks)
+    return Predictions(path, kind, answers, notes.remarks() + remarks)
 
 
 def _entries(path: Path) -> list[Any]:
@@ -131,7 +132,7 @@ def _place(entry: Any, key: str, videos: int, where: str, notes: _Notes) -> int:
         raise DataError(f"{where}: no '{key}' in it, which its kind of prediction needs")
     if isinstance(entry, Ambiguous) and (twice := entry.twice & {key, "ann_idx"}):
         raise DataError(f"{where}: {shown(min(twice))} is given twice; keep one")
-    given = entry.get("ann_idx")
+    given = _single(entry.get("ann_idx"))
     place = given
     if (isinstance(given, str) and given.isdecimal()) or (
         isinstance(given, float) and given.is_integer()
@@ -191,7 +192,7 @@ def _roles(value: Any, where: str, notes: _Notes) -> dict[str, dict[str, str]]:
         if not isinstance(event, dict):
             raise DataError(f"{at}: roles must map to text, in a mapping, not {shown(event)}")
         found[name] = {
-            role: _text(text, f"{at}, {role}: roles must map to text; leave an absent one out")
+            role: _text(text, f"{at}, {role}: roles must map to text (leave an absent one out)")
             for role, text in notes.roles.of(event, at).items()
         }
     absent = [name for name in EVENTS if name not in found]
@@ -224,7 +225,13 @@ def _listed(value: Any, says: str) -> list[Any]:
     return list(value)
 
 
+def _single(value: Any) -> Any:
+    """An array without dimensions as its one value, anything else as it is."""
+    return value.tolist() if isinstance(value, pickles.Array) and not value.shape else value
+
+
 def _text(value: Any, says: str) -> str:
+    value = _single(value)
     if not isinstance(value, str):
         raise DataError(f"{says}, not {shown(value)}")
     value.encode()  # half a Unicode pair is no text

@@ -118,8 +118,8 @@ class Names:
             )
         if self.unknown:
             lines.append(
-                f"{self.what} that no metric reads: {listed(self.unknown)}; "
-                f"the official names are {', '.join(self.read)}"
+                f"unknown {self.what}, which no metric reads: {listed(self.unknown)}; "
+                f"known are {', '.join(self.read)}"
             )
         return lines
 

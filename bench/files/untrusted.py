@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import reprlib
 import stat
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -68,13 +69,45 @@ def read_json(path: Path, remedy: str = "check the file", largest: int = LARGEST
 def parse_json(text: str, where: Any, remedy: str, nan: bool = False) -> Any:
     """The value of a JSON text; raises as `read_json`, but takes NaN and Infinity with `nan`."""
     constant = float if nan else _refuse
-    try:
+    with _readable(where, remedy):
         value = json.loads(text, object_pairs_hook=_unique, parse_constant=constant)
         if "\\ud" in text.lower():  # only an escape can smuggle in what no file can hold
             json.dumps(value, ensure_ascii=False).encode()
+        return value
+
+
+def parse_lenient_json(text: str, where: Any, remedy: str) -> Any:
+    """As `parse_json`, of a file of which not everything is read: whoever reads a part checks it.
+
+    NaN and Infinity are numbers, strings may hold half a Unicode pair, and an object with a key
+    given twice is `Ambiguous`.
+    """
+    with _readable(where, remedy):
+        return json.loads(text, object_pairs_hook=_perhaps_ambiguous)
+
+
+class Ambiguous(dict[str, Any]):
+    """A JSON object whose keys `twice` are given twice, so that two readers could differ."""
+
+    twice: frozenset[str] = frozenset()
+
+
+def _perhaps_ambiguous(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) == len(pairs):
+        return found
+    counts = Counter(name for name, _ in pairs)
+    ambiguous = Ambiguous(found)
+    ambiguous.twice = frozenset(name for name, count in counts.items() if count > 1)
+    return ambiguous
+
+
+@contextmanager
+def _readable(where: Any, remedy: str) -> Iterator[None]:
+    try:
+        yield
     except (ValueError, RecursionError) as error:
         raise DataError(f"{where}: not readable as JSON ({plain(error)}); {remedy}") from error
-    return value
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -104,4 +137,7 @@ def well_formed(where: Any, remedy: str) -> Iterator[None]:
 
 def shown(value: Any) -> str:
     """A foreign value for a message: short however large, deep or odd it is."""
-    return reprlib.repr(value)
+    try:
+        return f"{reprlib.repr(value):.100}"
+    except ValueError:  # a number of thousands of digits
+        return f"a huge {type(value).__name__}"

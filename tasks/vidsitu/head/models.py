@@ -21,9 +21,7 @@ from bench.contextualizer import VideoContextualizer
 from tasks.vidsitu.annotations import EVENTS, FRAMES
 from tasks.vidsitu.head.settings import HeadSettings
 from tasks.vidsitu.head.vocabulary import END, PAD
-
-ROLES = ("Arg0", "Arg1", "Arg2", "Arg3", "Arg4", "Arg5", "ADir", "APrp", "AMnr", "ALoc", "AGol",
-         "AScn")  # fmt: skip
+from tasks.vidsitu.scoring.rules import ROLES
 
 
 @dataclass(frozen=True)

@@ -19,10 +19,10 @@ from bench.errors import BenchError
 from bench.files.untrusted import well_formed
 from bench.training import checkpoints
 from tasks.vidsitu.annotations import Annotation
-from tasks.vidsitu.head.models import ROLES, Queries, SituationHead, VideoFeatures
+from tasks.vidsitu.head.models import Queries, SituationHead, VideoFeatures
 from tasks.vidsitu.head.settings import HeadSettings
 from tasks.vidsitu.head.vocabulary import END, PAD, Vocabulary
-from tasks.vidsitu.scoring.rules import short_role
+from tasks.vidsitu.scoring.rules import ROLES, short_role
 
 HEAD = "head.safetensors"
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import re
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from bench.contracts import Source
-from bench.errors import DataError, UsageError
+from bench.errors import DataError, UsageError, nearest
 from bench.files.tensor_store import checksum
+from bench.files.untrusted import shown
 from bench.metrics.bootstrap import interval
 from bench.metrics.resampling import Replicates
 from bench.metrics.verbs import relation_metrics, relation_scores, verb_metrics, verb_scores
@@ -31,8 +34,11 @@ from tasks.vidsitu.scoring.intervals import relation_draws, role_draws, verb_dra
 from tasks.vidsitu.scoring.java import java_metrics
 from tasks.vidsitu.scoring.predictions import RELATION_EVENTS, Predictions, read_predictions
 from tasks.vidsitu.scoring.rules import REFERENCES, permuted, role_items, role_metrics
+from tasks.vidsitu.scoring.spelling import RELATIONS as RELATION_NAMES
+from tasks.vidsitu.scoring.spelling import Names, meant
 
 VERSION = 1
+_VERB = re.compile(r"\S+\.\d\d")
 PRIMARY = {"verbs": "Vb@1", "roles": "CIDEr", "evrel": "EvRel@1"}
 
 
@@ -63,6 +69,7 @@ def score_file(
     predictions = read_predictions(path, len(truth.segments), kind)
     if also and predictions.kind != "roles":
         raise UsageError(f"{', '.join(also)} are of roles, and {path} holds {predictions.kind}")
+    remarks = _REMARKS[predictions.kind](truth, predictions)
     values, bounds = _SCORERS[predictions.kind](truth, predictions, resamples, seed)
     if also:
         items = role_items(permuted(truth.annotations), _roles_of(predictions))
@@ -82,7 +89,7 @@ def score_file(
             clips=len(truth.segments), missing=predictions.missing, broken=0,
         ),
         chance={},
-        warnings=predictions.remarks + _unknown_verbs(truth, predictions),
+        warnings=predictions.remarks + remarks,
         settings=Settings(resamples=resamples, seed=seed),
         environment=environment(),
     )  # fmt: skip
@@ -116,21 +123,35 @@ def _roles_of(found: Predictions) -> list[dict[str, dict[str, str]]]:
 
 
 def _score_relations(truth: _Truth, found: Predictions, resamples: int, seed: int) -> _Scored:
-    labels = [_relations(group[:REFERENCES]) for group in truth.annotations]
+    labels = _labels(truth)
+    known = _known_relations(labels)
     wrong = [[[""] * len(event) for event in video] for video in labels]
-    predicted = [answer or none for answer, none in zip(found.answers, wrong, strict=True)]
+    predicted = [
+        [[meant(name, known) or name for name in event] for event in answer or none]
+        for answer, none in zip(found.answers, wrong, strict=True)
+    ]
     try:
         scores = relation_scores(predicted, labels)
     except ValueError as error:
-        raise DataError(f"event relations: {error}; one label an annotation is needed") from error
+        raise DataError(f"{found.path}: {error}, one an annotation") from error
     draws = relation_draws(scores, len(labels), resamples, seed)
     return _named(RELATIONS, relation_metrics(scores), draws)
 
 
-def _relations(group: Sequence[Annotation]) -> list[list[str]]:
-    """[4 events][annotators]: their relations to the middle event, in file order."""
+def _labels(truth: _Truth) -> list[list[list[str]]]:
+    """[videos][4 events][annotators]: their relations to the middle event, in file order."""
     places = [EVENTS.index(name) for name in RELATION_EVENTS]
-    return [[annotation.events[place].relation for annotation in group] for place in places]
+    return [
+        [[annotation.events[place].relation for annotation in group[:REFERENCES]]
+         for place in places]
+        for group in truth.annotations
+    ]  # fmt: skip
+
+
+def _known_relations(labels: list[list[list[str]]]) -> tuple[str, ...]:
+    """The official ones and any other that an annotation has."""
+    found = {name for video in labels for event in video for name in event if name}
+    return (*RELATION_NAMES, *sorted(found.difference(RELATION_NAMES)))
 
 
 def _named(names: dict[str, str], official: dict[str, float], draws: Replicates) -> _Scored:
@@ -145,17 +166,42 @@ _SCORERS: dict[str, Callable[[_Truth, Predictions, int, int], _Scored]] = {
 }
 
 
+def _unknown_relations(truth: _Truth, found: Predictions) -> list[str]:
+    """Remarks on predicted relations that are spelled as no annotation's."""
+    names = Names("relations", _known_relations(_labels(truth)), str)
+    answers = [answer for answer in found.answers if answer]
+    predicted = Counter(name for answer in answers for event in answer for name in event)
+    for name, count in predicted.items():
+        other = meant(name, names.read)
+        if other is None:
+            names.unknown[shown(name)] += count
+        elif other != name:
+            names.otherwise[f"{shown(name)} as {other}"] += count
+    return names.remarks()
+
+
 def _unknown_verbs(truth: _Truth, found: Predictions) -> list[str]:
     """A remark on predicted verbs that no label or training annotation knows: likely a typo."""
-    if found.kind != "verbs":
-        return []
     known = {
         verb for video in load_votes(truth.root, VALID).values() for ev in video for verb in ev
     }
+    predicted = {v for answer in found.answers if answer for event in answer for v in event}
+    unknown = predicted - known
     try:
         for group in load_annotations(truth.root, "train").values():
-            known |= {event.verb_id for annotation in group for event in annotation.events}
+            unknown -= {event.verb_id for annotation in group for event in annotation.events}
     except DataError:
-        return []  # without the training split there is no full list of verbs to hold against
-    unknown = {v for answer in found.answers if answer for event in answer for v in event} - known
-    return [f"{len(unknown)} verbs unknown to VidSitu, such as {min(unknown)}"] if unknown else []
+        # Without the training split there is no full list of verbs, but each has a sense's number.
+        unknown = {verb for verb in unknown if not _VERB.fullmatch(verb)}
+    if not unknown:
+        return []
+    first = min(unknown)
+    hint = nearest(first, list(known))
+    return [f"{len(unknown)} verbs unknown to VidSitu, such as {first}{hint}"]
+
+
+_REMARKS: dict[str, Callable[[_Truth, Predictions], list[str]]] = {
+    "verbs": _unknown_verbs,
+    "roles": lambda truth, found: [],
+    "evrel": _unknown_relations,
+}

@@ -20,6 +20,8 @@ from bench.metrics.numbering import numbering
 from tasks.vidsitu.annotations import EVENTS, Annotation
 
 SCORED = ("Arg0", "Arg1", "Arg2", "ALoc", "AScn")
+ROLES = ("Arg0", "Arg1", "Arg2", "Arg3", "Arg4", "Arg5", "ADir", "APrp", "AMnr", "ALoc", "AGol",
+         "AScn")  # fmt: skip
 REFERENCES = 3
 _MODIFIERS = {"direction": "ADir", "purpose": "APrp", "manner": "AMnr", "location": "ALoc",
               "goal": "AGol"}  # fmt: skip

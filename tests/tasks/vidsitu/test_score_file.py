@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gzip
 import json
+import math
 import pickle
 import shutil
 from pathlib import Path
@@ -112,6 +114,27 @@ def test_missing_and_repeated_videos_are_counted(source: Source, tmp_path: Path)
         ([*entries(1), {"ann_idx": 1, "vb_output": {}}], "entry 1: no 'pred_vbs_ev'"),
         ([{"ann_idx": 0, "vb_output": {"Ev1": {"Arg0": 1}}}], "roles must map to text"),
         ([{"ann_idx": 0, "vb_output": {"Ev1": {}}}], "Ev2 is missing"),
+        ([{"ann_idx": 0, "vb_output": {"Ev1": {"Arg0": None}}}], "entry 0, Ev1, Arg0: roles must"),
+        ([{"ann_idx": 0, "vb_output": {"1": {}, "0": {}}}], "entry 0: events are counted from 1"),
+        ([{"ann_idx": 0, "vb_output": [{"Arg0": "a"}]}], "a mapping of events is expected, not"),
+        ([{"ann_idx": 0, "vb_output": {"Ev1": ["a"]}}], "entry 0, Ev1: roles must map to text"),
+        ([{"ann_idx": 0, "vb_output": {"Ev1": {"ARG0": "a", "arg0": "b"}}}], "Arg0 is given twice"),
+        ([{"ann_idx": 0, "vb_output": {"one": {"Arg0": "a"}}}], "nothing in it .* 'one'"),
+        ([{"ann_idx": 0, "vb_output": {"Ev2": {"agent": "a"}}}], "nothing in it .* 'agent'"),
+        ([{"ann_idx": "v_a_seg_0_10", "pred_vbs_ev": [[]] * 5}], "'v_a_seg_0_10' is not a place"),
+        ([{"ann_idx": 0.5, "pred_vbs_ev": [[]] * 5}], "ann_idx 0.5 is not a place"),
+        ([{"ann_idx": math.nan, "pred_vbs_ev": [[]] * 5}], "ann_idx nan is not a place"),
+        ([{"vid": "v_a_seg_0_10", "pred_vbs_ev": [[]] * 5}], "ann_idx None .* from 0"),
+        ({"v_a_seg_0_10": {}}, "not a mapping of 'v_a_seg_0_10'"),
+        ([{"ann_idx": 0, "pred_vbs_ev": ["run.01"] * 5}], "a list of names .* not 'run.01'"),
+        ([{"ann_idx": 0, "pred_vbs_ev": {"Ev1": []}}], "verbs of 5 events are needed, as lists"),
+        ([{"ann_idx": 0, "pred_vbs_ev": [[math.nan]] * 5}], "a list of names .* not nan"),
+        ([{"ann_idx": 0, "pred_evrels_ev": [["Causes"]] * 5}], "4 events .* not 5"),
+        ([{"ann_idx": 0, "pred_evrels_ev": [["Causes"] * 4] * 4}], "Ev1: .* at most 3, not 4"),
+        ([{"ann_idx": 0, "pred_evrels_ev": ["Causes"] * 4}], "Ev1: a list of names"),
+        ('[{"ann_idx": 0, "ann_idx": 1, "pred_vbs_ev": []}]', "'ann_idx' is given twice"),
+        ('[{"ann_idx": 0, "vb_output": {"Ev1": {"Arg0": "a", "Arg0": "b"}}}]', "given twice"),
+        ('[{"ann_idx": 0, "vb_output": {"Ev1": {"Arg0": "\\ud800"}}}]', "surrogates not allowed"),
     ],
 )
 def test_faults_are_named(tmp_path: Path, content: Any, says: str) -> None:
@@ -127,7 +150,7 @@ def test_a_pickle_with_code_is_refused_and_nothing_runs(tmp_path: Path) -> None:
 
     hostile = [
         pickle.dumps([{"ann_idx": 0, "pred_vbs_ev": Evil()}]),
-        pickle.dumps([np.float64(1)]),
+        pickle.dumps([np.array([Evil()], object)]),
         b"cos\nsystem\n(S'touch owned'\ntR.",
         b"\x80\x04",
         b"not a pickle",
@@ -139,6 +162,35 @@ def test_a_pickle_with_code_is_refused_and_nothing_runs(tmp_path: Path) -> None:
         with pytest.raises(DataError, match=r"refused|cannot be read"):
             read_predictions(path, 20)
     assert not (tmp_path / "owned").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "says"),
+    [
+        ("p.pkl", gzip.compress(b"[]"), "not a pickle but compressed by gzip"),
+        ("p.json", gzip.compress(b"[]"), "not a pickle but compressed by gzip"),
+        ("p.pkl", b"PK\x03\x04", "a zip archive, as torch.save"),
+        ("p.pkl", b"", "EOFError"),
+        ("p.json", pickle.dumps([]), "and it is empty"),
+    ],
+)
+def test_a_file_is_what_its_content_is(
+    tmp_path: Path, name: str, content: bytes, says: str
+) -> None:
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(DataError, match=says):
+        read_predictions(tmp_path / name, 20)
+
+
+def test_json_and_pickle_are_read_under_any_name(tmp_path: Path) -> None:
+    for name, content in (
+        ("a.pkl", json.dumps(entries()).encode()),
+        ("b.json", pickle.dumps(entries())),
+        ("c.PKL", pickle.dumps(entries(), 0)),
+        ("d", json.dumps(entries()).encode("utf-8-sig")),
+    ):
+        (tmp_path / name).write_bytes(content)
+        assert read_predictions(tmp_path / name, 20).missing == 0
 
 
 def test_the_fast_intervals_repeat_for_a_seed(source: Source) -> None:

@@ -14,8 +14,7 @@ import torch
 from bench.contracts import Features, Source, Workplace
 from bench.errors import BenchError, DataError, UsageError
 from tasks.vidsitu.head import prediction, training
-from tasks.vidsitu.head.models import ROLES
-from tasks.vidsitu.scoring.rules import short_role
+from tasks.vidsitu.scoring.rules import ROLES, short_role
 from tasks.vidsitu.task import VidSitu
 
 from .conftest import DIM, SMALL, Seeing

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import msgspec
@@ -61,7 +61,16 @@ class Evidence:
                 lines = load_predictions(path, document)
                 return task.draws(lines, resamples=run.resamples, seed=run.seed)
 
-        return {name: values.copy() for name, values in self._store.kept(key, drawn).items()}
+        return {name: values.copy() for name, values in self._kept(key, drawn).items()}
+
+    def _kept(self, key: str, make: Callable[[], dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
+        """From the cache, or made; a cache that cannot be written keeps nobody from reading."""
+        try:
+            return self._store.kept(key, make)
+        except DataError:
+            raise  # of the lines
+        except BenchError:
+            return make()
 
     def checked(self, document: Document) -> tuple[dict[str, Value], list[str]]:
         """The metrics that its lines give, and where the document says otherwise.
@@ -84,7 +93,7 @@ class Evidence:
         key = digest("scores", task.name, task.version, document.lines, settings.resamples,
                      settings.seed)  # fmt: skip
         try:
-            kept = self._store.kept(key, lambda: _arrays(_scores(path, document)))
+            kept = self._kept(key, lambda: _arrays(_scores(path, document)))
         except DataError as error:
             return document.metrics, [f"its lines give no numbers ({error})"]
         answered = int(kept[ANSWERED][0])

@@ -58,11 +58,11 @@ def compared(paths: tuple[Path, Path], run: RunConfig) -> Comparison:
     DataError where the runs do not compare.
     """
     documents = [load(path) for path in paths]
+    _check(paths, documents, whole=False)
     lines = [load_predictions(*both) for both in zip(paths, documents, strict=True)]
     items = [{line["item"] for line in part} for part in lines]
     common = items[0] != items[1]
-    if problem := comparable(documents[0], documents[1], whole=not common):
-        raise DataError(f"{paths[1]}: {problem} in {paths[0]}; not comparable")
+    _check(paths, documents, whole=not common)
     task = registry.task_class(documents[0].task)
     bounds = _common(task, paths, lines) if common else [(part, part) for part in lines]
     numbers = []
@@ -85,6 +85,11 @@ def compared(paths: tuple[Path, Path], run: RunConfig) -> Comparison:
     found = Comparison(documents, rows, count, common, unknown)
     found.remarks.extend([*_coverage_remarks(found), *_edits(paths, documents, run)])
     return found
+
+
+def _check(paths: tuple[Path, Path], documents: list[Document], whole: bool) -> None:
+    if problem := comparable(documents[0], documents[1], whole):
+        raise DataError(f"{paths[1]}: {problem} in {paths[0]}; not comparable")
 
 
 def _common(task: type[Task], paths: tuple[Path, Path], lines: list[Lines]) -> list[Bounds]:

@@ -333,3 +333,13 @@ def test_a_run_without_its_lines_is_stale_and_a_scored_file_is_not(
     bare = structs.replace(load(files[0]), predictions=UNSET)
     assert evidence(files, toy).stale(bare) == ["no prediction lines were kept with it"]
     assert evidence(files, toy).stale(structs.replace(bare, kind="verbs")) == []
+
+
+def test_a_cache_that_cannot_be_written_keeps_nobody_from_reading(
+    files: list[Path], tmp_path: Path
+) -> None:
+    (tmp_path / "cache").write_text("a file")
+    found = [(path, load(path)) for path in files]
+    evidence = Evidence(found, Config(run=RunConfig(resamples=20, cache=tmp_path / "cache")))
+    document = found[0][1]
+    assert evidence.checked(document) == (document.metrics, []) and evidence.draws(document)

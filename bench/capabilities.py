@@ -18,6 +18,24 @@ from bench.results.document import Document
 
 Lines = Sequence[Mapping[str, Mapping[str, Any]]]  # of each model, a prediction line an item
 
+# One run's lines, with the lowest and with the highest ranks that they may have: alike where known.
+Bounds = tuple[list[dict[str, Any]], list[dict[str, Any]]]
+
+
+@runtime_checkable
+class SharesItems(Protocol):
+    """A task whose runs of different coverage can be compared on what both answered."""
+
+    @classmethod
+    def common(
+        cls, first: list[dict[str, Any]], second: list[dict[str, Any]]
+    ) -> tuple[Bounds, Bounds]:
+        """The lines of two runs as if each had answered only what both did, nothing else ranked.
+
+        Both are of the same items then, none where they share none. ValueError where what has the
+        same name is another question.
+        """
+
 
 class Gallery(Protocol):
     """How a task's predictions are shown side by side; a module may be one."""

@@ -281,6 +281,13 @@ class Task(ABC):
         Every line has an `item`, unique in the run and the same for every model.
         """
 
+    def chance_of(self, predictions: Sequence[dict[str, Any]]) -> dict[str, float]:
+        """`chance` among what was answered, such as the videos that could be read.
+
+        By default that of all that was asked.
+        """
+        return self.chance
+
     @classmethod
     @abstractmethod
     def draws(

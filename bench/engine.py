@@ -53,12 +53,15 @@ def evaluate(
         raise BenchError(f"{task.name}: a metric or an interval is NaN or infinite; fix the task")
     work.seconds["total"] = time.perf_counter() - began
     try:
-        return Result(_document(work, scores, warnings, started), lines)
+        document = _document(work, scores, task.chance_of(lines), warnings, started)
+        return Result(document, lines)
     except ValueError as error:
         raise BenchError(f"{task.name}: {error}; fix the task") from error
 
 
-def _document(work: Work, scores: Scores, warnings: list[str], started: str) -> Document:
+def _document(
+    work: Work, scores: Scores, chance: dict[str, float], warnings: list[str], started: str
+) -> Document:
     """Everything that is needed to believe the scores or to repeat them."""
     task, adapter, run = work.task, work.adapter, work.run
     queried = {clip.id for clip in task.clips}
@@ -82,7 +85,7 @@ def _document(work: Work, scores: Scores, warnings: list[str], started: str) -> 
             missing=missing, broken=len(failures) - missing, limit=task.limit,
             support=len(task.support), support_failed=len(work.failures) - len(failures),
         ),
-        chance=task.chance,
+        chance=chance,
         floor=task.floor,
         warnings=warnings,
         texts=Texts(len(task.texts), adapter.count_truncated(task.texts)),

@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from bench.capabilities import Gallery
+from bench.capabilities import Bounds, Gallery
 from bench.contracts import Adapter, Clip, Features, Metric, Scores, Source, Task, normalise
 from bench.errors import BenchError, DataError
 from bench.files.tensor_store import digest
@@ -86,6 +86,15 @@ class RetrievalTask(Task):
         from tasks import retrieval_gallery
 
         return retrieval_gallery
+
+    @classmethod
+    def common(
+        cls, first: list[dict[str, Any]], second: list[dict[str, Any]]
+    ) -> tuple[Bounds, Bounds]:
+        """The queries of the videos that both answered, ranked among these."""
+        from tasks.retrieval_common import common
+
+        return common(first, second)
 
     @classmethod
     @abstractmethod
@@ -167,6 +176,11 @@ class RetrievalTask(Task):
                 "rank": int(ranking.v2t[row]), "score": float(ranking.v2t_scores[row]),
                 "top": [[names[j], score] for j, score in zip(*top, strict=True)],
             }  # fmt: skip
+
+    def chance_of(self, predictions: Sequence[dict[str, Any]]) -> dict[str, float]:
+        """Chance among the answered videos: fewer than were asked for where some have no frames."""
+        queries = [line for line in predictions if line["direction"] == "t2v"]
+        return chance(Counter(line["target"] for line in queries))
 
     @classmethod
     def draws(

@@ -3,27 +3,17 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from bench.cli.options import Options
-from bench.errors import DataError, printable
+from bench.errors import printable
 
-
-@dataclass(frozen=True)
-class Difference:
-    """One metric of two runs: `difference` is second less first, `better` which way that counts."""
-
-    metric: str
-    first: float
-    second: float
-    difference: float
-    low: float
-    high: float
-    p: float
-    better: str
+if TYPE_CHECKING:
+    from bench.results.paired import Comparison
 
 
 @click.command()
@@ -36,68 +26,50 @@ def compare(options: Options, first: Path, second: Path, seed: int | None, as_js
     """Compare two results of `bench run` on the same items: paired bootstrap over videos.
 
     FIRST and SECOND are result files, such as results/TASK/lab/clip-b32.json. Differences are
-    SECOND less FIRST, with a 95 % interval and a two-sided p value.
+    SECOND less FIRST, with a 95 % interval and a two-sided p value. Where the two did not answer
+    the same items of a list, those that both answered are compared, and each one's own numbers are
+    listed as well.
     """
-    from bench.results.files import load
+    from bench.results.paired import compared
 
-    run = options.load(seed=seed).run
-    names, rows = differences(first, second, run.resamples, run.seed)
-    document = load(first)  # its coverage is that of both, for they answered the same items
-    coverage = document.covered
-    if as_json:
-        rows_json = [asdict(row) for row in rows]
-        click.echo(
-            json.dumps({"models": names, "coverage": coverage, "differences": rows_json}, indent=2)
-        )
-        return
+    found = compared((first, second), options.load(seed=seed).run)
+    for remark in found.remarks:
+        click.echo(printable(remark), err=True)
+    click.echo(json.dumps(_data(found), indent=2) if as_json else _table(found))
+
+
+def _data(found: Comparison) -> dict[str, Any]:
+    expected = found.documents[0].coverage.expected
+    partial = " partial" if found.items < expected else ""
+    data: dict[str, Any] = {
+        "models": [one.name for one in found.documents],
+        "coverage": f"{found.items}/{expected}{partial}",
+        "differences": [asdict(row) for row in found.rows],
+        "remarks": found.remarks,
+    }
+    if found.common:
+        data["own"] = [{"coverage": d.covered, "metrics": d.values} for d in found.documents]
+        data["unknown"] = found.unknown
+    return data
+
+
+def _table(found: Comparison) -> str:
+    """A line a metric; on common items with what each result has on its own items."""
     from tabulate import tabulate
 
-    if document.partial:
-        click.echo(f"both are {coverage}: no numbers of the full set", err=True)
-    table = [
-        [row.metric, f"{row.first:.2f}", f"{row.second:.2f}", f"{row.difference:+.2f}",
-         f"[{row.low:+.2f}, {row.high:+.2f}]", f"{row.p:.3f}", row.better]
-        for row in rows
-    ]  # fmt: skip
-    head = ["metric", *map(printable, names), "difference", "95 % interval", "p", "better"]
-    click.echo(tabulate(table, headers=head, disable_numparse=True))
-
-
-def differences(
-    first: Path, second: Path, resamples: int, seed: int
-) -> tuple[list[str], list[Difference]]:
-    """The models' names and every metric's difference. DataError where the runs do not compare."""
-    from bench.files.untrusted import well_formed
-    from bench.metrics.bootstrap import p_value
-    from bench.registry import task_class
-    from bench.results.comparison import apart, comparable
-    from bench.results.files import load, load_predictions
-
-    documents = [load(path) for path in (first, second)]
-    if problem := comparable(*documents):
-        raise DataError(f"{second}: {problem} in {first}; not comparable")
-    lines = [
-        load_predictions(path, document)
-        for path, document in zip((first, second), documents, strict=True)
-    ]
-    if {line["item"] for line in lines[0]} != {line["item"] for line in lines[1]}:
-        raise DataError(f"{second}: other items than {first}; compare runs of the same coverage")
-    task = task_class(documents[0].task)
-    draws = []
-    for path, part in zip((first, second), lines, strict=True):
-        with well_formed(path, "run it again"):
-            draws.append(task.draws(part, resamples=resamples, seed=seed))
+    names = [printable(one.name) for one in found.documents]
     rows = []
-    for name, one in draws[0].items():
-        if name not in draws[1] or any(name not in one.metrics for one in documents):
-            continue  # only one of the two has it
-        two = draws[1][name]
-        values = [document.metrics[name].value for document in documents]
-        differ, low, high = apart(one, two)
-        gain = (values[1] > values[0]) == documents[0].metric_info[name].higher_is_better
-        better = ("second" if gain else "first") if differ else "-"
-        rows.append(
-            Difference(name, values[0], values[1], values[1] - values[0], low, high,
-                       p_value(two - one), better)
-        )  # fmt: skip
-    return [document.name for document in documents], rows
+    for row in found.rows:
+        own = [one.metrics.get(row.metric) for one in found.documents if found.common]
+        rows.append([
+            row.metric, f"{row.first:.2f}", f"{row.second:.2f}", f"{row.difference:+.2f}",
+            f"[{row.low:+.2f}, {row.high:+.2f}]", f"{row.p:.3f}", row.better,
+            *("" if one is None else f"{one.value:.2f}" for one in own),
+        ])  # fmt: skip
+    head = ["metric", *names, "difference", "95 % interval", "p", "better"]
+    head += [
+        f"{name}, own {one.coverage.answered}"
+        for name, one in zip(names, found.documents, strict=True)
+        if found.common
+    ]
+    return tabulate(rows, headers=head, disable_numparse=True)

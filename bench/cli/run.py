@@ -80,7 +80,7 @@ def _run(options: Options, request: Request) -> None:
     from bench import distributed
     from bench.config import CHECKS
     from bench.progress import Bar
-    from bench.results.files import load, save
+    from bench.results.files import BESIDE, load, save
     from bench.results.timing import profile
 
     if (device := request.device) is not None:
@@ -101,7 +101,8 @@ def _run(options: Options, request: Request) -> None:
                 if request.profiled:
                     bar.warn(profile(result.document))
                 if not quiet:
-                    bar.warn(f"wrote {path}")
+                    other = ", beside a result of other data" if BESIDE in path.name else ""
+                    bar.warn(f"wrote {path}{other}")
     if not distributed.is_main():
         return
     if request.as_json:

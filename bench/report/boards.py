@@ -13,9 +13,10 @@ import numpy as np
 from bench import registry
 from bench.contracts import Task
 from bench.errors import UsageError
+from bench.files.tensor_store import digest
 from bench.report.reference import ReferenceRow, reference_rows
 from bench.report.tables import Board, Row, ranked
-from bench.results.document import Document
+from bench.results.document import Document, Value, to_json
 
 REMARKS = {
     "paper": "",
@@ -23,6 +24,10 @@ REMARKS = {
     "secondary": "read in a note about the paper",
     "chart": "about, read off a chart",
 }
+PARTIAL = (
+    "Not all items of the set are answered: not ranked. bench compare sets two such results side "
+    "by side on the items that both answered."
+)
 Draws = dict[str, np.ndarray]
 
 
@@ -31,6 +36,7 @@ class Backing(Protocol):
 
     def draws(self, document: Document) -> Draws | None: ...
     def stale(self, document: Document) -> list[str]: ...
+    def checked(self, document: Document) -> tuple[dict[str, Value], list[str]]: ...
 
 
 def boards(
@@ -43,26 +49,52 @@ def boards(
 
     Sets of different size never share a board: ranks among more videos are harder. Nor do runs of
     different task settings, such as another situation head. `published` adds the boards that so far
-    hold published rows only. With `backing`, stale results are marked, and so are values that a
-    paired bootstrap cannot tell from the best.
+    hold published rows only. With `backing`, numbers are those that the kept predictions give;
+    edited and stale results are marked, and so are values that a paired bootstrap cannot tell from
+    the best.
     """
-    grouped: dict[tuple[str, str, int, str], list[Document]] = defaultdict(list)
-    for document in results:
-        if task in (None, document.task):
-            settings = json.dumps(document.task_settings, sort_keys=True)
-            size = document.coverage.expected
-            grouped[document.task, document.protocol, size, settings].append(document)
+    grouped = _grouped([one for one in results if task in (None, one.task)])
     usual = _usual(grouped.values())
     if published:
         for name in registry.task_names():
             protocol = registry.task_class(name).published_protocol()
             known = {"", *(key[1] for key in grouped)}
             if task in (None, name) and protocol not in known:
-                grouped[name, protocol, 0, "{}"] = []
+                grouped[name, protocol, 0, "{}", ""] = []
     return [
-        _board(name, protocol, found, usual.get(name, {}), backing)
-        for (name, protocol, _, _), found in grouped.items()
+        _board(key[0], key[1], found, usual.get(key[0], {}), backing, _data(key, grouped))
+        for key, found in grouped.items()
     ]
+
+
+Key = tuple[str, str, int, str, str]  # task, protocol, size, task settings, data
+
+
+def _grouped(documents: list[Document]) -> dict[Key, list[Document]]:
+    """The results of each board.
+
+    A published protocol names its list; another name may be that of two lists, and then only whole
+    runs of the same data share a board. A partial run's data is never a whole one's: it goes to the
+    first board that is its own but for that.
+    """
+    grouped: dict[Key, list[Document]] = defaultdict(list)
+    for document in sorted(documents, key=lambda one: one.partial):
+        settings = json.dumps(document.task_settings, sort_keys=True)
+        size = document.coverage.expected
+        key: Key = document.task, document.protocol, size, settings, ""
+        kind = task_class(document.task)
+        if kind is None or document.protocol.partition(", ")[0] != kind.published_protocol():
+            key = (*key[:4], str(document.source.fingerprint))
+        if document.partial:
+            key = next((known for known in grouped if known[:4] == key[:4]), (*key[:4], ""))
+        grouped[key].append(document)
+    return grouped
+
+
+def _data(key: Key, grouped: Iterable[Key]) -> str:
+    """What a title says of the data, where boards differ in nothing else."""
+    same = [one for one in grouped if one[:4] == key[:4]]
+    return f"data {key[4][:8]}" if len(same) > 1 else ""
 
 
 def task_class(name: str) -> type[Task] | None:
@@ -74,8 +106,8 @@ def task_class(name: str) -> type[Task] | None:
 
 
 def provenance_id(document: Document) -> str:
-    """What a row calls the result it came from."""
-    return f"{document.task}-{document.lines[:12]}" if document.lines else ""
+    """What a row calls the result it came from; a copy that was edited is another."""
+    return f"{document.task}-{digest(to_json(document))[:12]}" if document.lines else ""
 
 
 def _usual(groups: Iterable[list[Document]]) -> dict[str, dict[str, Any]]:
@@ -90,27 +122,27 @@ def _board(
     documents: list[Document],
     usual: dict[str, Any],
     backing: Backing | None,
+    data: str,
 ) -> Board:
     references = _references(task, protocol)
     pairs = [(_measured(document, references, backing), document) for document in documents]
     kind = task_class(task)
-    higher = (
-        {name: metric.higher_is_better for name, metric in kind.metrics.items()} if kind else {}
-    )
+    higher = {n: one.higher_is_better for d in documents[:1] for n, one in d.metric_info.items()}
+    if kind:  # which way is better is the task's to say, not a file's
+        higher |= {name: metric.higher_is_better for name, metric in kind.metrics.items()}
     rows = []
     if documents:
-        primary, info = documents[0].primary, documents[0].metric_info
-        higher |= {name: one.higher_is_better for name, one in info.items()}
+        primary = documents[0].primary
         sign = -1 if higher[primary] else 1
-        pairs.sort(key=lambda pair: (pair[0].kind, sign * pair[0].values[primary], pair[0].model))
-        rows = _ranked(pairs, higher, backing)
-        # A limited run guesses among fewer videos: its chance is not that of the board.
-        fullest = max(documents, key=lambda document: document.coverage.answered)
-        rows += [_chance(fullest)] if fullest.chance else []
+        worst = float("inf")  # of a result whose lines do not give it
+        pairs.sort(key=lambda pair: (
+            pair[0].kind, sign * pair[0].values.get(primary, sign * worst), pair[0].model
+        ))  # fmt: skip
+        rows = _ranked(pairs, higher, backing) + _chances(documents)
     rows += [_published(reference) for reference in references]
     used = dict.fromkeys(name for row in rows for name in row.values)
     columns = [name for name in (kind and kind.columns) or used if name in used]
-    title = _title(protocol, documents, usual)
+    title = _title(protocol, documents, usual, data)
     return Board(title, task, protocol, columns, rows, {n: higher[n] for n in columns})
 
 
@@ -123,12 +155,12 @@ def _references(task: str, protocol: str) -> list[ReferenceRow]:
     return [row for row in reference_rows(kind) if row.mode == mode]
 
 
-def _title(protocol: str, documents: list[Document], usual: dict[str, Any]) -> str:
+def _title(protocol: str, documents: list[Document], usual: dict[str, Any], data: str = "") -> str:
     protocol = " ".join(protocol.split())  # a line break would end LaTeX's comment
     protocol, _, mode = protocol.partition(", ")
-    size = f", {documents[0].coverage.expected} items" if documents else ""
+    size = f", {_items(documents)} items" if documents else ""
     settings = documents[0].task_settings if documents else {}
-    notes = [mode] if mode else []
+    notes = [note for note in (mode, data) if note]
     notes += [
         "epoch selected on the reported split" if (key, value) == ("select", "best")
         else f"{key} {value}"
@@ -140,13 +172,23 @@ def _title(protocol: str, documents: list[Document], usual: dict[str, Any]) -> s
     return f"{protocol}{size}"
 
 
+def _items(documents: list[Document]) -> str:
+    """How many items the rows have: of how many, where none has them all."""
+    counts = [document.coverage.answered for document in documents]
+    low, high, whole = min(counts), max(counts), documents[0].coverage.expected
+    if high == whole:
+        return str(whole)
+    return f"{low} of {whole}" if low == high else f"{low} to {high} of {whole}"
+
+
 def _measured(document: Document, references: list[ReferenceRow], backing: Backing | None) -> Row:
     name, whole = document.name, not document.partial
     reasons = backing.stale(document) if backing else []
-    values = document.values
+    metrics, edits = backing.checked(document) if backing else (document.metrics, [])
+    values = {name: one.value for name, one in metrics.items()}
     bounds = {
         name: (one.low, one.high)
-        for name, one in document.metrics.items()
+        for name, one in metrics.items()
         if one.low is not None and one.high is not None
     }
     same = [row for row in references if row.ours == name.partition("@")[0]]
@@ -154,15 +196,18 @@ def _measured(document: Document, references: list[ReferenceRow], backing: Backi
         metric: values[metric] - value
         for row in reversed(same) for metric, value in row.metrics.items() if metric in values
     } if whole else {}  # fmt: skip
-    kind = "stale" if reasons else "measured" if whole else "partial"
+    kind = "edited" if edits else "stale" if reasons else "measured" if whole else "partial"
     return Row(
         name, kind, values, bounds,
         "; ".join([
-            document.covered, *(f"stale: {why}" for why in reasons),
+            document.covered, *(f"edited: {edit}" for edit in edits[:3]),
+            *([f"and {len(edits) - 3} more edits"] if len(edits) > 3 else []),
+            *(f"stale: {why}" for why in reasons),
             *(f"warning: {warning}" for warning in document.warnings),
         ]),
         differences=differences, provenance=provenance_id(document),
-        flagged=bool(reasons or document.warnings or not whole),
+        flagged=bool(reasons or edits or document.warnings or not whole),
+        notes=() if whole else (PARTIAL,),
     )  # fmt: skip
 
 
@@ -203,10 +248,19 @@ def _alike(name: str, best: Document, other: Document, backing: Backing) -> bool
     return not comparable(best, other) and not apart(one[name], two[name])[0]
 
 
-def _chance(document: Document) -> Row:
-    name = document.floor or "(chance)"
-    remark = "random baseline" if name == "(chance)" else "majority baseline"
-    return Row(name, "chance", document.chance, remark=remark)
+def _chances(documents: list[Document]) -> list[Row]:
+    """The baseline of every gallery that was ranked, the largest first.
+
+    A run of fewer videos guesses among fewer: the name of a smaller gallery's says of how many.
+    """
+    galleries = {one.coverage.answered: one for one in documents if one.chance}
+    rows = []
+    for answered, one in sorted(galleries.items(), reverse=True):
+        name = one.floor or "(chance)"
+        remark = "random baseline" if name == "(chance)" else "majority baseline"
+        smaller = f", {answered} items" if one.partial and len(galleries) > 1 else ""
+        rows.append(Row(name + smaller, "chance", one.chance, remark=remark))
+    return rows
 
 
 def _published(reference: ReferenceRow) -> Row:

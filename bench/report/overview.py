@@ -42,12 +42,13 @@ def _joined(parts: list[Board], toy: bool) -> Board:
         shown = [name for name in registry.task_class(board.task).overview if name in board.columns]
         columns += [f"{board.task} {name}" for name in shown]
         higher |= {f"{board.task} {name}": board.higher[name] for name in shown}
+        smaller = [row for row in board.rows if row.kind == "chance"][1:]  # of fewer videos
         for row in board.rows:
-            if row.about or row.dual_softmax:
+            if row.about or row.dual_softmax or row in smaller:
                 continue
             key = (row.kind, row.model) if row.kind != "chance" else ("chance", "(baseline)")
             rows[key] = _merged(rows.get(key, Row(key[1], row.kind, {})), row, board.task, shown)
-    order = ("measured", "partial", "stale", "chance", "published")
+    order = ("measured", "partial", "edited", "stale", "chance", "published")
     ordered = sorted(rows.values(), key=lambda row: order.index(row.kind))
     data = "(toy world: not comparable with published numbers)" if toy else "on real videos"
     kept = [row for row in ordered if row.values]

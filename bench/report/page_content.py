@@ -75,15 +75,20 @@ def page_of(boards: list[Board], material: Material, progress: Progress) -> Page
 
 
 def _groups(material: Material) -> list[Documents]:
-    """Complete, current results with predictions, by task, protocol, data and task settings."""
+    """Complete, current, unedited results with lines, by task, protocol, data and settings."""
     grouped: dict[tuple[str, ...], Documents] = defaultdict(list)
     for path, document in material.found:
-        if document.lines and not document.partial and not material.evidence.stale(document):
+        if document.lines and not document.partial and not _doubtful(document, material):
             settings = json.dumps(document.task_settings, sort_keys=True)
             fingerprint = str(document.source.fingerprint)
             key = (document.task, document.protocol, fingerprint, settings)
             grouped[key].append((path, document))
     return list(grouped.values())
+
+
+def _doubtful(document: Document, material: Material) -> bool:
+    evidence = material.evidence
+    return bool(evidence.stale(document) or evidence.checked(document)[1])
 
 
 def _toy(document: Document) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 class Row:
     """One line of a board.
 
-    `kind` is measured, partial, stale, published or chance; only measured rows are ranked.
+    `kind` is measured, partial, stale, edited, published or chance; only measured rows are ranked.
     `tied` names the metrics in which it is statistically tied with the best (`bench compare` says
     so too). `differences` are to the published value of the same model. `notes` are
     footnotes. `provenance` is the id of the result it came from, or empty.

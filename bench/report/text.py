@@ -15,6 +15,7 @@ from bench.report.tables import Board, Row
 
 # How much a table in the terminal tells, each with the former.
 NUMBERS, INTERVALS, REMARKS = range(3)
+DOUBTFUL = ("partial", "stale", "edited")  # kinds that a narrow table names beside the model
 LEGEND = (
     "Best measured in bold, second underlined, ≈ statistically tied with the best (paired "
     "bootstrap, 95 %), [95 % interval], ↑ higher is better, ↓ lower is better."
@@ -211,14 +212,15 @@ def _grid(board: Board, columns: list[str], detail: int) -> Any:
         if parted:
             table.add_section()
         marks = "".join(f" [{notes[note]}]" for note in row.notes)
-        marks += f" ({row.kind})" if row.kind in ("partial", "stale") and detail != REMARKS else ""
+        marks += f" ({row.kind})" if row.kind in DOUBTFUL and detail != REMARKS else ""
         cells = [
             Text(printable(row.model) + marks),
             *(_terminal(row, n, detail > NUMBERS) for n in columns),
         ]
         gap = difference(row, board.columns)
         remark = "; ".join(filter(None, [row.remark, f"{gap} to published" if gap else ""]))
-        quiet = "" if row.kind == "measured" else "dim" if row.kind != "stale" else "red"
+        doubtful = row.kind in ("stale", "edited")
+        quiet = "" if row.kind == "measured" else "red" if doubtful else "dim"
         table.add_row(
             *cells, *([Text(printable(remark))] if detail == REMARKS else []), style=quiet
         )

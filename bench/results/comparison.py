@@ -1,8 +1,8 @@
-"""What stands behind kept results: their bootstrap draws, and whether they still hold."""
+"""What stands behind kept results: numbers computed again, bootstrap draws, and what changed."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import msgspec
@@ -10,24 +10,28 @@ import numpy as np
 
 from bench import registry
 from bench.config import Config
+from bench.contracts import Scores, Task
 from bench.errors import BenchError, DataError
 from bench.files.tensor_store import TensorStore, checksum, digest
 from bench.files.untrusted import well_formed
-from bench.results.document import Document, valued
+from bench.results.document import Document, Value, valued
 from bench.results.files import load_predictions, predictions_path
+
+ANSWERED = "answered"  # what the number of items is called beside the metrics
 
 
 class Evidence:
-    """Draws and staleness of results that lie in files, each worked out once.
+    """Numbers, draws and staleness of results that lie in files, each worked out once.
 
-    Draws are kept in the cache under the hash of the prediction lines.
+    Numbers and draws are kept in the cache under the hash of the prediction lines.
     """
 
     def __init__(self, found: Iterable[tuple[Path, Document]], config: Config) -> None:
         self._paths = {document.lines: path for path, document in found if document.lines}
         self._config = config
         self._store = TensorStore(config.run.cache_folder / "draws")
-        self._sources: dict[tuple[str, str, str], str | None] = {}
+        self._checked: dict[bytes, tuple[dict[str, Value], list[str]]] = {}
+        self._sources: dict[tuple[str, str, str], Task | None] = {}
         self._draws: dict[bytes, dict[str, np.ndarray] | None] = {}
         self._stale: dict[bytes, list[str]] = {}
 
@@ -57,7 +61,49 @@ class Evidence:
                 lines = load_predictions(path, document)
                 return task.draws(lines, resamples=run.resamples, seed=run.seed)
 
-        return {name: values.copy() for name, values in self._store.kept(key, drawn).items()}
+        return {name: values.copy() for name, values in self._kept(key, drawn).items()}
+
+    def _kept(self, key: str, make: Callable[[], dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
+        """From the cache, or made; a cache that cannot be written keeps nobody from reading."""
+        try:
+            return self._store.kept(key, make)
+        except DataError:
+            raise  # of the lines
+        except BenchError:
+            return make()
+
+    def checked(self, document: Document) -> tuple[dict[str, Value], list[str]]:
+        """The metrics that its lines give, and where the document says otherwise.
+
+        Such as `R@1 31.0 kept, 25.7 computed`. What has no lines, or is stale by its lines or its
+        task's version, cannot be checked: its metrics are the document's.
+        """
+        key = _identity(document)
+        if key not in self._checked:
+            self._checked[key] = self._check(document)
+        return self._checked[key]
+
+    def _check(self, document: Document) -> tuple[dict[str, Value], list[str]]:
+        path, settings = self.path(document), document.settings
+        if path is None or self._unscorable(document) or not _installed(document):
+            return document.metrics, []
+        if not settings:
+            return document.metrics, ["no settings are kept with it, so no number can be checked"]
+        task = registry.task_class(document.task)
+        key = digest("scores", task.name, task.version, document.lines, settings.resamples,
+                     settings.seed)  # fmt: skip
+        try:
+            kept = self._kept(key, lambda: _arrays(_scores(path, document)))
+        except DataError as error:
+            return document.metrics, [f"its lines give no numbers ({error})"]
+        answered = int(kept[ANSWERED][0])
+        computed = {name: _value(kept[name]) for name in sorted(kept) if name != ANSWERED}
+        ordered = {name: computed[name] for name in document.metrics if name in computed}
+        return {**ordered, **computed}, [
+            f"{name}{'' if side == 'value' else f' {side}'} {_short(one, other)} kept, "
+            f"{_short(other, one)} computed"
+            for name, side, one, other in differing(document, computed, answered)
+        ]
 
     def stale(self, document: Document) -> list[str]:
         """Why a result no longer holds: its predictions, task version or data changed."""
@@ -67,38 +113,53 @@ class Evidence:
         return self._stale[key]
 
     def _reasons(self, document: Document) -> list[str]:
+        reasons = self._unscorable(document)
+        if now := self._now(document):
+            if now.fingerprint != document.source.fingerprint:
+                reasons.append("the data changed")
+            if now.protocol != document.protocol:
+                reasons.append(f"protocol {document.protocol}, now {now.protocol}")
+            if now.expected != document.coverage.expected:
+                reasons.append(f"{document.coverage.expected} items, now {now.expected}")
+        return reasons
+
+    def _unscorable(self, document: Document) -> list[str]:
+        """Why its lines no longer give its numbers: they changed, or the task's rules did."""
         reasons = []
         path = self.path(document)
         if path is not None and (problem := _predictions_problem(path, document)):
             reasons.append(problem)
-        try:
+        if not document.lines and not document.kind:
+            reasons.append("no prediction lines were kept with it")
+        # A task of a package that is not installed here: nothing to hold it to.
+        if _installed(document):
             version = registry.task_class(document.task).version
             if version != document.task_version:
                 reasons.append(f"task version {document.task_version}, now {version}")
-        except BenchError:
-            pass  # a task of a package that is not installed here: nothing to hold it to
-        now = self.source_now(document)
-        if now is not None and now != document.source.fingerprint:
-            reasons.append("the data changed")
         return reasons
 
     def source_now(self, document: Document) -> str | None:
         """The fingerprint that the result's source has now; None where it is not available."""
+        now = self._now(document)
+        return now.fingerprint if now else None
+
+    def _now(self, document: Document) -> Task | None:
+        """The task as its source gives it now; None where that is not available."""
         task, name = document.task, document.source.name
         known = {**self._config.sources, **dict.fromkeys(registry.generated_names())}
         if name not in known or document.kind:  # a scored file keeps its own source's path
             return None
         key = (task, name, digest(document.task_settings, document.coverage.limit))
         if key not in self._sources:
-            self._sources[key] = self._fingerprint(task, name, document)
+            self._sources[key] = self._load(task, name, document)
         return self._sources[key]
 
-    def _fingerprint(self, task: str, name: str, document: Document) -> str | None:
+    def _load(self, task: str, name: str, document: Document) -> Task | None:
         try:
             source, _ = registry.source_for(task, name, self._config, document.task_settings)
             if registry.is_undrawn(task, source):
                 return None
-            return registry.load_task(task, source, document.coverage.limit).fingerprint
+            return registry.load_task(task, source, document.coverage.limit)
         except BenchError:
             return None
 
@@ -115,14 +176,18 @@ def apart(first: np.ndarray, second: np.ndarray) -> tuple[bool, float, float]:
     return not low <= 0 <= high, low, high
 
 
-def comparable(first: Document, second: Document) -> str:
-    """What keeps two results from being compared, as `key one, but two`; empty if nothing does."""
+def comparable(first: Document, second: Document, whole: bool = True) -> str:
+    """What keeps two results from being compared, as `key one, but two`; empty if nothing does.
+
+    Those that are compared as a `whole` must be of the same data; else of lists of one length.
+    """
     for key in ("task", "task_version", "protocol"):
         if (one := getattr(first, key)) != (other := getattr(second, key)):
             return f"{key} {other}, but {one}"
-    if first.source.fingerprint != second.source.fingerprint:
-        return "run on other data"
-    return ""
+    same = first.coverage.expected == second.coverage.expected
+    if whole:
+        same = first.source.fingerprint == second.source.fingerprint
+    return "" if same else "run on other data"
 
 
 def _identity(document: Document) -> bytes:
@@ -144,27 +209,73 @@ def verified(path: Path, document: Document) -> tuple[int, list[str]]:
     Values and intervals, with the result's own resamples and seed, must be equal to 1e-9. DataError
     where no lines were kept or they changed.
     """
-    lines = load_predictions(path, document)
-    task = registry.task_class(document.task)
-    settings = document.settings
-    if not settings:
-        raise DataError(f"{path}: no settings are kept with it; run it again")
-    with well_formed(path, "run it again"):
-        scores = task.score(lines, resamples=settings.resamples, seed=settings.seed)
+    scores = _scores(path, document)
     computed = valued(scores.metrics, scores.intervals)
-    names = dict.fromkeys([*document.metrics, *computed])
     wrong = [
         f"{name}: {side} {one} is kept, {other} computed"
-        for name in names
+        for name, side, one, other in differing(document, computed, scores.answered)
+    ]
+    return len({**document.metrics, **computed}), wrong
+
+
+def differing(
+    document: Document, computed: dict[str, Value], answered: int
+) -> list[tuple[str, str, float | None, float | None]]:
+    """Where a document differs from what was computed, by more than 1e-9.
+
+    The metric, its side (value, low or high), what is kept and what is computed.
+    """
+    found: list[tuple[str, str, float | None, float | None]] = [
+        (name, side, one, other)
+        for name in {**document.metrics, **computed}
         for side in ("value", "low", "high")
         for one, other in [(getattr(document.metrics.get(name), side, None),
                             getattr(computed.get(name), side, None))]
         if not _same(one, other)
     ]  # fmt: skip
-    answered = document.coverage.answered
-    if answered != scores.answered:
-        wrong.append(f"coverage: {answered} answered is kept, {scores.answered} computed")
-    return len(names), wrong
+    if document.coverage.answered != answered:
+        found.append(("coverage", ANSWERED, document.coverage.answered, answered))
+    return found
+
+
+def _scores(path: Path, document: Document) -> Scores:
+    lines = load_predictions(path, document)
+    settings = document.settings
+    if not settings:
+        raise DataError(f"{path}: no settings are kept with it; run it again")
+    with well_formed(path, "run it again"):
+        task = registry.task_class(document.task)
+        return task.score(lines, resamples=settings.resamples, seed=settings.seed)
+
+
+def _arrays(scores: Scores) -> dict[str, np.ndarray]:
+    """Numbers for the store: value, low and high a metric; NaN for a bound that there is not."""
+    nothing = (np.nan, np.nan)
+    found = {
+        name: np.array([value, *scores.intervals.get(name, nothing)])
+        for name, value in scores.metrics.items()
+    }
+    return {**found, ANSWERED: np.array([float(scores.answered)])}
+
+
+def _value(numbers: np.ndarray) -> Value:
+    value, low, high = map(float, numbers)
+    return Value(value, low, high) if np.isfinite(low) else Value(value, None, None)
+
+
+def _short(one: float | None, other: float | None) -> str:
+    """A number as tables print it, with more digits where it would read as the other."""
+    if one is None or isinstance(one, int):
+        return str(one).lower()
+    alike = other is not None and f"{one:.1f}" == f"{other:.1f}"
+    return repr(one) if alike else f"{one:.1f}"
+
+
+def _installed(document: Document) -> bool:
+    try:
+        return bool(registry.task_class(document.task))
+    except BenchError:
+        return False
 
 
 def _same(one: float | None, two: float | None) -> bool:

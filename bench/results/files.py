@@ -25,6 +25,7 @@ from bench.files.atomic import atomic_path, write_text
 from bench.files.untrusted import read_bytes, read_json, shown, well_formed
 from bench.results.document import SCHEMA, Document, Lines, of_json, to_json
 
+BESIDE = ".data-"  # in the name of a result that lies beside one of other data
 TRAININGS, SWEEPS = "train", "sweep"  # folders below the results that hold other things
 PACKAGES = ("srl-bench", "torch", "open_clip_torch", "decord", "av", "numpy", "pillow")
 
@@ -66,8 +67,9 @@ def save(result: Result, folder: Path, variant: Mapping[str, Any] | None = None)
     """Write `<task>/<source>/<model>.json` and its `.predictions.jsonl` below `folder`.
 
     A limited run, and a `variant` by other settings of the task than the configured ones, goes to a
-    name of its own, so that it never replaces a full and plain one. The document is
-    written last: where it stands, its predictions are complete. BenchError if not writable.
+    name of its own, so that it never replaces a full and plain one. Nor does a run on other data
+    under the same source's name: it goes to `<model>.data-<hash>.json`. The document is written
+    last: where it stands, its predictions are complete. BenchError if not writable.
     """
     document = result.document
     limit = document.coverage.limit
@@ -75,8 +77,20 @@ def save(result: Result, folder: Path, variant: Mapping[str, Any] | None = None)
     stem += "".join(f".{slug(f'{key}-{value}')}" for key, value in sorted((variant or {}).items()))
     path = folder / document.task / slug(document.source.name) / f"{stem}.json"
     with locks.locked(path):  # two runs could else leave one's lines beside the other's numbers
-        _write(result, path, path.with_name(f"{stem}.predictions.jsonl"))
+        path = _of_its_data(path, document.source.fingerprint)
+        _write(result, path, path.with_name(f"{path.stem}.predictions.jsonl"))
     return path
+
+
+def _of_its_data(path: Path, fingerprint: str | None) -> Path:
+    """`path`, or one beside it where that keeps a result of other data, or has done so before."""
+    mark = hashlib.sha256(str(fingerprint).encode()).hexdigest()[:8]
+    beside = path.with_name(f"{path.stem}{BESIDE}{mark}.json")
+    try:
+        other = path.is_file() and load(path).source.fingerprint != fingerprint
+    except DataError:
+        other = False  # no result that can be read
+    return beside if other or beside.is_file() else path
 
 
 def _write(result: Result, path: Path, lines: Path) -> None:

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from bench.capabilities import Exporter, Gallery
+from bench.capabilities import Bounds, Exporter, Gallery
 from bench.contracts import (
     Adapter,
     Check,
@@ -226,6 +226,14 @@ class VidSitu(Task):
             events["vc_events"] = normalise(contextual[0])
         return {view: self.events.ranks(names, found, texts) for view, found in events.items()}
 
+    def chance_of(self, predictions: Sequence[dict[str, Any]]) -> dict[str, float]:
+        """The majority baseline on the answered videos."""
+        answered = {line["item"] for line in predictions}
+        if not self.chance or answered == self.truth.keys():
+            return self.chance
+        truth = {name: one for name, one in self.truth.items() if name in answered}
+        return most_frequent(self.training.values(), truth)
+
     @classmethod
     def draws(
         cls, predictions: Iterable[dict[str, Any]], *, resamples: int, seed: int
@@ -249,6 +257,15 @@ class VidSitu(Task):
         from tasks.vidsitu import gallery
 
         return gallery
+
+    @classmethod
+    def common(
+        cls, first: list[dict[str, Any]], second: list[dict[str, Any]]
+    ) -> tuple[Bounds, Bounds]:
+        """The videos that both answered; see `tasks.vidsitu.common`."""
+        from tasks.vidsitu.common import common
+
+        return common(first, second)
 
     @classmethod
     def exporter(cls) -> Exporter:

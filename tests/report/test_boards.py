@@ -188,11 +188,56 @@ def test_sets_of_different_size_never_share_a_board() -> None:
     assert "100 items" in found[0].title and "1000 items" in found[1].title
 
 
-def test_chance_is_that_of_the_fullest_run() -> None:
-    limited = result("a", 20, 9, "msrvtt/toy", answered=10)
-    limited["chance"] = {"R@1": 10.0}
-    (board,) = boards([limited, result("b", 20, 9, "msrvtt/toy")])
-    assert board.rows[-1].values == {"R@1": 0.1}
+def limited(model: str, answered: int) -> dict[str, Any]:
+    one = result(model, 20, 9, "msrvtt/toy", answered=answered)
+    return {**one, "chance": {"R@1": 100 / answered}}
+
+
+def test_chance_is_that_of_every_gallery_that_was_ranked() -> None:
+    (board,) = boards([limited("a", 10), result("b", 20, 9, "msrvtt/toy"), limited("c", 20)])
+    chances = {row.model: row.values["R@1"] for row in board.rows if row.kind == "chance"}
+    assert chances == {"(chance)": 0.1, "(chance), 20 items": 5.0, "(chance), 10 items": 10.0}
+    whole = next(row for one in overview([board]) for row in one.rows if row.kind == "chance")
+    assert whole.values == {"msrvtt R@1": 0.1}
+    (board,) = boards([limited("a", 10), limited("b", 10)])
+    assert [(r.model, r.values["R@1"]) for r in board.rows[2:]] == [("(chance)", 10.0)]
+
+
+def test_a_heading_says_how_many_items_the_rows_have() -> None:
+    def title(*documents: dict[str, Any]) -> str:
+        (board,) = boards(list(documents))
+        partial = [row for row in board.rows if row.kind == "partial"]
+        assert partial and all("not ranked" in " ".join(row.notes) for row in partial)
+        return board.title.partition(" (")[0]
+
+    assert title(limited("a", 24), limited("b", 24)) == "msrvtt/toy, 24 of 1000 items"
+    assert title(limited("a", 24), limited("b", 30)) == "msrvtt/toy, 24 to 30 of 1000 items"
+    whole = result("c", 20, 9, "msrvtt/toy")
+    assert title(limited("a", 24), whole) == "msrvtt/toy, 1000 items"
+    for format_ in ("md", "latex", "csv", "json", "rich"):
+        found = boards([limited("a", 24)])
+        assert "24 of 1000 items" in render(found, format_), format_
+        assert "bench compare sets two" in render(found, format_), format_
+
+
+def test_two_lists_of_one_name_share_no_board() -> None:
+    """But for the published list's, which is known, and partial runs, whose data are their own."""
+
+    def of(model: str, data: str, protocol: str, answered: int = 1000) -> dict[str, Any]:
+        one = result(model, 20, 9, protocol, answered)
+        return {**one, "source": {"name": "lab", "fingerprint": data}}
+
+    def rows(protocol: str) -> list[tuple[str, list[str]]]:
+        found = [of("part", "three", protocol, 10), of("a", "one-other", protocol),
+                 of("b", "two-other", protocol), of("c", "one-other", protocol)]  # fmt: skip
+        return [(board.title, [row.model for row in board.rows if row.model in "a b c part"])
+                for board in boards(found)]  # fmt: skip
+
+    assert rows("msrvtt/1000 items") == [
+        ("msrvtt/1000 items, 1000 items, data one-othe", ["a", "c", "part"]),
+        ("msrvtt/1000 items, 1000 items, data two-othe", ["b"]),
+    ]
+    assert rows("msrvtt/1k-A") == [("msrvtt/1k-A, 1000 items", ["a", "b", "c", "part"])]
 
 
 def test_hostile_names_are_escaped() -> None:

@@ -91,6 +91,14 @@ def test_only_whole_and_current_results_of_one_kind_share_a_chart(folder: Path, 
     assert models(chart) == ["guess-1"]
 
 
+def test_an_edited_result_is_on_no_chart(folder: Path, toy: Path) -> None:
+    edit(files(folder)[0], metrics={"R@1": {"value": 99.0, "low": 98.0, "high": 100.0}})
+    made = page(folder, toy)
+    assert models(charts(made, "Recall at k")[0]) == ["guess-1", "guess-2"]
+    row = next(row for row in made.boards[0].rows if row.model == "guess-0")
+    assert row.kind == "edited" and made.provenance[row.provenance]["model"]["name"] == "guess-0"
+
+
 def test_runs_on_other_data_stand_on_other_charts(folder: Path, toy: Path) -> None:
     """Of sources that are gone nothing is stale, and still they are not the same."""
     for path, data in zip(files(folder), ("a", "a", "b"), strict=True):

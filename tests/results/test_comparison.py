@@ -5,24 +5,28 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from msgspec import structs
+from msgspec import UNSET, structs
 
 import bench
-from bench.cli.compare import differences
 from bench.cli.main import cli
 from bench.config import Config, RunConfig
 from bench.engine import evaluate
 from bench.errors import DataError
 from bench.report.boards import boards
+from bench.report.overview import overview
+from bench.report.text import render
 from bench.results.comparison import Evidence, apart, comparable, verified
 from bench.results.document import Data
 from bench.results.files import load, save
+from bench.results.paired import Difference, compared
 from tasks.msrvtt import MSRVTT
 from tests.guess import Guess
 
@@ -33,6 +37,10 @@ def files(kept: Path, tmp_path: Path) -> list[Path]:
 
     shutil.copytree(kept / "results", tmp_path / "results")
     return sorted((tmp_path / "results").rglob("*.json"))
+
+
+def differences(first: Path, second: Path, resamples: int = 50) -> list[Difference]:
+    return compared((first, second), RunConfig(resamples=resamples, seed=0)).rows
 
 
 def evidence(files: list[Path], toy: Path) -> Evidence:
@@ -78,12 +86,12 @@ def test_runs_on_other_data_are_not_compared(files: list[Path]) -> None:
     document["source"]["fingerprint"] = "other videos, as many"
     files[1].write_text(json.dumps(document))
     with pytest.raises(DataError, match="run on other data"):
-        differences(files[0], files[1], 50, 0)
+        differences(files[0], files[1])
 
 
 def test_a_comparison_is_paired_and_names_the_better_one(files: list[Path]) -> None:
     """A file against itself: no difference in any resample. Ranks: the lower one is better."""
-    for row in differences(files[0], files[0], 50, 0)[1]:
+    for row in differences(files[0], files[0]):
         assert (row.difference, row.low, row.high, row.better) == (0, 0, 0, "-"), row.metric
     lines = files[1].with_name(f"{files[1].stem}.predictions.jsonl")
     best = [{**json.loads(line), "rank": 1} for line in lines.read_text().splitlines()]
@@ -95,7 +103,7 @@ def test_a_comparison_is_paired_and_names_the_better_one(files: list[Path]) -> N
         document["metrics"][name]["value"] = value
     files[1].write_text(json.dumps(document))
     for paths, better in ((files[:2], "second"), (files[1::-1], "first")):
-        found = {row.metric: row.better for row in differences(*paths, 200, 0)[1]}
+        found = {row.metric: row.better for row in differences(*paths, 200)}
         assert found["R@1"] == found["MnR"] == better
 
 
@@ -103,7 +111,7 @@ def test_changed_lines_are_not_compared(files: list[Path]) -> None:
     lines = files[1].with_name(f"{files[1].stem}.predictions.jsonl")
     lines.write_text(lines.read_text().replace('"rank": ', '"rank": 1', 1))
     with pytest.raises(DataError, match="changed since"):
-        differences(files[0], files[1], 50, 0)
+        differences(files[0], files[1])
 
 
 def test_a_limited_run_has_a_name_of_its_own(toy: Path, tmp_path: Path) -> None:
@@ -148,7 +156,7 @@ def test_boards_and_compare_agree(files: list[Path], toy: Path) -> None:
         best = next(row for row in board.rows if name in row.best)
         for row in board.rows:
             if row.kind == "measured" and name not in row.best:
-                _, found = differences(documents[best.model][0], documents[row.model][0], 200, 0)
+                found = differences(documents[best.model][0], documents[row.model][0], 200)
                 better = {one.metric: one.better for one in found}
                 assert (better[name] == "-") == (name in row.tied)
                 checked += 1
@@ -242,3 +250,96 @@ def test_a_task_that_is_not_installed_here_is_not_held_against_a_result(
 ) -> None:
     document = structs.replace(load(files[0]), task="of-another-package")
     assert evidence(files, toy).stale(document) == []
+
+
+def test_an_edited_number_is_marked_and_computed_and_not_ranked(
+    files: list[Path], toy: Path
+) -> None:
+    """The row's numbers are those of its lines, in every format; so it is in the overview."""
+    true = load(files[0]).metrics["R@1"]
+    document = json.loads(files[0].read_text())
+    document["metrics"]["R@1"] = {"value": 99.0, "low": 98.0, "high": true.high}
+    files[0].write_text(json.dumps(document))
+    (board,) = boards([load(path) for path in files], backing=evidence(files, toy))
+    row = next(row for row in board.rows if row.model == document["model"]["name"])
+    assert row.kind == "edited" and not row.best and not row.second and row.flagged
+    assert row.values["R@1"] == true.value and row.bounds["R@1"] == (true.low, true.high)
+    said = f"edited: R@1 99.0 kept, {true.value:.1f} computed; edited: R@1 low 98.0 kept"
+    for format_ in ("md", "latex", "csv", "json", "rich"):
+        assert said[:20] in " ".join(render([board], format_).split()), format_
+    assert said in row.remark
+    (first, *_) = overview([board])
+    assert "edited" in {row.kind for row in first.rows}
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (lambda d: d["coverage"].update(answered=1), "coverage answered 1 kept, "),
+        (lambda d: d["metrics"].pop("MnR"), "MnR none kept, "),
+        (lambda d: d["metrics"]["MdR"].update(value=d["metrics"]["MdR"]["value"] + 1e-6), "MdR "),
+        (lambda d: d["settings"].update(seed=5), " low "),
+        (lambda d: d.pop("settings"), "no settings are kept"),
+    ],
+)
+def test_every_edit_is_named(
+    files: list[Path], toy: Path, change: Callable[[dict[str, Any]], Any], says: str
+) -> None:
+    assert evidence(files, toy).checked(load(files[0]))[1] == []
+    document = json.loads(files[0].read_text())
+    change(document)
+    files[0].write_text(json.dumps(document))
+    edits = evidence(files, toy).checked(load(files[0]))[1]
+    assert edits and says in "; ".join(edits)
+
+
+def test_numbers_are_computed_once(
+    files: list[Path], toy: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And again for another seed, or another version of the task, of which nothing is known."""
+    document = load(files[0])
+    first = evidence(files, toy).checked(document)
+    calls: list[int] = []
+
+    def score(*args: Any, **options: Any) -> Any:
+        calls.append(options["seed"])
+        raise ValueError("called")
+
+    monkeypatch.setattr(MSRVTT, "score", score)
+    assert evidence(files, toy).checked(document) == first and not calls
+    assert document.settings
+    other = structs.replace(document, settings=structs.replace(document.settings, seed=3))
+    assert "its lines give no numbers" in evidence(files, toy).checked(other)[1][0]
+    assert calls == [3]
+    monkeypatch.setattr(MSRVTT, "version", 9)
+    assert evidence(files, toy).checked(document) == (document.metrics, [])
+
+
+def test_a_result_that_says_otherwise_than_its_source_is_stale(
+    files: list[Path], toy: Path
+) -> None:
+    document = load(files[0])
+    renamed = structs.replace(document, protocol="msrvtt/1k-A")
+    assert evidence(files, toy).stale(renamed) == [f"protocol msrvtt/1k-A, now {document.protocol}"]
+    items = document.coverage.expected
+    coverage = structs.replace(document.coverage, expected=items + 1)
+    more = structs.replace(document, coverage=coverage)
+    assert evidence(files, toy).stale(more) == [f"{items + 1} items, now {items}"]
+
+
+def test_a_run_without_its_lines_is_stale_and_a_scored_file_is_not(
+    files: list[Path], toy: Path
+) -> None:
+    bare = structs.replace(load(files[0]), predictions=UNSET)
+    assert evidence(files, toy).stale(bare) == ["no prediction lines were kept with it"]
+    assert evidence(files, toy).stale(structs.replace(bare, kind="verbs")) == []
+
+
+def test_a_cache_that_cannot_be_written_keeps_nobody_from_reading(
+    files: list[Path], tmp_path: Path
+) -> None:
+    (tmp_path / "cache").write_text("a file")
+    found = [(path, load(path)) for path in files]
+    evidence = Evidence(found, Config(run=RunConfig(resamples=20, cache=tmp_path / "cache")))
+    document = found[0][1]
+    assert evidence.checked(document) == (document.metrics, []) and evidence.draws(document)

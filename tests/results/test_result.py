@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -23,7 +24,7 @@ from bench.features.extraction import decoding_workers
 from bench.features.validation import collapsed, is_valid
 from bench.files.tensor_store import TensorStore
 from bench.results.document import Document, of_json
-from bench.results.files import find_all, load, load_predictions, slug
+from bench.results.files import Result, find_all, load, load_predictions, save, slug
 from bench.results.schema import PAGE, with_schema
 from tests.guess import Guess
 
@@ -268,3 +269,37 @@ def test_results_of_every_kept_version_open() -> None:
     assert len(kept) == 6
     for path in kept:
         assert load(path).schema == 1
+
+
+def test_other_data_of_one_name_goes_beside(document: dict[str, Any], tmp_path: Path) -> None:
+    """Again and again to the same file, also when the first one is gone."""
+
+    def keep(data: str | None, **limit: int) -> str:
+        coverage = {**document["coverage"], **limit}
+        source = {"name": "lab", "fingerprint": data}
+        one = of_json({**document, "source": source, "coverage": coverage})
+        return save(Result(one, [{"item": data}]), tmp_path).name
+
+    name = document["model"]["name"]
+    assert keep("a") == keep("a") == f"{name}.json"
+    beside = keep("b")
+    assert re.fullmatch(rf"{name}\.data-[0-9a-f]{{8}}\.json", beside) and keep("b") == beside
+    assert keep("c") not in (beside, f"{name}.json") and keep(None).startswith(f"{name}.data-")
+    assert keep("a", limit=3) == f"{name}.limit3.json" != keep("b", limit=3)
+    folder = tmp_path / document["task"] / "lab"
+    for file, data in ((f"{name}.json", "a"), (beside, "b")):
+        one = load(folder / file)
+        assert one.source.fingerprint == data
+        assert load_predictions(folder / file, one) == [{"item": data}]
+    (folder / f"{name}.json").unlink()
+    assert keep("b") == beside and keep("d") == f"{name}.json"
+    (folder / f"{name}.json").write_text("{}")  # no result: nothing to keep
+    assert keep("e") == f"{name}.json"
+
+
+def test_chance_is_among_the_videos_that_could_be_read(toy: Path, run: RunConfig) -> None:
+    task = bench.load_task("msrvtt", str(toy), 6)
+    task.clips[0] = replace(task.clips[0], path=None)
+    chance = evaluate(Guess("guess", 0), task, run).document.chance
+    assert task.chance["R@1"] == pytest.approx(100 / 6)
+    assert chance["R@1"] == pytest.approx(100 / 5) and chance["MdR"] == 3

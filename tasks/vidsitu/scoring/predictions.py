@@ -16,10 +16,10 @@ from bench.files import pickles
 from bench.files.untrusted import (
     MISFITS,
     Ambiguous,
-    text_of,
     parse_lenient_json,
     read_bytes,
     shown,
+    text_of,
 )
 from bench.metrics.verbs import TOP
 from tasks.vidsitu.annotations import EVENTS

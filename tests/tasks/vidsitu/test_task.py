@@ -13,6 +13,7 @@ import pytest
 from bench.contracts import Features, Source, Workplace
 from bench.errors import DataError
 from tasks.vidsitu.annotations import EVENTS, Annotation, Event, load_annotations, load_split
+from tasks.vidsitu.baseline import most_frequent
 from tasks.vidsitu.export import write
 from tasks.vidsitu.head.prediction import Answer
 from tasks.vidsitu.lines import Truth, scored, truth_line, truth_of
@@ -93,6 +94,14 @@ def test_the_floor_answers_the_most_frequent(task: VidSitu) -> None:
     hits = [top in votes for truth in task.truth.values() for votes in truth.votes]
     assert task.chance["Vb@1"] == pytest.approx(100 * np.mean(hits))
     assert 0 < task.chance["CIDEr"] < 150 and task.floor == "(most frequent)"
+
+
+def test_the_baseline_is_of_the_answered_videos(task: VidSitu) -> None:
+    first = next(iter(task.truth))
+    chance = task.chance_of([{"item": first}])
+    alone = most_frequent(task.training.values(), {first: task.truth[first]})
+    assert chance == alone != task.chance
+    assert task.chance_of([{"item": name} for name in task.truth]) == task.chance
 
 
 def test_the_floors_roles_are_the_most_frequent_values(task: VidSitu) -> None:

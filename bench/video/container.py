@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from av.container import InputContainer
     from av.packet import Packet
+    from av.video.frame import VideoFrame
     from av.video.stream import VideoStream
 
 # What may be opened, whatever its name. FFmpeg also knows playlists and scripts (HLS, concat, ...):
@@ -64,7 +66,7 @@ def film(container: InputContainer, path: Path) -> VideoStream:
     """
     streams = [stream for stream in container.streams.video if not _is_cover(stream)]
     if not streams:
-        only = " but a cover picture" if container.streams.video else ""
+        only = ", only a cover picture" if container.streams.video else ""
         raise VideoError("broken", f"no video stream{only}")
     if len(streams) == 1:
         return streams[0]
@@ -88,6 +90,24 @@ def decoding(container: InputContainer, index: int, detect: str) -> VideoStream:
     stream.codec_context.options = {"err_detect": detect, "max_pixels": str(LARGEST_PIXELS)}
     found: VideoStream = stream
     return found
+
+
+def decoded(
+    stream: VideoStream, packet: Packet | None, shown: Collection[int] | None
+) -> list[VideoFrame]:
+    """The frames that come out with `packet`, None at the end. Raises FFmpeg's errors.
+
+    But not for a packet of a moment that is not `shown`: what precedes the first keyframe has no
+    base. Where frames are counted, `shown` is None: a lost one would shift all that follow.
+    """
+    import av
+
+    try:
+        return stream.decode(packet)
+    except av.error.InvalidDataError:
+        if packet is None or shown is None or packet.pts in shown:
+            raise
+        return []
 
 
 def is_frame(packet: Packet) -> bool:

@@ -21,7 +21,15 @@ from PIL import Image, ImageOps
 
 from bench.contracts import Clip, Plan
 from bench.errors import UsageError, plain
-from bench.video.container import STRICT, VideoError, check_size, decoding, is_frame, open_video
+from bench.video.container import (
+    STRICT,
+    VideoError,
+    check_size,
+    decoded,
+    decoding,
+    is_frame,
+    open_video,
+)
 from bench.video.folders import numbered_frames
 from bench.video.sampling import EPSILON, frame_indices
 from bench.video.scan import Scan, scan, status_of
@@ -191,26 +199,12 @@ def _wanted(
 def _frames(
     container: InputContainer, found: Scan, wanted: Collection[int]
 ) -> Iterator[VideoFrame]:
-    """All frames in the order shown, up to the first damage.
-
-    Errors before the first frame are those of a cut in mid-group; where frames are counted, a lost
-    one would shift all that follow, so that none is forgiven.
-    """
-    import av
-
+    """All frames in the order shown, up to the first damage."""
     stream = decoding(container, found.stream, STRICT)
-    seen = False
+    shown = None if found.pts is None else frozenset(found.pts)
     for packet in container.demux(stream):
-        if not is_frame(packet):
-            continue
-        try:
-            frames = stream.decode(packet)
-        except av.error.InvalidDataError:
-            if seen or found.pts is None:
-                raise
-            continue
-        seen = seen or bool(frames)
-        yield from frames
+        if is_frame(packet):
+            yield from decoded(stream, packet, shown)
     yield from stream.decode(None)
 
 

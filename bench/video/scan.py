@@ -121,6 +121,7 @@ def _summarise(container: InputContainer, stream: VideoStream, entries: Sequence
     shown = [entry for entry in entries if not entry.discarded]
     known = [entry.pts for entry in shown if entry.pts is not None]
     by_pts = len(known) == len(shown) == len(set(known)) and kind != "avi"
+    by_pts = by_pts and not _order_lost(stream, shown)
     if by_pts:
         shown = _decodable(shown)
     pts = sorted(entry.pts for entry in shown if entry.pts is not None) if by_pts else None
@@ -142,6 +143,14 @@ def _summarise(container: InputContainer, stream: VideoStream, entries: Sequence
         and _in_order(entries),
         stream=stream.index,
     )
+
+
+def _order_lost(stream: VideoStream, shown: Sequence[_Entry]) -> bool:
+    """Whether frames are shown in another order than stored, and no time stamp says which.
+
+    Some writers store each frame's place in the file as its time.
+    """
+    return bool(stream.codec_context.has_b_frames) and all(e.pts == e.dts for e in shown)
 
 
 def _decodable(shown: list[_Entry]) -> list[_Entry]:

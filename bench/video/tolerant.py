@@ -12,7 +12,7 @@ from collections.abc import Collection, Iterator, Mapping
 from itertools import chain
 from typing import TYPE_CHECKING
 
-from bench.video.container import TOLERANT, VideoError, decoding, is_frame
+from bench.video.container import TOLERANT, VideoError, decoded, decoding, is_frame
 from bench.video.scan import Scan
 from bench.video.sparse import needed_packets
 
@@ -45,19 +45,19 @@ def undamaged_frames(
     for packet in _packets(container, stream, found, wanted):
         if packet is not None:
             fed.add(packet.pts)
-        for frame in _decoded(stream, packet, shown):
+        for frame in _undamaged(stream, packet, shown):
             came.add(frame.pts)
             count += 1
             yield frame
         if packet is None:
             stream.codec_context.flush_buffers()
-    lost = len(found.timestamps) - count if shown is None else len(shown & fed - came)
-    if lost:
-        raise VideoError("broken", f"{lost} frames did not decode")
+    whole = count == len(found.timestamps) if shown is None else came >= shown & fed
+    if not whole:
+        raise VideoError("broken", "not all frames decoded")
 
 
-def remarks(decoders: Mapping[str, str], name: str) -> list[str]:
-    """A line on the clips of `name` that a tolerant decoder read, if any; `decoders` by clip."""
+def odd_clips(decoders: Mapping[str, str], name: str) -> list[str]:
+    """A line on the clips of `name` that were read tolerantly, if any; `decoders` are by clip."""
     odd = [clip for clip, decoder in decoders.items() if decoder.endswith(MARK)]
     if not odd:
         return []
@@ -75,24 +75,12 @@ def _packets(
     return needed_packets(container, stream, found, wanted)
 
 
-def _decoded(
-    stream: VideoStream, packet: Packet | None, shown: frozenset[int] | None
+def _undamaged(
+    stream: VideoStream, packet: Packet | None, shown: Collection[int] | None
 ) -> Iterator[VideoFrame]:
-    """What comes out; VideoError or FFmpeg's error for damage in what is shown.
-
-    Before a file's first keyframe, frames without a base may be lost: they are not shown.
-    """
-    import av
-
     if packet is not None and packet.is_corrupt:
         raise VideoError("broken", "a packet is flagged as damaged")
-    try:
-        frames = stream.decode(packet)
-    except av.error.InvalidDataError:
-        if packet is None or shown is None or packet.pts in shown:
-            raise
-        return
-    for frame in frames:
+    for frame in decoded(stream, packet, shown):
         if frame.is_corrupt and (shown is None or frame.pts in shown):
             raise VideoError("broken", f"the frame at {frame.time or 0:.2f} s is damaged")
         yield frame

@@ -82,6 +82,13 @@ def test_of_two_films_the_one_that_players_show(tmp_path: Path, short: Path) -> 
     assert len(scan(path).timestamps) == 9
 
 
+def test_one_still_beside_a_short_film(tmp_path: Path) -> None:
+    path = with_stills(tmp_path / "two.mp4", write_video(tmp_path / "short.mp4", 5))
+    found = scan(path)
+    assert len(found.timestamps) == 5
+    assert not found.decord_ok  # decord would choose for itself
+
+
 def test_a_single_picture_is_a_film_of_one_frame(tmp_path: Path) -> None:
     path = with_stills(tmp_path / "two.mp4", write_video(tmp_path / "one.mp4", 1))
     assert len(scan(path).timestamps) == 1

@@ -67,8 +67,8 @@ def _fault(numbers: list[int], paths: list[Path]) -> str:
     shown = ", ".join(f"{a}" if a == b else f"{a}-{b}" for a, b in holes[:NAMED])
     more = f" and {len(holes) - NAMED} more holes" if len(holes) > NAMED else ""
     return (
-        f"{total - len(numbers)} of {total} frames are missing, numbers {shown}{more}; "
-        "number the pictures one by one if none is"
+        f"{total - len(numbers)} of {total} frames missing: {shown}{more}; "
+        "if none was lost, number the pictures without gaps"
     )
 
 

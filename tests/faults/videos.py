@@ -181,10 +181,16 @@ def odd(folder: Path) -> Path:
 
 
 def odd_and_damaged(folder: Path) -> Path:
-    """The same with damaged pictures."""
-    path = odd(folder)
-    path.write_bytes(flipped(path.read_bytes()))
-    return path
+    """The same with one damaged picture."""
+
+    def change(number: int, data: bytes) -> bytes:
+        if number != 16:
+            return headless_note(number, data)
+        at = len(data) // 2
+        return data[:at] + bytes(byte ^ 0x55 for byte in data[at:])
+
+    plain = video("plain.mp4")(folder)
+    return remux(plain, folder / "video.mp4", change, stored_order=True)
 
 
 def still_first(folder: Path) -> Path:

@@ -91,10 +91,9 @@ def test_a_damaged_picture_costs_what_may_depend_on_it(
     tmp_path: Path, mp4: Path, damage: str, stored_order: bool
 ) -> None:
     def change(number: int, data: bytes) -> bytes:
-        data = BREACHES["a timing note cut short"](number, data)
-        if number != 31:  # the first after the second keyframe
-            return data
-        return inverted(data) if damage == "damaged" else from_nal_units([bytes([12, 255])])
+        if number == 31:  # the first after the second keyframe
+            data = inverted(data) if damage == "damaged" else from_nal_units([bytes([12, 255])])
+        return BREACHES["a timing note cut short"](number, data)
 
     path = remux(mp4, tmp_path / "odd.mp4", change, stored_order)
     with pytest.raises(VideoError, match="broken"):

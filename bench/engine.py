@@ -27,6 +27,7 @@ from bench.results.document import (
     valued,
 )
 from bench.results.files import Result, environment
+from bench.video.tolerant import odd_clips
 
 SAMPLE = 200  # videos whose features are held against each other: enough to see a collapse
 
@@ -125,7 +126,7 @@ def answers(work: Work) -> tuple[list[dict[str, Any]], list[str]]:
 
 
 def _suspicions(work: Work, features: Features) -> list[str]:
-    """What makes a run's numbers doubtful: features that are all alike, clips not learnt from."""
+    """What makes a run's numbers doubtful: features all alike, odd clips, clips not learnt from."""
     task, adapter, found = work.task, work.adapter, []
     answered = [clip.id for clip in task.clips if clip.id in features.clips]
     some = answered[:: 1 + len(answered) // SAMPLE]
@@ -133,6 +134,7 @@ def _suspicions(work: Work, features: Features) -> list[str]:
     for what, given in (("videos", videos), ("texts", features.texts)):
         if len(given) and (fault := collapsed(given)):
             found.append(f"{adapter.name}: {what}: {fault}; check the model")
+    found += odd_clips({clip: decoder for clip, (decoder, _) in work.read.items()}, task.name)
     ids = {clip.id for clip in task.clips}
     if lost := [failure for failure in work.failures if failure.clip not in ids]:
         found.append(

@@ -11,7 +11,7 @@ from pathlib import Path
 from bench.contracts import Source
 from bench.errors import DataError
 from bench.files.untrusted import read_json
-from bench.video.decode import IMAGES
+from bench.video.folders import IMAGES
 
 # Earlier ones win where a clip is there twice: what decodes fastest and seeks best comes first.
 VIDEOS = (".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".flv", ".wmv", ".mpg", ".mpeg", ".ts")

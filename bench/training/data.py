@@ -20,6 +20,7 @@ from bench.features.extraction import TEXTS_AT_ONCE, decoding_limits
 from bench.files.tensor_store import TensorStore, digest
 from bench.training.protocols import Trainable, TrainingSet
 from bench.video import DecodedFrames, FrameStore
+from bench.video.tolerant import odd_clips
 
 
 @dataclass(frozen=True)
@@ -123,15 +124,20 @@ def _decoded(
 ) -> tuple[TrainingSet, list[Failure]]:
     failures: list[Failure] = []
     kept: list[int] = []
+    decoders: dict[str, str] = {}
     progress.start(f"{data.name}: frames", len(data.clips))
     wanted = data.events * data.frames
     for place, (clip, found) in enumerate(store.fill(data.clips, *decoding_limits(run))):
+        if not isinstance(found, Failure):
+            decoders[clip.id] = found.decoder
         problem = _problem(clip, found, wanted)
         if problem is None:
             kept.append(place)
         else:
             failures.append(problem)
         progress.advance()
+    for line in odd_clips(decoders, data.name):
+        progress.warn(line)
     chosen = replace(
         data,
         clips=[data.clips[place] for place in kept],

@@ -1,9 +1,10 @@
 """From videos to squares of pixels: plans, the packet scan, decoding and the store of frames."""
 
+from bench.video.container import VideoError
 from bench.video.decode import DecodedFrames, decode
 from bench.video.preprocessing import Preprocessing
 from bench.video.sampling import FirstOfSecond, PerEvent, Uniform, frame_indices, parse_plan
-from bench.video.scan import Scan, VideoError, scan
+from bench.video.scan import Scan, scan
 from bench.video.store import FrameStore
 
 __all__ = [

@@ -1,15 +1,15 @@
 """The frames a plan asks for, exact ones or none.
 
 `auto` and `pyav` are PyAV, set to stop at damage; it skips what the wanted frames do not need
-where that is safe. `decord` is decord where its index can be trusted, else PyAV; it conceals
+where that is safe. Where it stops, a tolerant decoder decides whether the file is damaged or only
+odd. `decord` is decord where its index can be trusted, else PyAV; it conceals
 damaged pictures without a word, and takes longer.
 """
 
 from __future__ import annotations
 
-import re
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from errno import ENOMEM
 from importlib.metadata import PackageNotFoundError, version
@@ -21,26 +21,28 @@ from PIL import Image, ImageOps
 
 from bench.contracts import Clip, Plan
 from bench.errors import UsageError, plain
-from bench.video.preprocessing import Preprocessing, as_preprocessing
-from bench.video.sampling import EPSILON, frame_indices
-from bench.video.scan import (
-    Scan,
+from bench.video.container import (
+    STRICT,
     VideoError,
     check_size,
+    decoded,
+    decoding,
     is_frame,
     open_video,
-    scan,
-    status_of,
-    strict_video,
 )
+from bench.video.folders import numbered_frames
+from bench.video.preprocessing import Preprocessing, as_preprocessing
+from bench.video.sampling import EPSILON, frame_indices
+from bench.video.scan import Scan, scan, status_of
 from bench.video.sparse import can_skip, needed_frames
+from bench.video.tolerant import FLAGGING, MARK, undamaged_frames
 
 if TYPE_CHECKING:
     from av.container import InputContainer
     from av.video.frame import VideoFrame
 
 DECODERS = ("auto", "decord", "pyav")
-IMAGES = {".jpg", ".jpeg", ".png"}
+Decoding = Callable[["InputContainer", Scan, Collection[int]], Iterator["VideoFrame"]]
 
 
 @dataclass(frozen=True)
@@ -93,14 +95,23 @@ def _from_file(
             return _stack(_by_decord(path, found, indices), indices, square), _version("decord")
         except Exception as error:  # decord raises its own kinds, which differ by version
             raise VideoError("broken", f"decord: {plain(error)}") from error
-    import av
+    problems: list[VideoError] = []
+    for way, mark in _decodings(found):
+        try:
+            pictures = _by_pyav(path, found, indices, way)
+            return _stack(pictures, indices, square), f"{_version('av')}{mark}"
+        except VideoError as error:
+            problems.append(error)
+    raise problems[0]
 
-    try:
-        return _stack(_by_pyav(path, found, indices), indices, square), _version("av")
-    except (av.FFmpegError, ValueError, OSError) as error:
-        if getattr(error, "errno", None) == ENOMEM:
-            raise MemoryError from error  # the limit's doing, not the video's
-        raise VideoError("broken", f"cannot be decoded: {plain(error)}") from error
+
+def _decodings(found: Scan) -> list[tuple[Decoding, str]]:
+    """The ways to decode a file, each tried where the one before fails, and their marks."""
+    return [
+        *([(needed_frames, "")] if can_skip(found) else []),
+        (_frames, ""),
+        *([(undamaged_frames, MARK)] if found.codec in FLAGGING else []),
+    ]
 
 
 def _version(package: str) -> str:
@@ -138,67 +149,59 @@ def _by_decord(path: Path, found: Scan, indices: Sequence[int]) -> Iterator[tupl
     yield from zip(unique, batch, strict=True)
 
 
-def _by_pyav(path: Path, found: Scan, indices: Sequence[int]) -> Iterator[tuple[int, np.ndarray]]:
-    """Decode what the wanted frames need, or else from the start to the last of them."""
-    wanted = set(indices)
-    index_of: dict[int | None, int] = {pts: at for at, pts in enumerate(found.pts or [])}
-    with open_video(path) as container:
-        if found.pts is not None and can_skip(found):
-            frames = needed_frames(container, found, {found.pts[index] for index in wanted})
-        else:
-            frames = _frames(container, counted=found.pts is None)
-        for count, frame in enumerate(frames):
-            index = count if found.pts is None else index_of.get(frame.pts)
-            if index is None or index not in wanted:
-                continue
-            if frame.is_corrupt:
-                raise VideoError("broken", f"frame {index} is damaged")
-            check_size(frame.width, frame.height)
-            wanted.remove(index)
-            picture = frame.to_ndarray(format="rgb24")
-            yield index, np.rot90(picture, round(frame.rotation / 90)).copy()
-            if not wanted:
-                return
-
-
-def _frames(container: InputContainer, counted: bool) -> Iterator[VideoFrame]:
-    """All frames in the order shown, up to the first damage.
-
-    Errors before the first frame are those of a cut in mid-group; where frames are `counted`, a
-    lost one would shift all that follow, so that none is forgiven.
-    """
+def _by_pyav(
+    path: Path, found: Scan, indices: Sequence[int], way: Decoding
+) -> Iterator[tuple[int, np.ndarray]]:
+    """The wanted frames as `way` gives them; VideoError where it stops."""
     import av
 
-    stream = strict_video(container)
-    seen = False
+    try:
+        with open_video(path) as container:
+            yield from _wanted(way, container, found, set(indices))
+    except (av.FFmpegError, ValueError, OSError) as error:
+        if getattr(error, "errno", None) == ENOMEM:
+            raise MemoryError from error  # the limit's doing, not the video's
+        raise VideoError("broken", f"cannot be decoded: {plain(error)}") from error
+
+
+def _wanted(
+    way: Decoding, container: InputContainer, found: Scan, wanted: set[int]
+) -> Iterator[tuple[int, np.ndarray]]:
+    index_of: dict[int | None, int] = {pts: at for at, pts in enumerate(found.pts or [])}
+    moments = {found.pts[index] for index in wanted} if found.pts else frozenset(wanted)
+    for count, frame in enumerate(way(container, found, moments)):
+        index = count if found.pts is None else index_of.get(frame.pts)
+        if index is None or index not in wanted:
+            continue
+        if frame.is_corrupt:
+            raise VideoError("broken", f"frame {index} is damaged")
+        check_size(frame.width, frame.height)
+        wanted.remove(index)
+        picture = frame.to_ndarray(format="rgb24")
+        yield index, np.rot90(picture, round(frame.rotation / 90)).copy()
+        if not wanted and way is not undamaged_frames:
+            return
+
+
+def _frames(
+    container: InputContainer, found: Scan, wanted: Collection[int]
+) -> Iterator[VideoFrame]:
+    """All frames in the order shown, up to the first damage."""
+    stream = decoding(container, found.stream, STRICT)
+    shown = None if found.pts is None else frozenset(found.pts)
     for packet in container.demux(stream):
-        if not is_frame(packet):
-            continue
-        try:
-            frames = stream.decode(packet)
-        except av.error.InvalidDataError:
-            if seen or counted:
-                raise
-            continue
-        seen = seen or bool(frames)
-        yield from frames
+        if is_frame(packet):
+            yield from decoded(stream, packet, shown)
     yield from stream.decode(None)
 
 
-def numbered_frames(folder: Path) -> list[Path]:
-    """A folder's jpg and png pictures in the order of the last number in their names."""
-    numbers = {
-        path: int(digits[-1])
-        for path in folder.iterdir()
-        if path.suffix.lower() in IMAGES and (digits := re.findall(r"\d+", path.stem))
-    }
-    return sorted(numbers, key=lambda path: (numbers[path], path.name))
-
-
 def _from_folder(clip: Clip, folder: Path, plan: Plan, square: Preprocessing) -> DecodedFrames:
-    paths = numbered_frames(folder)
+    numbered = numbered_frames(folder)
+    paths = numbered.paths
     if not paths:
         raise VideoError("empty", "no numbered .jpg or .png frames in the folder")
+    if numbered.fault:
+        raise VideoError("broken", numbered.fault)
     moments = _moments(clip, plan, len(paths) / clip.frames_fps)
     last = len(paths) - 1
     indices = [min(last, int((time + EPSILON) * clip.frames_fps)) for time in moments]

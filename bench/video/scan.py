@@ -13,39 +13,22 @@ from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 from statistics import median
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from bench.errors import plain
+from bench.video.container import VideoError, check_size, film, is_frame, open_video
 
 if TYPE_CHECKING:
     from av.container import InputContainer
-    from av.packet import Packet
     from av.video.stream import VideoStream
 
 MP4 = "mov,mp4,m4a,3gp,3g2,mj2"
 MATROSKA = "matroska,webm"
-# What may be opened, whatever its name. FFmpeg also knows playlists and scripts (HLS, concat, ...):
-# text that would have it open other files, or addresses.
-FORMATS = (
-    "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,flv,asf,mpeg,mpegvideo,mpegts,ogg,m4v,h264,hevc,ivf,"
-    "gif,apng,mxf,nut"
-)
-LARGEST_PIXELS = 8192 * 8192  # of one picture; more is a broken header, and memory for nothing
-LONGEST_STRIP = 100  # times its short side; scaling the short side up would make it enormous
-
-
-class VideoError(Exception):
-    """A video gave no frames. `kind` is missing, empty, broken, truncated or timeout."""
-
-    def __init__(self, kind: str, reason: str) -> None:
-        self.kind = kind
-        self.reason = " ".join(reason.split())
-        super().__init__(f"{kind}: {self.reason}")
 
 
 @dataclass(frozen=True)
 class Scan:
-    """What the packets of the first video stream say.
+    """What the packets of the film say: of stream number `stream`.
 
     `timestamps` are ascending seconds from the first frame, one a frame that is shown. `pts` are
     the same moments as the container counts them, or None where they cannot tell frames apart and
@@ -61,6 +44,7 @@ class Scan:
     container: str
     declared: int
     decord_ok: bool
+    stream: int
 
 
 @dataclass(frozen=True)
@@ -79,14 +63,14 @@ def scan(path: Path) -> Scan:
 
     try:
         with open_video(path) as container:
-            stream = first_video(container)
+            stream = film(container, path)
             check_size(stream.codec_context.width, stream.codec_context.height)
             entries = _entries(container, stream)
-            found = _summarise(container.format.name, stream, entries)
+            found = _summarise(container, stream, entries)
     except (av.FFmpegError, ValueError, OSError) as error:
         raise VideoError("broken", f"cannot be read: {plain(error)}") from error
     if len(entries) < found.declared and found.container in (MP4, MATROSKA):
-        packets = _packets_without_edits(path)
+        packets = _packets_without_edits(path, found.stream)
         if packets < found.declared:
             raise VideoError("truncated", f"{packets} of {found.declared} frames")
     if not found.timestamps:
@@ -113,57 +97,6 @@ def status_of(path: Path) -> os.stat_result:
         raise VideoError("broken", f"cannot be read: {plain(error)}") from error
 
 
-def open_video(path: Path, **options: str) -> InputContainer:
-    """PyAV's container of a file that is a video and names no others. Raises as `av.open`."""
-    import av
-
-    # Absolute: a relative name such as `http:a.mp4` would be an address to FFmpeg.
-    return av.open(
-        str(path.absolute()),
-        options={"format_whitelist": FORMATS, "protocol_whitelist": "file", **options},
-        metadata_errors="ignore",
-    )
-
-
-def check_size(width: int, height: int) -> None:
-    """VideoError for a picture of no size, of absurd size or of absurd shape."""
-    if width < 1 or height < 1:
-        raise VideoError("broken", "no picture size in its header")
-    if width * height > LARGEST_PIXELS or max(width, height) > LONGEST_STRIP * min(width, height):
-        raise VideoError(
-            "broken",
-            f"pictures of {width}x{height}; at most {LARGEST_PIXELS >> 20} million pixels and "
-            f"{LONGEST_STRIP}:1 are read",
-        )
-
-
-def first_video(container: InputContainer) -> VideoStream:
-    """The stream that players show, cover pictures aside; decord takes the same one."""
-    stream: Any = container.streams.best("video")
-    if stream is None:
-        raise VideoError("broken", "no video stream")
-    found: VideoStream = stream
-    return found
-
-
-def strict_video(container: InputContainer) -> VideoStream:
-    """The same, to be decoded by one thread up to the first damage.
-
-    By default FFmpeg conceals damage: a picture is made up from its neighbours.
-    """
-    stream = first_video(container)
-    stream.codec_context.thread_count = 1
-    stream.codec_context.options = {
-        "err_detect": "crccheck+explode", "max_pixels": str(LARGEST_PIXELS)
-    }  # fmt: skip
-    return stream
-
-
-def is_frame(packet: Packet) -> bool:
-    """False for the flush packet at the end and for AVI's empty "show the last again" chunks."""
-    return packet.size > 0
-
-
 def _entries(container: InputContainer, stream: VideoStream) -> list[_Entry]:
     return [
         _Entry(p.pts, p.dts, p.duration or 0, bool(p.is_keyframe), bool(p.is_discard))
@@ -172,21 +105,23 @@ def _entries(container: InputContainer, stream: VideoStream) -> list[_Entry]:
     ]
 
 
-def _packets_without_edits(path: Path) -> int:
+def _packets_without_edits(path: Path, stream: int) -> int:
     """All packets in the file: a shortened edit list hides some, which is no truncation."""
     import av
 
     try:
         with open_video(path, ignore_editlist="1") as container:
-            return sum(is_frame(packet) for packet in container.demux(first_video(container)))
+            return sum(is_frame(packet) for packet in container.demux(container.streams[stream]))
     except (av.FFmpegError, ValueError, OSError) as error:
         raise VideoError("broken", f"cannot be read: {plain(error)}") from error
 
 
-def _summarise(container: str, stream: VideoStream, entries: Sequence[_Entry]) -> Scan:
+def _summarise(container: InputContainer, stream: VideoStream, entries: Sequence[_Entry]) -> Scan:
+    kind, best = container.format.name, container.streams.best("video")
     shown = [entry for entry in entries if not entry.discarded]
     known = [entry.pts for entry in shown if entry.pts is not None]
-    by_pts = len(known) == len(shown) == len(set(known)) and container != "avi"
+    by_pts = len(known) == len(shown) == len(set(known)) and kind != "avi"
+    by_pts = by_pts and not _order_lost(stream, shown)
     if by_pts:
         shown = _decodable(shown)
     pts = sorted(entry.pts for entry in shown if entry.pts is not None) if by_pts else None
@@ -198,13 +133,24 @@ def _summarise(container: str, stream: VideoStream, entries: Sequence[_Entry]) -
         pts=pts,
         keyframes=sorted(e.pts for e in shown if e.keyframe and e.pts is not None),
         codec=stream.codec_context.name,
-        container=container,
+        container=kind,
         declared=declared,
         decord_ok=by_pts
-        and container in (MP4, MATROSKA)
+        and kind in (MP4, MATROSKA)
+        and best is not None
+        and best.index == stream.index  # the one that decord takes
         and stream.codec_context.codec.canonical_name != "av1"
         and _in_order(entries),
+        stream=stream.index,
     )
+
+
+def _order_lost(stream: VideoStream, shown: Sequence[_Entry]) -> bool:
+    """Whether frames are shown in another order than stored, and no time stamp says which.
+
+    Some writers store each frame's place in the file as its time.
+    """
+    return bool(stream.codec_context.has_b_frames) and all(e.pts == e.dts for e in shown)
 
 
 def _decodable(shown: list[_Entry]) -> list[_Entry]:

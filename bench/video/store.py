@@ -18,13 +18,14 @@ import numpy as np
 from bench.contracts import Clip, Failure, Plan
 from bench.errors import BenchError
 from bench.files.tensor_store import TensorStore, digest
-from bench.video.decode import DecodedFrames, numbered_frames
+from bench.video.decode import DecodedFrames
+from bench.video.folders import numbered_frames
 from bench.video.packing import FORMS, packed, unpacked
 from bench.video.pool import Pool
 from bench.video.preprocessing import Preprocessing, as_preprocessing
 from bench.video.sampling import parse_plan
 
-FORMAT = 2  # raised whenever the same video and plan could give other frames
+FORMAT = 3  # raised whenever the same video and plan could give other frames
 AHEAD = 32  # clips that a worker may be ahead of the reader
 Outcome = tuple[Clip, DecodedFrames | Failure]
 
@@ -225,7 +226,10 @@ def _identity(path: str, status: os.stat_result) -> list[Any]:
     name = os.fsencode(path).hex()  # a name need not be valid Unicode
     if not stat.S_ISDIR(status.st_mode):
         return [name, status.st_size, status.st_mtime_ns]
-    return [name, [_of_picture(picture) for picture in numbered_frames(Path(path))]]
+    numbered = numbered_frames(Path(path))
+    # A fault is part of it: the same pictures may lie in the store from before it was one.
+    pictures = [_of_picture(picture) for picture in numbered.paths]
+    return [name, pictures, numbered.fault] if numbered.fault else [name, pictures]
 
 
 def _of_picture(path: Path) -> list[Any]:

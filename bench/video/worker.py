@@ -19,10 +19,10 @@ from typing import Any
 
 from bench.contracts import Clip
 from bench.errors import BenchError, plain
+from bench.video.container import VideoError
 from bench.video.decode import decode
 from bench.video.preprocessing import Preprocessing
 from bench.video.sampling import parse_plan
-from bench.video.scan import VideoError
 from bench.video.store import FrameStore
 
 

@@ -20,6 +20,7 @@ from bench.features.validation import StoredFeatures
 from bench.files.tensor_store import TensorStore
 from bench.results.files import load_all, save
 from bench.results.timing import profile
+from tests.video.clips import headless_note, remux, write_video
 
 
 class Mean(Adapter):
@@ -143,6 +144,22 @@ def test_failures_are_named_and_counted(task: Task, run: RunConfig) -> None:
     coverage = result.data["coverage"]
     assert (coverage["missing"], coverage["broken"]) == (1, 1)
     assert coverage["answered"] == coverage["expected"] - 2
+
+
+def test_an_odd_clip_is_a_remark_and_no_failure(task: Task, run: RunConfig) -> None:
+    first, second = (clip.path for clip in task.clips[:2])
+    assert first and second
+    plain = write_video(second)
+    remux(plain, first, headless_note, stored_order=True)
+    for _ in range(2):  # the second time from the stores
+        result = evaluate(Mean(), task, run)
+        assert result.complete
+        assert sorted(name.split(", ")[1:] for name in result.data["settings"]["decoders"]) == [
+            [], ["tolerant"]
+        ]  # fmt: skip
+        (line,) = (line for line in result.data["warnings"] if "tolerant" in line)
+        assert line.startswith(f"msrvtt: 1 of {len(task.clips)} videos")
+        assert line.endswith(f"the first, {task.clips[0].id}")
 
 
 def test_clips_to_learn_from_are_encoded_and_not_counted(task: Task, run: RunConfig) -> None:

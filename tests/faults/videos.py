@@ -24,7 +24,7 @@ from PIL import Image
 from bench.contracts import Clip, Failure
 from bench.video import DecodedFrames, FrameStore, Uniform, pool
 from tests.faults.table import FaultRow
-from tests.video.clips import draw, read, write_video
+from tests.video.clips import draw, headless_note, read, remux, write_video
 
 FRAMES = 31  # of every video: the centres of three equal parts lie well inside frames 5, 15, 25
 SHOWN = [5, 15, 25]
@@ -174,6 +174,45 @@ def turned(data: bytes) -> bytes:
     return bytes(found)
 
 
+def odd(folder: Path) -> Path:
+    """A non-intra slice in an IDR picture, and no time but the place in the file."""
+    plain = video("plain.mp4")(folder)
+    return remux(plain, folder / "video.mp4", headless_note, stored_order=True)
+
+
+def odd_and_damaged(folder: Path) -> Path:
+    """The same with one damaged picture."""
+
+    def change(number: int, data: bytes) -> bytes:
+        if number != 16:
+            return headless_note(number, data)
+        at = len(data) // 2
+        return data[:at] + bytes(byte ^ 0x55 for byte in data[at:])
+
+    plain = video("plain.mp4")(folder)
+    return remux(plain, folder / "video.mp4", change, stored_order=True)
+
+
+def still_first(folder: Path) -> Path:
+    """A white picture as the first stream, flagged as the default one."""
+    with (
+        av.open(str(video("plain.mp4")(folder))) as old,
+        av.open(str(folder / "video.mp4"), "w") as new,
+    ):
+        still: Any = new.add_stream("mjpeg", rate=1)
+        still.width, still.height, still.pix_fmt = 192, 128, "yuvj420p"
+        stream = new.add_stream_from_template(old.streams.video[0])
+        still.disposition, stream.disposition = 1, 0
+        white = av.VideoFrame.from_ndarray(np.full((128, 192, 3), 255, np.uint8), format="rgb24")
+        new.mux(still.encode(white))
+        new.mux(still.encode(None))
+        for packet in old.demux(video=0):
+            if packet.size:
+                packet.stream = stream
+                new.mux(packet)
+    return folder / "video.mp4"
+
+
 def sound(folder: Path) -> Path:
     """A second of silence and no pictures."""
     with av.open(str(folder / "sound.mp4"), "w") as container:
@@ -256,6 +295,22 @@ def frames(names: Callable[[int], str], mode: str = "RGB", **how: Any) -> Make:
         return folder / "frames"
 
     return make
+
+
+def with_copies(folder: Path) -> Path:
+    """Every other picture in two formats."""
+    place = frames("{}.png".format)(folder)
+    for number in range(0, FRAMES, 2):
+        Image.open(place / f"{number}.png").save(place / f"{number}.jpg")
+    return place
+
+
+def with_holes(folder: Path) -> Path:
+    """Three pictures were lost."""
+    place = frames(NUMBERED)(folder)
+    for number in (3, 7, 8):
+        (place / NUMBERED(number)).unlink()
+    return place
 
 
 def sideways(folder: Path) -> Path:
@@ -356,6 +411,8 @@ CASES = [
          changed(cut(0.7), video("video.ts", 90, options={"g": "10"})),
          check=lambda f: [read(x) for x in f] == sorted(read(x) for x in f) and read(f[2]) < 70,
          kinds=("broken",)),
+    Case("a breach of the standard that players show", odd, told="decoded right, with a remark"),
+    Case("a still picture as the first stream", still_first),
     Case("a line break in its name", video("a\nb.mp4")),
     Case("a name in Unicode", video("видео 视频 é.mp4")),
     Case("a name that is no Unicode", video("\udcff\udcfe.mp4")),
@@ -368,6 +425,8 @@ CASES = [
     Case("folder of transparent frames", frames("{}.png".format, "RGBA")),
     Case("folder of palette frames", frames("{}.png".format, "P")),
     Case("folder of 16-bit grey frames", frames("{}.png".format, "I;16")),
+    Case("folder of frames that begins at 1000", frames(lambda n: f"{n + 1000}.jpg")),
+    Case("folder with jpg and png copies", with_copies),
     Case("folder of CMYK frames", frames("{}.jpg".format, "CMYK", quality=95)),
     Case("folder of frames turned by EXIF", sideways),
     # What must become a named failure.
@@ -381,6 +440,7 @@ CASES = [
     Case("mp4 cut after its index", changed(cut(0.7), FASTSTART), ("truncated",)),
     Case("avi cut", changed(cut(0.6), video("video.avi")), ("broken", "truncated")),
     Case("bytes flipped, H.264", changed(flipped, FASTSTART), ("broken",)),
+    Case("bytes flipped, after a breach of the standard", odd_and_damaged, ("broken",)),
     Case("bytes flipped, MPEG-4", changed(flipped, video("video.avi", codec="mpeg4")),
          ("broken",)),
     Case("bytes flipped, frames with checksums (FFV1)",
@@ -407,6 +467,7 @@ CASES = [
     Case("a loop of links", made(lambda path: path.symlink_to(path)), ("broken", "missing")),
     Case("a link to nothing", made(lambda path: path.symlink_to("gone")), ("missing",)),
     Case("empty folder", made(Path.mkdir), ("empty",)),
+    Case("folder with holes in its numbers", with_holes, ("broken",)),
     Case("folder with a broken frame", broken_picture, ("broken",)),
     Case("folder with PostScript as a frame", postscript, ("broken",)),
     Case("folder with a frame of 60000x60000", huge_picture, ("broken",)),

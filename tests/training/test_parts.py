@@ -27,6 +27,7 @@ from bench.training.forward import batch_loss, validate
 from bench.training.optimizer import Optimizer, parameter_groups
 from bench.training.settings import TrainSettings
 from bench.training.state import Training
+from tests.video.clips import headless_note, remux, write_video
 
 from .test_guards import EVENTS, Tiny, drawn, trained
 
@@ -133,6 +134,22 @@ def test_a_broken_clip_takes_its_own_texts_with_it(tmp_path: Path) -> None:
     expected = Tiny().encode_texts([data.prompts[1][0]])[0]
     found = left.features[left.texts[0, 0]].numpy()
     np.testing.assert_allclose(found, expected / np.linalg.norm(expected), rtol=1e-5)
+
+
+def test_an_odd_clip_is_a_remark_and_no_failure(tmp_path: Path) -> None:
+    class Listening(Silent):
+        def warn(self, line: str) -> None:
+            warned.append(line)
+
+    warned: list[str] = []
+    data = drawn(tmp_path, 0, 3)
+    plain = write_video(tmp_path / "plain.mp4", 30)
+    odd = remux(plain, tmp_path / "odd.mp4", headless_note, stored_order=True)
+    data.clips[1] = replace(data.clips[1], path=odd)
+    run = RunConfig(cache=tmp_path / "cache", device="cpu", workers=1)
+    left, failures = prepare(data, Tiny(), run, Listening())
+    assert not failures and len(left.data.clips) == 3
+    assert len(warned) == 1 and "1 of 3 videos" in warned[0] and warned[0].endswith("first, c1")
 
 
 def test_texts_are_kept_by_the_model_that_read_them(tmp_path: Path) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from fractions import Fraction
 from pathlib import Path
 
@@ -59,3 +59,48 @@ def write_video(
             container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
     return path
+
+
+def remux(
+    source: Path, path: Path, change: Callable[[int, bytes], bytes], stored_order: bool = False
+) -> Path:
+    """The pictures of `source`, each `change`d as it is numbered in the file, under `path`.
+
+    `stored_order` gives each its place in the file as its time, as some cameras do.
+    """
+    with av.open(str(source)) as old, av.open(str(path), "w") as new:
+        stream = new.add_stream_from_template(old.streams.video[0])
+        packets = [packet for packet in old.demux(video=0) if packet.size]
+        start = min(packet.dts for packet in packets) if stored_order else 0
+        for number, packet in enumerate(packets):
+            other = av.Packet(change(number, bytes(packet)))
+            other.dts = packet.dts - start
+            other.pts = other.dts if stored_order else packet.pts
+            other.time_base, other.duration = packet.time_base, packet.duration
+            other.is_keyframe, other.stream = packet.is_keyframe, stream
+            new.mux(other)
+    return path
+
+
+def nal_units(data: bytes) -> list[bytes]:
+    """An mp4's H.264 picture taken apart, without the lengths."""
+    units = []
+    while data:
+        end = 4 + int.from_bytes(data[:4], "big")
+        units.append(data[4:end])
+        data = data[end:]
+    return units
+
+
+def from_nal_units(units: Sequence[bytes]) -> bytes:
+    """The picture again."""
+    return b"".join(len(unit).to_bytes(4, "big") + unit for unit in units)
+
+
+def headless_note(number: int, data: bytes) -> bytes:
+    """The encoder's note before the first picture without its first byte.
+
+    So it reads as a non-intra slice in an IDR picture, which players skip.
+    """
+    first, *others = nal_units(data)
+    return data if number else from_nal_units([first[1:], *others])

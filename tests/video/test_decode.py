@@ -147,9 +147,13 @@ def test_a_shortened_edit_list_is_obeyed_and_is_no_truncation(tmp_path: Path, mp
     assert numbers(path, Uniform(5)) == [3, 9, 15, 21, 27]
 
 
-def test_a_cut_in_mid_group_begins_at_its_first_keyframe(tmp_path: Path, mp4: Path) -> None:
-    path = tmp_path / "cut.ts"
-    with av.open(str(mp4)) as source, av.open(str(path), "w") as target:
+@pytest.mark.parametrize("codec", ["libx264", "libvpx-vp9"])
+def test_a_cut_in_mid_group_begins_at_its_first_keyframe(tmp_path: Path, codec: str) -> None:
+    """VP9's decoder calls each frame before that broken."""
+    options = VP9 if codec == "libvpx-vp9" else None
+    whole = write_video(tmp_path / "whole.mkv", codec=codec, options=options)
+    path = tmp_path / ("cut.mkv" if options else "cut.ts")
+    with av.open(str(whole)) as source, av.open(str(path), "w") as target:
         stream = target.add_stream_from_template(source.streams.video[0])
         for number, packet in enumerate(source.demux(video=0)):
             if packet.dts is not None and number >= 10:

@@ -18,6 +18,7 @@ from bench.errors import BenchError
 from bench.files import locks
 from bench.video import DecodedFrames, FrameStore, Uniform, pool, worker
 from bench.video.pool import Pool
+from bench.video.preprocessing import Preprocessing
 
 GREET = "import json, os, pathlib, sys, time; print('{}', flush=True)\n"
 ANSWER = """print(json.dumps({"kind": "empty", "reason": said}), flush=True)\n"""
@@ -202,9 +203,10 @@ def received(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
 
 def test_a_process_receives_all_of_a_clip(tmp_path: Path, mp4: Path, received: list[Any]) -> None:
     clip = Clip("c", mp4, 0.5, 1.25, 12.5)
-    store = FrameStore(tmp_path, 32, Uniform(1), "pyav", "webp")
+    square = Preprocessing(32, "squash", "bilinear", crop="floor")
+    store = FrameStore(tmp_path, square, Uniform(1), "pyav", "webp")
     assert worker.answer(store._job(clip, store.key(clip))) == {}
-    assert received == [(clip, Uniform(1), 32, "pyav")]
+    assert received == [(clip, Uniform(1), square, "pyav")]
     assert worker.answer(store._job(clip, store.key(clip))) == {}, "now another run has made it"
     assert len(received) == 1
 

@@ -57,7 +57,7 @@ def data_check(options: Options, task: str, source: str | None, as_json: bool) -
         problems = [dict(zip(("what", "count", "first"), row, strict=True))
                     for row in result.problems]  # fmt: skip
         document = {"task": task, **result.facts, "problems": problems, "missing": result.missing}
-        click.echo(json.dumps(document, indent=2, ensure_ascii=False))
+        click.echo(json.dumps(document, indent=2))
     else:
         from tabulate import tabulate
 

@@ -27,7 +27,7 @@ def list_(options: Options, what: str, as_json: bool) -> None:
     config = options.load()
     rows = {"tasks": _task_rows, "models": _model_rows, "sources": _source_rows}[what](config)
     if as_json:
-        click.echo(json.dumps(rows, indent=2, ensure_ascii=False))
+        click.echo(json.dumps(rows, indent=2))
         return
     from tabulate import tabulate
 

@@ -22,6 +22,7 @@ from bench.cli.report import report
 from bench.cli.run import run
 from bench.cli.score import score
 from bench.cli.show import show
+from bench.cli.streams import plain_streams
 from bench.cli.sweep import sweep
 from bench.cli.train import train
 from bench.cli.verify import verify
@@ -85,4 +86,5 @@ cli.add_command(export)
 
 def main() -> None:
     """Entry point of the console script."""
+    plain_streams()
     cli(auto_envvar_prefix="BENCH", prog_name="bench")

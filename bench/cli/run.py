@@ -105,7 +105,7 @@ def _run(options: Options, request: Request) -> None:
     if not distributed.is_main():
         return
     if request.as_json:
-        click.echo(json.dumps([result.data for result in results], indent=2, ensure_ascii=False))
+        click.echo(json.dumps([result.data for result in results], indent=2))
     else:
         _print_boards(saved, config)
     _end(results, request.allow_missing)

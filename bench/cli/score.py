@@ -67,7 +67,7 @@ def score(
     document = scorer.score_file(found, predictions, kind, run.resamples, run.seed, also)
     for warning in document.warnings:
         click.echo(printable(warning), err=True)
-    text = json.dumps(to_json(document), indent=2, ensure_ascii=False)
+    text = json.dumps(to_json(document), indent=2)
     if output is not None:
         write_text(output, text + "\n")
     click.echo(text if as_json else _table(document))

@@ -3,6 +3,7 @@
 Files that we write are always UTF-8. JSON on standard output is ASCII, which every stream has.
 """
 
+# ruff: noqa: RUF001
 from __future__ import annotations
 
 import codecs

@@ -19,6 +19,7 @@ from bench.config import Config, ModelConfig
 from bench.contracts import Adapter, Source, Task
 from bench.errors import BenchError, UsageError, nearest
 from bench.files import locks
+from bench.files.paths import expanded, expanded_parts
 from bench.settings import settings_from
 
 Offer = TypeVar("Offer")
@@ -85,10 +86,11 @@ def model_config(name: str, config: Config) -> ModelConfig:
     base, at, path = name.partition("@")
     if at and base in config.models:
         found = config.models[base]
-        return replace(found, name=name, settings={**found.settings, "checkpoint": path})
+        return replace(found, name=name, settings={**found.settings, "checkpoint": expanded(path)})
     family, colon, spec = name.partition(":")
     if family in _points("bench.adapters"):
-        return ModelConfig(name, family, {"spec": spec} if colon else {}, "the command line")
+        settings = {"spec": expanded_parts(spec)} if colon else {}
+        return ModelConfig(name, family, settings, "the command line")
     raise UsageError(
         f"unknown model '{name}'{nearest(name, model_names(config))}; "
         "`bench list models` shows what is there"
@@ -228,11 +230,13 @@ def _source_for(task: str, name: str | None, config: Config) -> tuple[Source, bo
         return config.sources[name][task], False
     if name in generated_names():
         return _generated(name, config), False
-    if Path(name).is_dir():
-        return Source(Path(name).resolve().name, Path(name)), False
+    folder = Path(expanded(name))
+    if folder.is_dir():
+        return Source(folder.resolve().name, folder), False
     known = [*config.sources, *generated_names()]
+    what = "a file is no source" if folder.is_file() else "unknown source"
     raise UsageError(
-        f"unknown source '{name}'{nearest(name, known)}; known: {', '.join(known)}, or a folder"
+        f"{what}: '{folder}'{nearest(name, known)}; known: {', '.join(known)}, or a folder"
     )
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from bench.cli.options import INCOMPLETE, Options, complete, names
+from bench.cli.options import INCOMPLETE, FilePath, Options, complete, names
 
 
 @click.group()
@@ -17,7 +17,7 @@ def data() -> None:
 
 
 @data.command("toy")
-@click.option("--output", type=click.Path(path_type=Path, file_okay=False),
+@click.option("--output", type=FilePath(file_okay=False),
               help="Folder to draw into; by default the cache folder.")  # fmt: skip
 @click.option("--task", "tasks", callback=names, shell_complete=complete("task"),
               help="Tasks, separated by commas; by default all that it can draw.")  # fmt: skip

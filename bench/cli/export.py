@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from bench.cli.options import INCOMPLETE, Options, complete, task_settings
+from bench.cli.options import INCOMPLETE, FilePath, Options, complete, task_settings
 from bench.errors import BenchError, UsageError
 
 
@@ -15,7 +15,7 @@ from bench.errors import BenchError, UsageError
 @click.argument("task", required=False, shell_complete=complete("task"))
 @click.option("--model", required=True, shell_complete=complete("model"),
               help="A model, such as srlclip-tiny or srlclip-b32@FOLDER.")  # fmt: skip
-@click.option("--output", required=True, type=click.Path(path_type=Path, dir_okay=False),
+@click.option("--output", required=True, type=FilePath(dir_okay=False),
               help="The file to write: .safetensors; predictions .json or .pkl.")  # fmt: skip
 @click.option("--split", help="TASK only: the split to answer, such as testvb or testsrl.")
 @click.option("--kind", type=click.Choice(["verbs", "roles"]),

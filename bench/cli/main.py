@@ -17,7 +17,7 @@ from bench.cli.compare import compare
 from bench.cli.data import data
 from bench.cli.export import export
 from bench.cli.list import list_
-from bench.cli.options import Options
+from bench.cli.options import FilePath, Options
 from bench.cli.report import report
 from bench.cli.run import run
 from bench.cli.score import score
@@ -56,7 +56,7 @@ class _OneLineErrors(click.Group):
 @click.version_option(package_name="srl-bench", prog_name="bench")
 @click.option(
     "--config",
-    type=click.Path(path_type=Path, dir_okay=False),
+    type=FilePath(dir_okay=False),
     help="A bench.yaml; by default the nearest one upwards from here.",
 )
 @click.option("--quiet", is_flag=True, help="No progress on stderr.")

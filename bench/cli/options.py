@@ -19,6 +19,25 @@ if TYPE_CHECKING:
 INCOMPLETE = 3  # exit code: done, but some items failed
 
 
+class FilePath(click.Path):
+    """A path on the command line, with `~` and `$NAME` expanded where the shell left them."""
+
+    def __init__(self, **rules: Any) -> None:
+        super().__init__(path_type=Path, **rules)
+
+    def convert(
+        self, value: Any, parameter: click.Parameter | None, context: click.Context | None
+    ) -> Any:
+        """The expanded path, checked as `click.Path` does."""
+        from bench.files.paths import expanded
+
+        try:
+            value = expanded(str(value))
+        except UsageError as error:
+            self.fail(str(error), parameter, context)
+        return super().convert(value, parameter, context)
+
+
 @dataclass
 class Options:
     """What stands before the command's name."""

@@ -11,7 +11,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from bench.cli.options import INCOMPLETE, Options, complete, names, screen_format, task_settings
+from bench.cli.options import (
+    INCOMPLETE,
+    FilePath,
+    Options,
+    complete,
+    names,
+    screen_format,
+    task_settings,
+)
 from bench.errors import UsageError, printable
 
 if TYPE_CHECKING:
@@ -29,7 +37,7 @@ if TYPE_CHECKING:
 @click.option("--source", help="A source in bench.yaml, 'toy', or a folder with the data.")
 @click.option("--limit", type=click.IntRange(1), help="The first N videos only.")
 @click.option("--device", help="auto, cpu, cuda, cuda:N or mps.")
-@click.option("--output", type=click.Path(path_type=Path, file_okay=False), help="Results folder.")
+@click.option("--output", type=FilePath(file_okay=False), help="Results folder.")
 @click.option("--seed", type=click.IntRange(0),
               help="Seed of the bootstrap, and of what a task trains.")  # fmt: skip
 @click.option("--set", "overrides", multiple=True, metavar="TASK.KEY=VALUE",

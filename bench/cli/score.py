@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from bench.cli.options import INCOMPLETE, Options
+from bench.cli.options import INCOMPLETE, FilePath, Options
 from bench.errors import printable
 
 if TYPE_CHECKING:
@@ -27,13 +27,13 @@ def _also(context: click.Context, parameter: click.Parameter, value: str) -> lis
 @click.command()
 @click.option("--task", required=True, help="The task whose official rules count.")
 @click.option("--source", help="A source in bench.yaml, 'toy', or a folder with the data.")
-@click.option("--predictions", required=True, type=click.Path(path_type=Path, dir_okay=False),
+@click.option("--predictions", required=True, type=FilePath(dir_okay=False),
               help="The official format, as JSON or plain pickle.")  # fmt: skip
 @click.option("--kind", type=click.Choice(["verbs", "roles", "evrel"]),
               help="What is predicted; by default seen from the file.")  # fmt: skip
 @click.option("--also", default="", callback=_also, metavar="METEOR,SPICE",
               help="Metrics of roles that need Java, which no official number does.")  # fmt: skip
-@click.option("--output", type=click.Path(path_type=Path, dir_okay=False),
+@click.option("--output", type=FilePath(dir_okay=False),
               help="Write the result document here as well.")  # fmt: skip
 @click.option("--seed", type=click.IntRange(0), help="Seed of the bootstrap.")
 @click.option("--allow-missing", is_flag=True, help="Exit 0 although videos lack predictions.")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from bench.cli.options import Options, complete, screen_format, setting
+from bench.cli.options import FilePath, Options, complete, screen_format, setting
 
 
 @click.command()
@@ -18,7 +18,7 @@ from bench.cli.options import Options, complete, screen_format, setting
               help="A setting of every training, as for `train`; may be repeated.")  # fmt: skip
 @click.option("--seed", type=click.IntRange(0), help="Seed of everything random.")
 @click.option("--device", help="auto, cpu, cuda, cuda:N or mps.")
-@click.option("--output", type=click.Path(path_type=Path, file_okay=False), help="Results folder.")
+@click.option("--output", type=FilePath(file_okay=False), help="Results folder.")
 @click.option("--format", "format_", type=click.Choice(["rich", "md", "latex", "csv", "json"]),
               help="By default a table on a terminal, md elsewhere.")  # fmt: skip
 @click.pass_obj

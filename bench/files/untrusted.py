@@ -26,6 +26,8 @@ def read_bytes(path: Path, remedy: str = "check the file", largest: int = LARGES
     """A regular file's content. DataError for anything else, such as a pipe or a folder."""
     try:
         status = path.stat()
+        if stat.S_ISDIR(status.st_mode):
+            raise DataError(f"{path}: a folder, not a file; name the file in it")
         if not stat.S_ISREG(status.st_mode):
             raise DataError(f"{path}: not a regular file; {remedy}")
         if status.st_size > largest:

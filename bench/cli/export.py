@@ -62,9 +62,11 @@ def export(
 def _export_model(options: Options, model: str, output: Path) -> None:
     from bench import registry
     from bench.capabilities import Exportable
+    from bench.files.atomic import check_writable
 
     if output.suffix != ".safetensors":
         raise UsageError(f"{output}: checkpoints are written as .safetensors; name it so")
+    check_writable(output)
     adapter = registry.load_adapter(model, options.load(device="cpu"))
     if not isinstance(adapter, Exportable):
         raise BenchError(f"model '{model}' ({type(adapter).__name__}) cannot be exported")
@@ -88,12 +90,14 @@ def _export_answers(
     from bench.capabilities import ExportsPredictions
     from bench.engine import answers
     from bench.features.extraction import Work
+    from bench.files.atomic import check_writable
     from bench.progress import Bar
 
-    config = options.load(device=device, seed=seed)
+    config = options.for_work(device=device, seed=seed)
     exporter = registry.offering(name, ExportsPredictions).exporter()
     settings = task_settings(overrides, [name])[name]
     found, fallback = registry.source_for(name, source, config, settings)
+    check_writable(output)
     adapter = registry.load_adapter(model, config)
     with Bar(options.quiet) as bar:
         if fallback:

@@ -54,6 +54,24 @@ class Options:
         given = {key: value for key, value in overrides.items() if value is not None}
         return replace(config, run=replace(config.run, **given))
 
+    def for_work(self, **overrides: Any) -> Config:
+        """`load` for what computes: device and decoder are checked to be there. UsageError."""
+        from importlib.util import find_spec
+
+        from bench.compute import check_device
+        from bench.config import CHECKS
+
+        if (device := overrides.get("device")) is not None:
+            try:
+                CHECKS["device"](device)
+            except ValueError as error:
+                raise UsageError(f"--device must be {error}, not {device!r}") from error
+        config = self.load(**overrides)
+        check_device(config.run.device)
+        if config.run.decoder == "decord" and not find_spec("decord"):
+            raise UsageError("run.decoder: decord is not installed; install it, or choose auto")
+        return config
+
 
 def complete(kind: str) -> Callable[..., list[CompletionItem]]:
     """Shell completion of comma-separated `task` or `model` names."""

@@ -43,6 +43,7 @@ def report(
     The HTML page also has plots, galleries and the provenance of every number; it is one file
     without outside parts.
     """
+    from bench.files.atomic import check_writable
     from bench.registry import task_class
     from bench.report.text import render
     from bench.results.comparison import Evidence
@@ -55,6 +56,8 @@ def report(
         raise UsageError("--output goes with --format html or md; others print, use > FILE")
     if format_ == "html" and output is None:
         raise UsageError("--format html needs --output FILE.html")
+    if output is not None:
+        check_writable(output)
     config = options.load()
     folder = results or config.run.output
     if not folder.is_dir() and not published:

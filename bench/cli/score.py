@@ -54,7 +54,7 @@ def score(
     """Score a prediction file by a task's official rules, with 95 % intervals."""
     from bench import registry
     from bench.capabilities import ScoresFiles
-    from bench.files.atomic import write_text
+    from bench.files.atomic import check_writable, write_text
     from bench.results.document import to_json
 
     config = options.load(seed=seed)
@@ -62,6 +62,8 @@ def score(
     found, fallback = registry.source_for(task, source, config)
     if fallback:
         click.echo(registry.FALLBACK.format(task=task), err=True)
+    if output is not None:
+        check_writable(output)
     registry.prepare_source(task, found)
     run = config.run
     document = scorer.score_file(found, predictions, kind, run.resamples, run.seed, also)

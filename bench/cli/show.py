@@ -39,11 +39,13 @@ def show(
     """
     from bench import registry
     from bench.capabilities import ShowsPredictions
+    from bench.files.atomic import check_writable
     from bench.files.untrusted import well_formed
     from bench.results.files import load
 
     if output.suffix not in (".html", ".md"):
         raise DataError(f"{output}: pages are written as .html or .md; name it so")
+    check_writable(output)
     documents = [load(path) for path in results]
     if len({(d.task, d.source.fingerprint) for d in documents}) > 1:
         raise DataError(f"{results[1]}: of another task or other data than {results[0]}")

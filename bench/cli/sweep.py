@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -47,9 +48,13 @@ def sweep(
     from bench.training.grids import grid as published
     from bench.training.sweep import Sweep
 
-    config = options.load(seed=seed, device=device, output=output)
+    config = options.for_work(seed=seed, device=device, output=output)
     common = dict(map(setting, overrides))
-    with Bar(options.quiet or not distributed.is_main()) as bar:
-        record = Sweep(grid, published(grid), model, source, common, config).run(bar)
-    if distributed.is_main():
-        click.echo(render(grid_boards(record), format_ or screen_format()))
+    record: dict[str, Any] = {}
+    try:
+        with Bar(options.quiet or not distributed.is_main()) as bar:
+            for so_far in Sweep(grid, published(grid), model, source, common, config).records(bar):
+                record = so_far
+    finally:  # the rows that are done are printed, though a later one failed
+        if record:
+            click.echo(render(grid_boards(record), format_ or screen_format()))

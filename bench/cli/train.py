@@ -50,7 +50,7 @@ def train(
     from bench.results.files import TRAININGS, slug
     from bench.training.plan import plan_training
 
-    config = options.load(seed=seed, device=device)
+    config = options.for_work(seed=seed, device=device)
     folder = output or config.run.output / TRAININGS / slug(model)
     plan = plan_training(model, source, dict(map(setting, overrides)), config)
     with Bar(options.quiet or not distributed.is_main()) as bar:

@@ -7,6 +7,7 @@ be built on any framework and that no command pays for importing torch until a m
 
 from __future__ import annotations
 
+import os
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -14,6 +15,8 @@ from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
 import numpy as np
+
+SAMPLES = 3  # clips that a check shows
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,12 +186,21 @@ class Scores:
 class Check:
     """What `bench data check` tells: `facts` in order, `problems` as (what, how many, the first).
 
-    `missing` are the ids of clips without a file.
+    `missing` are the ids of clips without a file. `samples` are a few clips to look at: the id,
+    what the data say of it, and its file.
     """
 
     facts: dict[str, Any]
     problems: list[tuple[str, int, str]]
     missing: list[str]
+    samples: list[tuple[str, str, str]] = field(default_factory=list)
+
+
+def video_folder(source: Source, found: Iterable[Path]) -> Path:
+    """The folder below which the files lie, or else where they were looked for."""
+    if folders := {str(path.parent) for path in found}:
+        return Path(os.path.commonpath(folders))
+    return source.videos or source.root
 
 
 @dataclass
@@ -224,6 +236,11 @@ class Task(ABC):
     limit: int | None = None
     support: list[Clip] = field(default_factory=list)
     settings: dict[str, Any] = field(default_factory=dict)
+    annotations: Path | None = None  # the file or folder that was read
+
+    def caption(self, clip: str) -> str:
+        """What the data say of a clip, in short; empty where they say nothing."""
+        return ""
 
     @classmethod
     def published_protocol(cls) -> str:
@@ -241,14 +258,23 @@ class Task(ABC):
     @classmethod
     def check(cls, source: Source) -> Check:
         """Counts and faults of the files of `source`. DataError where they cannot be used."""
+        from bench.video.heads import wrong_files
+
         task = cls.load(source)
         missing = [clip.id for clip in task.clips if clip.path is None]
+        found = {clip.id: clip.path for clip in task.clips if clip.path is not None}
         facts = {
+            "annotations": str(task.annotations or source.annotations or source.root),
+            "video folder": str(video_folder(source, found.values())),
             "protocol": task.protocol, "texts": len(task.texts), "videos": len(task.clips),
             "fingerprint": task.fingerprint,
         }  # fmt: skip
         problems = [("missing videos", len(missing), missing[0])] if missing else []
-        return Check(facts, problems, missing)
+        samples = [
+            (clip.id, task.caption(clip.id), str(clip.path or "missing"))
+            for clip in task.clips[:SAMPLES]
+        ]
+        return Check(facts, [*problems, *wrong_files(found)], missing, samples)
 
     def learn(self, features: Features, adapter: Adapter, place: Workplace) -> Any:
         """What is learnt from `support` before answering, kept in `place.folder` for next time.

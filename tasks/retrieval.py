@@ -98,7 +98,12 @@ class RetrievalTask(Task):
             chance=chance(Counter(owners)),
             owners=owners,
             ambiguous=[i for i in ids if i in index.ambiguous],
+            annotations=path,
         )
+
+    def caption(self, clip: str) -> str:
+        """The clip's first sentence."""
+        return self.texts[self.owners.index(clip)]
 
     def answer(self, features: Features, adapter: Adapter) -> Iterator[dict[str, Any]]:
         """Ranks of every sentence among the answered videos, and of every video among captions."""

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Sequence
 from pathlib import Path
+from textwrap import shorten
+from typing import Any
 
 import click
 
 from bench.cli.options import INCOMPLETE, FilePath, Options, complete, names
+from bench.errors import printable
 
 
 @click.group()
@@ -56,17 +60,28 @@ def data_check(options: Options, task: str, source: str | None, as_json: bool) -
     if as_json:
         problems = [dict(zip(("what", "count", "first"), row, strict=True))
                     for row in result.problems]  # fmt: skip
-        document = {"task": task, **result.facts, "problems": problems, "missing": result.missing}
+        samples = [dict(zip(("id", "text", "file"), row, strict=True)) for row in result.samples]
+        document = {"task": task, **result.facts, "problems": problems, "missing": result.missing,
+                    "samples": samples}  # fmt: skip
         click.echo(json.dumps(document, indent=2))
     else:
         from tabulate import tabulate
 
         click.echo(tabulate({"task": task, **result.facts}.items(), tablefmt="plain"))
-        if result.problems:
-            head = ["problem", "count", "first"]
-            click.echo("\n" + tabulate(result.problems, headers=head, disable_numparse=True))
+        _table(["problem", "count", "first"], result.problems)
+        _table(
+            ["sample", "text", "file"],
+            [(name, shorten(printable(text), 60), file) for name, text, file in result.samples],
+        )
     if result.problems:
         sys.exit(INCOMPLETE)
+
+
+def _table(head: list[str], rows: Sequence[tuple[Any, ...]]) -> None:
+    from tabulate import tabulate
+
+    if rows:
+        click.echo("\n" + tabulate(rows, headers=head, disable_numparse=True))
 
 
 @data.command("prompts")

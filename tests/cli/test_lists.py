@@ -118,7 +118,12 @@ def test_a_check_names_its_files_finds_wrong_ones_and_shows_samples(source: Path
     assert [(row["what"], row["count"], row["first"]) for row in found["problems"]] == [
         ("empty file", 1, videos[0].stem), ("web page instead of a video", 1, videos[1].stem),
     ]  # fmt: skip
-    assert len(found["samples"]) == 3 and found["samples"][0]["text"]
+    of = dict(
+        line.split(",", 3)[2:] for line in Path(found["annotations"]).read_text().splitlines()
+    )
+    for sample in found["samples"]:
+        assert sample["text"] == of[sample["id"]].strip()
+    assert len({sample["text"] for sample in found["samples"]}) == 3
     assert Path(found["samples"][0]["file"]).parent == source / "videos"
     text = CliRunner().invoke(cli, ["data", "check", "msrvtt"]).stdout
     for seen in (found["annotations"], "web page", found["samples"][2]["file"]):

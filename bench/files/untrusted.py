@@ -35,6 +35,8 @@ def read_bytes(path: Path, remedy: str = "check the file", largest: int = LARGES
         return path.read_bytes()
     except FileNotFoundError as error:
         raise DataError(f"{path}: no such file; {remedy}") from error
+    except PermissionError as error:
+        raise DataError(f"{path}: cannot be read; check its permissions") from error
     except (OSError, ValueError) as error:  # ValueError: a NUL in the name
         raise DataError(f"{path}: cannot be read ({plain(error)}); {remedy}") from error
 

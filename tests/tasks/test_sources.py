@@ -31,6 +31,18 @@ def test_messages_say_what_is_there(tmp_path: Path) -> None:
         assert "permission" not in str(caught.value) and "fetch" not in str(caught.value)
 
 
+def test_a_file_that_may_not_be_read_is_not_to_be_fetched_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def denied(path: Path) -> bytes:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    (tmp_path / "a").write_text("")
+    monkeypatch.setattr(Path, "read_bytes", denied)
+    with pytest.raises(DataError, match="a: cannot be read; check its permissions"):
+        read_text(tmp_path / "a", "fetch the file again")
+
+
 def test_a_folder_is_not_said_to_be_missing_or_irregular(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="a folder, not a file"):
         read_text(tmp_path)

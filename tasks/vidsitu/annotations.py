@@ -89,9 +89,7 @@ def load_split(root: Path, split: str) -> list[str]:
     path = split_path(root, split)
     ids = read_json(path)
     if not isinstance(ids, list) or not all(isinstance(name, str) for name in ids):
-        raise DataError(
-            f"{path}: a list of segment names is expected; check that it is VidSitu's file"
-        )
+        raise DataError(f"{path}: a list of segment names is expected; give VidSitu's file")
     for name in ids:
         if not SEGMENT.fullmatch(name):
             raise DataError(f"{path}: {name[:80]!r} is no segment name (v_ID_seg_START_END)")
@@ -108,9 +106,7 @@ def load_annotations(root: Path, split: str) -> dict[str, list[Annotation]]:
     path = annotation_path(root, split)
     entries = read_json(path)
     if not isinstance(entries, list):
-        raise DataError(
-            f"{path}: a list of annotations is expected; check that it is VidSitu's file"
-        )
+        raise DataError(f"{path}: a list of annotations is expected; give VidSitu's file")
     found: dict[str, list[Annotation]] = {}
     for number, entry in enumerate(entries):
         annotation = _annotation(entry, f"{path}: entry {number}")
@@ -127,7 +123,7 @@ def load_votes(root: Path, split: str) -> dict[str, list[list[str]]]:
     path = label_path(root, split)
     entries = read_json(path)
     if not isinstance(entries, list):
-        raise DataError(f"{path}: a list of entries is expected; check that it is VidSitu's file")
+        raise DataError(f"{path}: a list of entries is expected; give VidSitu's file")
     votes: dict[str, list[list[str]]] = {}
     for number, entry in enumerate(entries):
         where = f"{path}: entry {number}"

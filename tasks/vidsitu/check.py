@@ -82,7 +82,7 @@ def _entries(path: Path, problems: _Problems) -> Iterator[tuple[str, dict[str, A
         return
     entries = read_json(path)
     if not isinstance(entries, list):
-        raise DataError(f"{path}: a list is expected; check that it is VidSitu's file")
+        raise DataError(f"{path}: a list is expected; give VidSitu's file")
     for number, entry in enumerate(entries):
         if isinstance(entry, dict):
             yield f"{path.name} entry {number}", entry

@@ -103,7 +103,7 @@ def test_settings_of_a_task_still_to_be_drawn_are_checked(begun: list[str]) -> N
     assert "did you mean 'epochs'" in done.output and not list(Path("cache").rglob("*.mp4"))
 
 
-@pytest.mark.parametrize("command", ["train", "sweep parts"])
+@pytest.mark.parametrize("command", ["train", "sweep supp-1"])
 def test_trainings_are_checked_first(
     toy_vidsitu: Path, monkeypatch: pytest.MonkeyPatch, command: str
 ) -> None:

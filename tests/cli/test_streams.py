@@ -13,6 +13,8 @@ import click
 import pytest
 
 from bench.cli import streams
+from bench.report.tables import Board
+from bench.report.text import render
 
 TEXT = "R@1 ↑ MdR ↓ ≈ † ± … ┏━┳┃ é 你 \udce9 plain"
 
@@ -61,3 +63,9 @@ def test_boards_and_json_reach_any_stream(kept: Path, encoding: str, form: str) 
         assert json.loads(text)[0]["title"]
     else:
         assert "R@1 ^" in text and "MdR v" in text
+
+
+def test_boards_as_json_are_ascii() -> None:
+    """An escape of ours would be no JSON."""
+    text = render([Board("†, é, 你", "task", "protocol", [], [])], "json")
+    assert text.isascii() and json.loads(text)[0]["title"] == "†, é, 你"

@@ -11,9 +11,11 @@ from typing import Any
 
 from bench.contracts import Source
 from bench.errors import UsageError
+from bench.files.paths import beside, expanded
 from bench.files.yaml_lines import Item, known_only, mapping, read
 
 DEFAULTS = Path(__file__).with_name("bench.yaml")
+PATHS = ("checkpoint", "pretrained", "spec", "folder", "lora")  # settings of models that may be paths
 
 
 @dataclass(frozen=True)
@@ -115,7 +117,8 @@ def load_config(path: Path | None = None, start: Path | None = None) -> Config:
     if user is None or user.resolve() == DEFAULTS.resolve():
         return config
     if not user.is_file():
-        raise UsageError(f"{user}: no such configuration file; check --config")
+        what = "a folder, not a" if user.is_dir() else "no such"
+        raise UsageError(f"{user}: {what} configuration file; check --config")
     return replace(_merge(config, user), file=user)
 
 
@@ -137,7 +140,7 @@ def _merge(config: Config, path: Path) -> Config:
         for name, item in mapping(sections.get("sources", empty), "sources").items()
     }
     models = {
-        name: _model(name, item)
+        name: _model(name, item, path.parent)
         for name, item in mapping(sections.get("models", empty), "models").items()
     }
     tasks = {
@@ -167,10 +170,7 @@ def _path(value: Any, base: Path) -> Path | None:
         return None
     if not isinstance(value, str) or not value or "\0" in value:
         raise ValueError("a path")
-    try:
-        return base / Path(value).expanduser()
-    except RuntimeError as error:  # ~NAME of nobody
-        raise ValueError("a path") from error
+    return base / expanded(value, base)
 
 
 def _whole(least: int) -> Callable[[Any], int]:
@@ -237,6 +237,8 @@ def _run(run: RunConfig, section: Item, base: Path) -> RunConfig:
             raise UsageError(
                 f"{item.where}: run.{key} must be {error}, not {item.plain()!r}"
             ) from error
+        except UsageError as error:
+            raise UsageError(f"{item.where}: run.{key}: {error}") from error
     return replace(run, **values)
 
 
@@ -256,6 +258,8 @@ def _source(name: str, section: Item, base: Path) -> dict[str, Source]:
                 raise ValueError("frames a second between 0 and 1000")
         except ValueError as error:
             raise UsageError(f"{item.where}: sources.{name}.{task} needs {error}") from error
+        except UsageError as error:
+            raise UsageError(f"{item.where}: sources.{name}.{task}: {error}") from error
         root = paths.get("root") or paths.get("videos")
         if root is None:
             raise UsageError(f"{item.where}: sources.{name}.{task} needs 'root', or 'videos'")
@@ -265,9 +269,15 @@ def _source(name: str, section: Item, base: Path) -> dict[str, Source]:
     return tasks
 
 
-def _model(name: str, item: Item) -> ModelConfig:
+def _model(name: str, item: Item, base: Path) -> ModelConfig:
     items = mapping(item, f"model '{name}'")
     if "adapter" not in items or not isinstance(items["adapter"].value, str):
         raise UsageError(f"{item.where}: model '{name}' needs 'adapter', the name of its family")
     settings = {key: value.plain() for key, value in items.items() if key != "adapter"}
+    for key in PATHS:
+        if isinstance(value := settings.get(key), str):
+            try:
+                settings[key] = beside(value, base)
+            except UsageError as error:
+                raise UsageError(f"{items[key].where}: model '{name}': {key}: {error}") from error
     return ModelConfig(name, items["adapter"].value, settings, item.where)

@@ -7,6 +7,7 @@ be built on any framework and that no command pays for importing torch until a m
 
 from __future__ import annotations
 
+import os
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -17,6 +18,8 @@ import numpy as np
 
 if TYPE_CHECKING:
     from bench.video.preprocessing import Preprocessing
+
+SAMPLES = 3  # clips that a check shows
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,12 +200,21 @@ class Check:
     """What `bench data check` tells: `facts` in order, `problems` as (what, how many, the first).
 
     `missing` are the ids of clips without a file, `remarks` what is no fault but worth knowing.
+    `samples` are a few clips to look at: the id, what the data say of it, and its file.
     """
 
     facts: dict[str, Any]
     problems: list[tuple[str, int, str]]
     missing: list[str]
     remarks: list[str] = field(default_factory=list)
+    samples: list[tuple[str, str, str]] = field(default_factory=list)
+
+
+def video_folder(source: Source, found: Iterable[Path]) -> Path:
+    """The folder below which the files lie, or else where they were looked for."""
+    if folders := {str(path.parent) for path in found}:
+        return Path(os.path.commonpath(folders))
+    return source.videos or source.root
 
 
 @dataclass
@@ -240,6 +252,11 @@ class Task(ABC):
     support: list[Clip] = field(default_factory=list)
     settings: dict[str, Any] = field(default_factory=dict)
     remarks: list[str] = field(default_factory=list)
+    annotations: Path | None = None  # the file or folder that was read
+
+    def caption(self, clip: str) -> str:
+        """What the data say of a clip, in short; empty where they say nothing."""
+        return ""
 
     @classmethod
     def published_protocol(cls) -> str:
@@ -257,14 +274,25 @@ class Task(ABC):
     @classmethod
     def check(cls, source: Source) -> Check:
         """Counts and faults of the files of `source`. DataError where they cannot be used."""
+        from bench.video.heads import wrong_files
+
         task = cls.load(source)
         missing = [clip.id for clip in task.clips if clip.path is None]
+        found = {clip.id: clip.path for clip in task.clips if clip.path is not None}
         facts = {
+            "annotations": str(task.annotations or source.annotations or source.root),
+            "video folder": str(video_folder(source, found.values())),
             "protocol": task.protocol, "texts": len(task.texts), "videos": len(task.clips),
             "fingerprint": task.fingerprint,
         }  # fmt: skip
         problems = [("missing videos", len(missing), missing[0])] if missing else []
-        return Check(facts, problems, missing, task.remarks)
+        samples = [
+            (clip.id, task.caption(clip.id), str(clip.path or "missing"))
+            for clip in task.clips[:SAMPLES]
+        ]
+        return Check(
+            facts, [*problems, *wrong_files(found)], missing, remarks=task.remarks, samples=samples
+        )
 
     def learn(self, features: Features, adapter: Adapter, place: Workplace) -> Any:
         """What is learnt from `support` before answering, kept in `place.folder` for next time.

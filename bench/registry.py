@@ -17,8 +17,9 @@ from typing import Any, TypeVar
 from bench.capabilities import ABLE, TrainableFamily, Trains
 from bench.config import Config, ModelConfig
 from bench.contracts import Adapter, Source, Task
-from bench.errors import BenchError, UsageError, nearest
+from bench.errors import BenchError, UsageError, nearest, plain
 from bench.files import locks
+from bench.files.paths import expanded, expanded_parts
 from bench.settings import settings_from
 
 Offer = TypeVar("Offer")
@@ -36,19 +37,45 @@ def _resolve(group: str, name: str, what: str) -> Any:
         raise UsageError(
             f"unknown {what} '{name}'{nearest(name, list(points))}; known: {', '.join(points)}"
         )
+    found = points[name]
+    same = {point.value: point for point in entry_points(group=group) if point.name == name}
+    if len(same) > 1:
+        packages = " and ".join(sorted(map(_package, same.values())))
+        raise BenchError(f"{what} '{name}' is in the packages {packages}; uninstall all but one")
+    of = f"{what} '{name}' of package {_package(found)} ({found.value})"
     try:
-        return points[name].load()
-    except ImportError as error:
+        offered = found.load()
+    except (Exception, SystemExit) as error:  # whatever the code of a package may raise
+        why = f"{type(error).__name__}: {plain(error)}"
         raise BenchError(
-            f"{what} '{name}' ({points[name].value}) cannot be imported: {error}; "
-            "install what its package needs"
+            f"{of} cannot be imported: {why}; install what the package needs, or uninstall it"
         ) from error
+    if not (_is_task(offered) if group == "bench.tasks" else callable(offered)):
+        raise BenchError(f"{of} is no {what} as bench.contracts has it; uninstall the package")
+    return offered
+
+
+def _is_task(offered: Any) -> bool:
+    return isinstance(offered, type) and issubclass(offered, Task)
+
+
+def _package(point: EntryPoint) -> str:
+    """The distribution that an entry point came with, as pip calls it."""
+    return point.dist.name if point.dist else "unknown"
 
 
 def task_names(capability: type[Any] | None = None) -> list[str]:
     """Every task that can be named in --task; those alone that have `capability`, if given."""
     names = sorted(_points("bench.tasks"))
-    return [n for n in names if capability is None or isinstance(task_class(n), capability)]
+    return [n for n in names if capability is None or _has(n, capability)]
+
+
+def _has(task: str, capability: type[Any]) -> bool:
+    """Whether a task has it; one that cannot be imported has nothing."""
+    try:
+        return isinstance(task_class(task), capability)
+    except BenchError:
+        return False
 
 
 def task_class(name: str) -> type[Task]:
@@ -85,10 +112,11 @@ def model_config(name: str, config: Config) -> ModelConfig:
     base, at, path = name.partition("@")
     if at and base in config.models:
         found = config.models[base]
-        return replace(found, name=name, settings={**found.settings, "checkpoint": path})
+        return replace(found, name=name, settings={**found.settings, "checkpoint": expanded(path)})
     family, colon, spec = name.partition(":")
     if family in _points("bench.adapters"):
-        return ModelConfig(name, family, {"spec": spec} if colon else {}, "the command line")
+        settings = {"spec": expanded_parts(spec)} if colon else {}
+        return ModelConfig(name, family, settings, "the command line")
     raise UsageError(
         f"unknown model '{name}'{nearest(name, model_names(config))}; "
         "`bench list models` shows what is there"
@@ -194,6 +222,8 @@ def model_problem(name: str, config: Config) -> str | None:
         return check(config.run, name=name, **model.settings) if check else None
     except BenchError as error:
         return str(error)
+    except Exception as error:  # of another package's code
+        return f"adapter family '{model.adapter}' fails: {type(error).__name__}: {plain(error)}"
 
 
 # --- sources -------------------------------------------------------------------------------------
@@ -228,11 +258,13 @@ def _source_for(task: str, name: str | None, config: Config) -> tuple[Source, bo
         return config.sources[name][task], False
     if name in generated_names():
         return _generated(name, config), False
-    if Path(name).is_dir():
-        return Source(Path(name).resolve().name, Path(name)), False
+    folder = Path(expanded(name))
+    if folder.is_dir():
+        return Source(folder.resolve().name, folder), False
     known = [*config.sources, *generated_names()]
+    what = "a file is no source" if folder.is_file() else "unknown source"
     raise UsageError(
-        f"unknown source '{name}'{nearest(name, known)}; known: {', '.join(known)}, or a folder"
+        f"{what}: '{folder}'{nearest(name, known)}; known: {', '.join(known)}, or a folder"
     )
 
 
@@ -249,6 +281,17 @@ def generator(name: str) -> Callable[..., Path]:
     """What makes a generated source's files; see `generated_names`. UsageError for another name."""
     found: Callable[..., Path] = _resolve("bench.sources", name, "source")
     return found
+
+
+def generator_problem(name: str, config: Config) -> str | None:
+    """Why a generated source cannot be made, where any of it is still to be; None if it can."""
+    if not any(is_undrawn(task, _generated(name, config)) for task in task_names()):
+        return None
+    try:
+        generator(name)
+    except BenchError as error:
+        return str(error)
+    return None
 
 
 def toy_root(config: Config) -> Path:
@@ -301,10 +344,16 @@ def check_settings(task: str, source: Source) -> None:
 
 def source_problem(task: str, source: Source) -> str | None:
     """Why `task` cannot read `source`, with the remedy; None when it can."""
-    if is_undrawn(task, source):
-        return None  # made on first use
     try:
-        load_task(task, source, limit=1)
+        if is_undrawn(task, source):
+            return None  # made on first use
+        found = load_task(task, source)
     except BenchError as error:
         return str(error)
+    except Exception as error:  # of another package's code
+        return f"task '{task}' fails: {type(error).__name__}: {plain(error)}"
+    clips = [*found.clips, *found.support]
+    missing = sum(clip.path is None for clip in clips)
+    if missing:
+        return f"{missing} of {len(clips)} videos missing; `bench data check {task}` names them"
     return None

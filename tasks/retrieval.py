@@ -132,6 +132,7 @@ class RetrievalTask(Task):
             remarks=[f"{cls.name}: {remark}" for remark in remarks],
             owners=owners,
             ambiguous=[i for i in ids if i in index.ambiguous],
+            annotations=path,
         )
 
     @classmethod
@@ -142,6 +143,10 @@ class RetrievalTask(Task):
         if not card_of(source, cls.name):
             name, remarks = name_of([(pair.video, pair.sentence) for pair in pairs], lists)
         return protocol_named(source, cls.name, name, {one.name for one in lists}), remarks
+
+    def caption(self, clip: str) -> str:
+        """The clip's first sentence."""
+        return self.texts[self.owners.index(clip)]
 
     def answer(self, features: Features, adapter: Adapter) -> Iterator[dict[str, Any]]:
         """Ranks of every sentence among the answered videos, and of every video among captions."""

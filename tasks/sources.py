@@ -26,7 +26,8 @@ def find_annotations(source: Source, task: str, names: Sequence[str]) -> Path:
     if source.annotations is not None:
         if source.annotations.is_dir():
             raise DataError(
-                f"{source.annotations}: a folder; name the file in it in sources.{source.name}"
+                f"{source.annotations}: a folder, where {' or '.join(names)} is expected; name the "
+                f"file, or give the folder as 'root' of sources.{source.name}"
             )
         if not source.annotations.is_file():
             raise DataError(f"{source.annotations}: no such file; check sources.{source.name}")
@@ -69,9 +70,7 @@ def _walk(root: Path) -> Iterator[tuple[Path, list[str], list[str]]]:
     def refuse(error: OSError) -> None:
         """Folders below may be another's, such as lost+found; the data's own may not."""
         if error.filename == str(root):
-            if not root.exists():
-                raise DataError(f"{root}: no such folder; check the source")
-            raise DataError(f"{root}: cannot be listed ({error.strerror}); check its permissions")
+            raise DataError(f"{root}: {_unlisted(error)}")
 
     for where, folders, files in os.walk(root, onerror=refuse, followlinks=True):
         status = Path(where).stat()
@@ -81,6 +80,15 @@ def _walk(root: Path) -> Iterator[tuple[Path, list[str], list[str]]]:
         entered.add((status.st_dev, status.st_ino))
         folders.sort()
         yield Path(where), folders, files
+
+
+def _unlisted(error: OSError) -> str:
+    """Why a folder cannot be listed, with the remedy."""
+    if isinstance(error, FileNotFoundError):
+        return "no such folder; check the source in bench.yaml"
+    if isinstance(error, NotADirectoryError):
+        return "a file, not a folder; give the folder that holds it"
+    return f"cannot be listed ({error.strerror}); check its permissions"
 
 
 def protocol_of(source: Source, task: str, published: str, items: int, whole: int = 1000) -> str:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from bench.cli.options import Options
+from bench.cli.options import FilePath, Options
 from bench.errors import printable
 
 if TYPE_CHECKING:
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("first", type=click.Path(path_type=Path, exists=True, dir_okay=False))
-@click.argument("second", type=click.Path(path_type=Path, exists=True, dir_okay=False))
+@click.argument("first", type=FilePath(exists=True, dir_okay=False))
+@click.argument("second", type=FilePath(exists=True, dir_okay=False))
 @click.option("--seed", type=click.IntRange(0), help="Seed of the bootstrap.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.pass_obj

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Sequence
 from pathlib import Path
+from textwrap import shorten
+from typing import Any
 
 import click
 
-from bench.cli.options import INCOMPLETE, Options, complete, names
+from bench.cli.options import INCOMPLETE, FilePath, Options, complete, names
 from bench.errors import printable
 
 
@@ -18,7 +21,7 @@ def data() -> None:
 
 
 @data.command("toy")
-@click.option("--output", type=click.Path(path_type=Path, file_okay=False),
+@click.option("--output", type=FilePath(file_okay=False),
               help="Folder to draw into; by default the cache folder.")  # fmt: skip
 @click.option("--task", "tasks", callback=names, shell_complete=complete("task"),
               help="Tasks, separated by commas; by default all that it can draw.")  # fmt: skip
@@ -57,25 +60,30 @@ def data_check(options: Options, task: str, source: str | None, as_json: bool) -
     if as_json:
         problems = [dict(zip(("what", "count", "first"), row, strict=True))
                     for row in result.problems]  # fmt: skip
-        document = {
-            "task": task,
-            **result.facts,
-            "problems": problems,
-            "missing": result.missing,
-            "remarks": result.remarks,
-        }
-        click.echo(json.dumps(document, indent=2, ensure_ascii=False))
+        samples = [dict(zip(("id", "text", "file"), row, strict=True)) for row in result.samples]
+        document = {"task": task, **result.facts, "problems": problems, "missing": result.missing,
+                    "remarks": result.remarks, "samples": samples}  # fmt: skip
+        click.echo(json.dumps(document, indent=2))
     else:
         from tabulate import tabulate
 
         click.echo(tabulate({"task": task, **result.facts}.items(), tablefmt="plain"))
         for remark in result.remarks:
             click.echo(f"remark: {printable(remark)}")
-        if result.problems:
-            head = ["problem", "count", "first"]
-            click.echo("\n" + tabulate(result.problems, headers=head, disable_numparse=True))
+        _table(["problem", "count", "first"], result.problems)
+        _table(
+            ["sample", "text", "file"],
+            [(name, shorten(printable(text), 60), file) for name, text, file in result.samples],
+        )
     if result.problems:
         sys.exit(INCOMPLETE)
+
+
+def _table(head: list[str], rows: Sequence[tuple[Any, ...]]) -> None:
+    from tabulate import tabulate
+
+    if rows:
+        click.echo("\n" + tabulate(rows, headers=head, disable_numparse=True))
 
 
 @data.command("prompts")

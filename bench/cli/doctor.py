@@ -37,7 +37,7 @@ def doctor(options: Options, model: str, device: str | None, as_json: bool) -> N
     from bench import registry
     from bench.features.doctor import examine
 
-    config = options.load(device=device)
+    config = options.for_work(device=device)
     adapter = registry.load_adapter(model, config)
     exact = None
     if config.run.torch_precision != "float32":

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from bench.cli.options import INCOMPLETE, Options, complete, task_settings
+from bench.cli.options import INCOMPLETE, FilePath, Options, complete, task_settings
 from bench.errors import BenchError, UsageError
 
 
@@ -15,7 +15,7 @@ from bench.errors import BenchError, UsageError
 @click.argument("task", required=False, shell_complete=complete("task"))
 @click.option("--model", required=True, shell_complete=complete("model"),
               help="A model, such as srlclip-tiny or srlclip-b32@FOLDER.")  # fmt: skip
-@click.option("--output", required=True, type=click.Path(path_type=Path, dir_okay=False),
+@click.option("--output", required=True, type=FilePath(dir_okay=False),
               help="The file to write: .safetensors; predictions .json or .pkl.")  # fmt: skip
 @click.option("--split", help="TASK only: the split to answer, such as testvb or testsrl.")
 @click.option("--kind", type=click.Choice(["verbs", "roles"]),
@@ -62,9 +62,11 @@ def export(
 def _export_model(options: Options, model: str, output: Path) -> None:
     from bench import registry
     from bench.capabilities import Exportable
+    from bench.files.atomic import check_writable
 
     if output.suffix != ".safetensors":
         raise UsageError(f"{output}: checkpoints are written as .safetensors; name it so")
+    check_writable(output)
     adapter = registry.load_adapter(model, options.load(device="cpu"))
     if not isinstance(adapter, Exportable):
         raise BenchError(f"model '{model}' ({type(adapter).__name__}) cannot be exported")
@@ -88,12 +90,14 @@ def _export_answers(
     from bench.capabilities import ExportsPredictions
     from bench.engine import answers
     from bench.features.extraction import Work
+    from bench.files.atomic import check_writable
     from bench.progress import Bar
 
-    config = options.load(device=device, seed=seed)
+    config = options.for_work(device=device, seed=seed)
     exporter = registry.offering(name, ExportsPredictions).exporter()
     settings = task_settings(overrides, [name])[name]
     found, fallback = registry.source_for(name, source, config, settings)
+    check_writable(output)
     adapter = registry.load_adapter(model, config)
     with Bar(options.quiet) as bar:
         if fallback:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from bench.cli.options import Options
-from bench.errors import BenchError
+from bench.errors import BenchError, plain
 
 if TYPE_CHECKING:
     from bench.config import Config
@@ -27,7 +27,7 @@ def list_(options: Options, what: str, as_json: bool) -> None:
     config = options.load()
     rows = {"tasks": _task_rows, "models": _model_rows, "sources": _source_rows}[what](config)
     if as_json:
-        click.echo(json.dumps(rows, indent=2, ensure_ascii=False))
+        click.echo(json.dumps(rows, indent=2))
         return
     from tabulate import tabulate
 
@@ -44,12 +44,14 @@ def _task_rows(config: Config) -> list[dict[str, str]]:
     rows = []
     for name in registry.task_names():
         source, _ = registry.source_for(name, None, config)
-        problem = registry.source_problem(name, source)
-        kind = registry.task_class(name)
-        rows.append(
-            {"task": name, "source": source.name, "status": problem or "ready",
-             "data": kind.citation, "licence": kind.licence}
-        )  # fmt: skip
+        row = {"task": name, "source": source.name}
+        try:
+            kind = registry.task_class(name)
+        except BenchError as error:  # a package that does not work must not hide the others
+            rows.append({**row, "status": str(error), "data": "", "licence": ""})
+            continue
+        status = registry.source_problem(name, source) or "ready"
+        rows.append({**row, "status": status, "data": kind.citation, "licence": kind.licence})
     return rows
 
 
@@ -74,6 +76,8 @@ def _family_status(name: str, config: Config) -> str:
         registry.load_adapter(name, config)
     except BenchError as error:
         return f"family: {error}"
+    except Exception as error:  # of another package's code
+        return f"family: fails: {type(error).__name__}: {plain(error)}"
     return "ready"
 
 
@@ -82,7 +86,11 @@ def _source_rows(config: Config) -> list[dict[str, str]]:
 
     rows = []
     for name in [*config.sources, *registry.generated_names()]:
-        for task in config.sources.get(name, registry.task_names()):
+        if name not in config.sources and (fault := registry.generator_problem(name, config)):
+            rows.append({"source": name, "task": "-", "status": fault})
+            continue
+        # A task that cannot be imported is named once, by `bench list tasks`.
+        for task in config.sources.get(name, registry.task_names(object)):
             problem = "unknown task"
             if task in registry.task_names():
                 source, _ = registry.source_for(task, name, config)

@@ -19,11 +19,12 @@ from bench.cli.data import data
 from bench.cli.doctor import doctor
 from bench.cli.export import export
 from bench.cli.list import list_
-from bench.cli.options import Options
+from bench.cli.options import FilePath, Options
 from bench.cli.report import report
 from bench.cli.run import run
 from bench.cli.score import score
 from bench.cli.show import show
+from bench.cli.streams import plain_streams
 from bench.cli.sweep import sweep
 from bench.cli.train import train
 from bench.cli.verify import verify
@@ -57,7 +58,7 @@ class _OneLineErrors(click.Group):
 @click.version_option(package_name="srl-bench", prog_name="bench")
 @click.option(
     "--config",
-    type=click.Path(path_type=Path, dir_okay=False),
+    type=FilePath(dir_okay=False),
     help="A bench.yaml; by default the nearest one upwards from here.",
 )
 @click.option("--quiet", is_flag=True, help="No progress on stderr.")
@@ -88,4 +89,5 @@ cli.add_command(doctor)
 
 def main() -> None:
     """Entry point of the console script."""
+    plain_streams()
     cli(auto_envvar_prefix="BENCH", prog_name="bench")

@@ -19,6 +19,25 @@ if TYPE_CHECKING:
 INCOMPLETE = 3  # exit code: done, but some items failed
 
 
+class FilePath(click.Path):
+    """A path on the command line, with `~` and `$NAME` expanded where the shell left them."""
+
+    def __init__(self, **rules: Any) -> None:
+        super().__init__(path_type=Path, **rules)
+
+    def convert(
+        self, value: Any, parameter: click.Parameter | None, context: click.Context | None
+    ) -> Any:
+        """The expanded path, checked as `click.Path` does."""
+        from bench.files.paths import expanded
+
+        try:
+            value = expanded(str(value))
+        except UsageError as error:
+            self.fail(str(error), parameter, context)
+        return super().convert(value, parameter, context)
+
+
 @dataclass
 class Options:
     """What stands before the command's name."""
@@ -34,6 +53,24 @@ class Options:
         config = load_config(self.config)
         given = {key: value for key, value in overrides.items() if value is not None}
         return replace(config, run=replace(config.run, **given))
+
+    def for_work(self, **overrides: Any) -> Config:
+        """`load` for what computes: device and decoder are checked to be there. UsageError."""
+        from importlib.util import find_spec
+
+        from bench.compute import check_device
+        from bench.config import CHECKS
+
+        if (device := overrides.get("device")) is not None:
+            try:
+                CHECKS["device"](device)
+            except ValueError as error:
+                raise UsageError(f"--device must be {error}, not {device!r}") from error
+        config = self.load(**overrides)
+        check_device(config.run.device)
+        if config.run.decoder == "decord" and not find_spec("decord"):
+            raise UsageError("run.decoder: decord is not installed; install it, or choose auto")
+        return config
 
 
 def complete(kind: str) -> Callable[..., list[CompletionItem]]:

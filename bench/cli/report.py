@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from bench.cli.options import Options, complete, screen_format
+from bench.cli.options import FilePath, Options, complete, screen_format
 from bench.errors import DataError, UsageError
 
 if TYPE_CHECKING:
@@ -17,14 +17,14 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.option("--results", type=click.Path(path_type=Path, file_okay=False),
+@click.option("--results", type=FilePath(file_okay=False),
               help="Results folder; by default run.output of bench.yaml.")  # fmt: skip
 @click.option("--task", help="One task's boards only.", shell_complete=complete("task"))
 @click.option("--format", "format_",
               type=click.Choice(["rich", "md", "latex", "csv", "json", "html"]),
               help="By default a table on a terminal, md elsewhere.")  # fmt: skip
 @click.option("--published", is_flag=True, help="Also boards that hold published rows only.")
-@click.option("--output", type=click.Path(path_type=Path),
+@click.option("--output", type=FilePath(),
               help="html: the page to write. md: a folder, one file a task.")  # fmt: skip
 @click.option("--gallery", type=click.IntRange(0), default=4, show_default=True,
               help="html: queries and situations to show, each with its frames.")  # fmt: skip
@@ -43,6 +43,7 @@ def report(
     The HTML page also has plots, galleries and the provenance of every number; it is one file
     without outside parts.
     """
+    from bench.files.atomic import check_writable
     from bench.registry import task_class
     from bench.report.text import render
     from bench.results.comparison import Evidence
@@ -55,6 +56,8 @@ def report(
         raise UsageError("--output goes with --format html or md; others print, use > FILE")
     if format_ == "html" and output is None:
         raise UsageError("--format html needs --output FILE.html")
+    if output is not None:
+        check_writable(output)
     config = options.load()
     folder = results or config.run.output
     if not folder.is_dir() and not published:

@@ -11,11 +11,20 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from bench.cli.options import INCOMPLETE, Options, complete, names, screen_format, task_settings
-from bench.errors import UsageError, printable
+from bench.cli.options import (
+    INCOMPLETE,
+    FilePath,
+    Options,
+    complete,
+    names,
+    screen_format,
+    task_settings,
+)
+from bench.errors import DataError, UsageError, printable
 
 if TYPE_CHECKING:
     from bench.config import Config
+    from bench.contracts import Adapter, Source, Task
     from bench.progress import Bar
     from bench.results.document import Document
     from bench.results.files import Result
@@ -29,7 +38,7 @@ if TYPE_CHECKING:
 @click.option("--source", help="A source in bench.yaml, 'toy', or a folder with the data.")
 @click.option("--limit", type=click.IntRange(1), help="The first N videos only.")
 @click.option("--device", help="auto, cpu, cuda, cuda:N or mps.")
-@click.option("--output", type=click.Path(path_type=Path, file_okay=False), help="Results folder.")
+@click.option("--output", type=FilePath(file_okay=False), help="Results folder.")
 @click.option("--seed", type=click.IntRange(0),
               help="Seed of the bootstrap, and of what a task trains.")  # fmt: skip
 @click.option("--set", "overrides", multiple=True, metavar="TASK.KEY=VALUE",
@@ -78,38 +87,32 @@ class Request:
 
 def _run(options: Options, request: Request) -> None:
     from bench import distributed
-    from bench.config import CHECKS
     from bench.progress import Bar
     from bench.results.files import BESIDE, load, save
     from bench.results.timing import profile
 
-    if (device := request.device) is not None:
-        try:
-            CHECKS["device"](device)
-        except ValueError as error:
-            raise UsageError(f"--device must be {error}, not {device!r}") from error
-    config = options.load(device=device, output=request.output, seed=request.seed)
+    config = options.for_work(device=request.device, output=request.output, seed=request.seed)
     settings = request.settings
-    results, saved = [], []
+    results: list[Result] = []
+    saved: list[tuple[Path, Document]] = []
     quiet = request.quiet or options.quiet
-    with distributed.process_group("cpu"), Bar(quiet or not distributed.is_main()) as bar:
-        for result in _evaluate_all(request, settings, config, bar):
-            results.append(result)
-            if distributed.is_main():
-                path = save(result, config.run.output, settings[result.document.task])
-                saved.append((path, load(path)))
-                if request.profiled:
-                    bar.warn(profile(result.document))
-                if not quiet:
-                    other = ", beside a result of other data" if BESIDE in path.name else ""
-                    bar.warn(f"wrote {path}{other}")
-    if not distributed.is_main():
-        return
-    if request.as_json:
-        click.echo(json.dumps([result.data for result in results], indent=2, ensure_ascii=False))
-    else:
-        _print_boards(saved, config)
-    _end(results, request.allow_missing)
+    try:
+        with distributed.process_group("cpu"), Bar(quiet or not distributed.is_main()) as bar:
+            for result in _evaluate_all(request, settings, config, bar):
+                results.append(result)
+                if distributed.is_main():
+                    path = save(result, config.run.output, settings[result.document.task])
+                    saved.append((path, load(path)))
+                    if request.profiled:
+                        bar.warn(profile(result.document))
+                    if not quiet:
+                        other = ", beside a result of other data" if BESIDE in path.name else ""
+                        bar.warn(f"wrote {path}{other}")
+    finally:  # what is finished is printed, though a later part failed
+        if results and distributed.is_main():
+            _print(results, saved, request.as_json, config)
+    if distributed.is_main():
+        _end(results, request.allow_missing)
 
 
 def _selecting(tasks: list[str], select: str) -> list[str]:
@@ -132,21 +135,50 @@ def _evaluate_all(
     from bench import distributed, registry
     from bench.engine import evaluate
 
-    for name, settings in tasks.items():  # all is checked before the first long step
-        registry.task_class(name)
-        found, _ = registry.source_for(name, request.source, config, settings)
-        registry.check_settings(name, found)
-    adapters = [registry.load_adapter(name, config) for name in request.models]
+    sources = {}
     for name, settings in tasks.items():
-        found, fallback = registry.source_for(name, request.source, config, settings)
+        registry.task_class(name)  # names the nearest known one
+        sources[name] = registry.source_for(name, request.source, config, settings)
+    ready, adapters = _checked(request, {name: one for name, (one, _) in sources.items()}, config)
+    for name, (found, fallback) in sources.items():
         if fallback:
             bar.warn(registry.FALLBACK.format(task=name))
         if distributed.is_main():
             registry.prepare_source(name, found, bar.to)
         distributed.barrier()
-        task = registry.load_task(name, found, request.limit)
+        task = ready.get(name) or registry.load_task(name, found, request.limit)
         for adapter in adapters:
             yield evaluate(adapter, task, config.run, bar)
+
+
+def _checked(
+    request: Request, sources: dict[str, Source], config: Config
+) -> tuple[dict[str, Task], list[Adapter]]:
+    """The tasks whose files are there, and the models, before the first long step.
+
+    Raises whatever can be seen of any of them, what is cheap to see first.
+    """
+    from bench import registry
+    from bench.files.atomic import check_writable
+    from bench.results.files import slug
+
+    for name in request.models:
+        registry.model_factory(registry.model_config(name, config))
+    for name, source in sources.items():
+        registry.check_settings(name, source)
+        check_writable(config.run.output / name / slug(source.name))
+    ready = {
+        name: registry.load_task(name, source, request.limit)
+        for name, source in sources.items()
+        if not registry.is_undrawn(name, source)
+    }
+    for task in ready.values():
+        if not any(clip.path for clip in task.clips):
+            raise DataError(
+                f"{task.name}: none of {len(task.clips)} videos is there, such as "
+                f"{task.clips[0].id}; `bench data check {task.name}` shows where they are sought"
+            )
+    return ready, [registry.load_adapter(name, config) for name in request.models]
 
 
 def _end(results: list[Result], allow_missing: bool) -> None:
@@ -159,6 +191,18 @@ def _end(results: list[Result], allow_missing: bool) -> None:
         click.echo(f"... and {len(shown) - 10} more failures; see the result files", err=True)
     if failures and not allow_missing:
         sys.exit(INCOMPLETE)
+
+
+def _print(
+    results: list[Result], saved: list[tuple[Path, Document]], as_json: bool, config: Config
+) -> None:
+    if as_json:
+        click.echo(json.dumps([result.data for result in results], indent=2))
+        return
+    if saved:
+        _print_boards(saved, config)
+    for result in results[len(saved) :]:
+        click.echo(f"not saved: {printable(str(result))}")
 
 
 def _print_boards(found: list[tuple[Path, Document]], config: Config) -> None:

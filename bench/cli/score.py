@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from bench.cli.options import INCOMPLETE, Options
+from bench.cli.options import INCOMPLETE, FilePath, Options
 from bench.errors import printable
 
 if TYPE_CHECKING:
@@ -27,13 +27,13 @@ def _also(context: click.Context, parameter: click.Parameter, value: str) -> lis
 @click.command()
 @click.option("--task", required=True, help="The task whose official rules count.")
 @click.option("--source", help="A source in bench.yaml, 'toy', or a folder with the data.")
-@click.option("--predictions", required=True, type=click.Path(path_type=Path, dir_okay=False),
+@click.option("--predictions", required=True, type=FilePath(dir_okay=False),
               help="The official format, as JSON or plain pickle.")  # fmt: skip
 @click.option("--kind", type=click.Choice(["verbs", "roles", "evrel"]),
               help="What is predicted; by default seen from the file.")  # fmt: skip
 @click.option("--also", default="", callback=_also, metavar="METEOR,SPICE",
               help="Metrics of roles that need Java, which no official number does.")  # fmt: skip
-@click.option("--output", type=click.Path(path_type=Path, dir_okay=False),
+@click.option("--output", type=FilePath(dir_okay=False),
               help="Write the result document here as well.")  # fmt: skip
 @click.option("--seed", type=click.IntRange(0), help="Seed of the bootstrap.")
 @click.option("--allow-missing", is_flag=True, help="Exit 0 although videos lack predictions.")
@@ -54,7 +54,7 @@ def score(
     """Score a prediction file by a task's official rules, with 95 % intervals."""
     from bench import registry
     from bench.capabilities import ScoresFiles
-    from bench.files.atomic import write_text
+    from bench.files.atomic import check_writable, write_text
     from bench.results.document import to_json
 
     config = options.load(seed=seed)
@@ -62,12 +62,14 @@ def score(
     found, fallback = registry.source_for(task, source, config)
     if fallback:
         click.echo(registry.FALLBACK.format(task=task), err=True)
+    if output is not None:
+        check_writable(output)
     registry.prepare_source(task, found)
     run = config.run
     document = scorer.score_file(found, predictions, kind, run.resamples, run.seed, also)
     for warning in document.warnings:
         click.echo(printable(warning), err=True)
-    text = json.dumps(to_json(document), indent=2, ensure_ascii=False)
+    text = json.dumps(to_json(document), indent=2)
     if output is not None:
         write_text(output, text + "\n")
     click.echo(text if as_json else _table(document))

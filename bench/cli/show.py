@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from bench.cli.options import Options
+from bench.cli.options import FilePath, Options
 from bench.errors import DataError
 
 if TYPE_CHECKING:
@@ -16,13 +16,13 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("results", nargs=-1, required=True,
-                type=click.Path(path_type=Path, exists=True, dir_okay=False))  # fmt: skip
+                type=FilePath(exists=True, dir_okay=False))  # fmt: skip
 @click.option("--item", "items", multiple=True,
               help="An item of the prediction lines, such as a clip; may be repeated.")  # fmt: skip
 @click.option("--limit", type=click.IntRange(1), default=3, show_default=True,
               help="Without --item: how many to show.")  # fmt: skip
 @click.option("--source", help="Where the videos are; by default as for `bench run`.")
-@click.option("--output", required=True, type=click.Path(path_type=Path, dir_okay=False),
+@click.option("--output", required=True, type=FilePath(dir_okay=False),
               help="The page to write: .html, or .md with a folder of images.")  # fmt: skip
 @click.pass_obj
 def show(
@@ -39,11 +39,13 @@ def show(
     """
     from bench import registry
     from bench.capabilities import ShowsPredictions
+    from bench.files.atomic import check_writable
     from bench.files.untrusted import well_formed
     from bench.results.files import load
 
     if output.suffix not in (".html", ".md"):
         raise DataError(f"{output}: pages are written as .html or .md; name it so")
+    check_writable(output)
     documents = [load(path) for path in results]
     if len({(d.task, d.source.fingerprint) for d in documents}) > 1:
         raise DataError(f"{results[1]}: of another task or other data than {results[0]}")

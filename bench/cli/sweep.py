@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
-from bench.cli.options import Options, complete, screen_format, setting
+from bench.cli.options import FilePath, Options, complete, screen_format, setting
 
 
 @click.command()
@@ -18,7 +19,7 @@ from bench.cli.options import Options, complete, screen_format, setting
               help="A setting of every training, as for `train`; may be repeated.")  # fmt: skip
 @click.option("--seed", type=click.IntRange(0), help="Seed of everything random.")
 @click.option("--device", help="auto, cpu, cuda, cuda:N or mps.")
-@click.option("--output", type=click.Path(path_type=Path, file_okay=False), help="Results folder.")
+@click.option("--output", type=FilePath(file_okay=False), help="Results folder.")
 @click.option("--format", "format_", type=click.Choice(["rich", "md", "latex", "csv", "json"]),
               help="By default a table on a terminal, md elsewhere.")  # fmt: skip
 @click.pass_obj
@@ -47,9 +48,13 @@ def sweep(
     from bench.training.grids import grid as published
     from bench.training.sweep import Sweep
 
-    config = options.load(seed=seed, device=device, output=output)
+    config = options.for_work(seed=seed, device=device, output=output)
     common = dict(map(setting, overrides))
-    with Bar(options.quiet or not distributed.is_main()) as bar:
-        record = Sweep(grid, published(grid), model, source, common, config).run(bar)
-    if distributed.is_main():
-        click.echo(render(grid_boards(record), format_ or screen_format()))
+    record: dict[str, Any] = {}
+    try:
+        with Bar(options.quiet or not distributed.is_main()) as bar:
+            for so_far in Sweep(grid, published(grid), model, source, common, config).records(bar):
+                record = so_far
+    finally:  # the rows that are done are printed, though a later one failed
+        if record:
+            click.echo(render(grid_boards(record), format_ or screen_format()))

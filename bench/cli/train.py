@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from bench.cli.options import Options, complete, setting
+from bench.cli.options import FilePath, Options, complete, setting
 from bench.errors import printable
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 @click.option("--device", help="auto, cpu, cuda, cuda:N or mps.")
 @click.option("--max-minutes", type=click.FloatRange(0, min_open=True),
               help="Stop after this time, with a checkpoint and the model so far.")  # fmt: skip
-@click.option("--output", type=click.Path(path_type=Path, file_okay=False),
+@click.option("--output", type=FilePath(file_okay=False),
               help="Folder of checkpoints, log and model; else RESULTS/train/MODEL.")  # fmt: skip
 @click.option("--wandb", "project", help="Also log to this Weights & Biases project.")
 @click.pass_obj
@@ -50,7 +50,7 @@ def train(
     from bench.results.files import TRAININGS, slug
     from bench.training.plan import plan_training
 
-    config = options.load(seed=seed, device=device)
+    config = options.for_work(seed=seed, device=device)
     folder = output or config.run.output / TRAININGS / slug(model)
     plan = plan_training(model, source, dict(map(setting, overrides)), config)
     with Bar(options.quiet or not distributed.is_main()) as bar:

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import click
 
-from bench.cli.options import INCOMPLETE, Options
+from bench.cli.options import INCOMPLETE, FilePath, Options
 from bench.errors import BenchError, DataError, printable
 
 
 @click.command()
 @click.argument("results", nargs=-1, required=True,
-                type=click.Path(path_type=Path, exists=True))  # fmt: skip
+                type=FilePath(exists=True))  # fmt: skip
 @click.pass_obj
 def verify(options: Options, results: tuple[Path, ...]) -> None:
     """Compute the metrics of RESULTS again from their kept predictions and compare.

@@ -101,6 +101,20 @@ def write_text(path: Path, text: str) -> None:
         temporary.write_text(text, encoding="utf-8")
 
 
+def check_writable(path: Path) -> None:
+    """BenchError, before any work, where no file or folder could be made at `path`."""
+    folder = path
+    try:
+        while not folder.exists():
+            folder = folder.parent
+        if folder == path and not path.is_dir():
+            folder = path.parent  # a file to be replaced
+        with tempfile.TemporaryDirectory(prefix=f"{PREFIX}{_owner()}-", dir=folder):
+            pass
+    except OSError as error:
+        raise unwritable(path, error) from error
+
+
 def make_readable(path: Path) -> None:
     """The permissions that a new file or folder has by the user's umask.
 

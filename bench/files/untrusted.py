@@ -27,6 +27,8 @@ def read_bytes(path: Path, remedy: str = "check the file", largest: int = LARGES
     """A regular file's content. DataError for anything else, such as a pipe or a folder."""
     try:
         status = path.stat()
+        if stat.S_ISDIR(status.st_mode):
+            raise DataError(f"{path}: a folder, not a file; name the file in it")
         if not stat.S_ISREG(status.st_mode):
             raise DataError(f"{path}: not a regular file; {remedy}")
         if status.st_size > largest:
@@ -34,6 +36,8 @@ def read_bytes(path: Path, remedy: str = "check the file", largest: int = LARGES
         return path.read_bytes()
     except FileNotFoundError as error:
         raise DataError(f"{path}: no such file; {remedy}") from error
+    except PermissionError as error:
+        raise DataError(f"{path}: cannot be read; check its permissions") from error
     except (OSError, ValueError) as error:  # ValueError: a NUL in the name
         raise DataError(f"{path}: cannot be read ({plain(error)}); {remedy}") from error
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from bench import registry
 from bench.contracts import Task
-from bench.errors import UsageError
+from bench.errors import BenchError
 from bench.files.tensor_store import digest
 from bench.report.reference import ReferenceRow, reference_rows
 from bench.report.tables import Board, Row, ranked
@@ -57,7 +57,7 @@ def boards(
     usual = _usual(grouped.values())
     if published:
         for name in registry.task_names():
-            protocol = registry.task_class(name).published_protocol()
+            protocol = kind.published_protocol() if (kind := task_class(name)) else ""
             known = {"", *(key[1] for key in grouped)}
             if task in (None, name) and protocol not in known:
                 grouped[name, protocol, 0, "{}", ""] = []
@@ -98,10 +98,10 @@ def _data(key: Key, grouped: Iterable[Key]) -> str:
 
 
 def task_class(name: str) -> type[Task] | None:
-    """A task's class; None for one of a package that is not installed here."""
+    """A task's class; None for one of a package that is not installed here, or does not work."""
     try:
         return registry.task_class(name)
-    except UsageError:
+    except BenchError:
         return None
 
 

@@ -25,7 +25,7 @@ LEGEND = (
 def render(found: list[Board], format_: str) -> str:
     """Boards as `rich`, `md`, `latex`, `csv` or `json`. Foreign text is escaped for the format."""
     if format_ == "json":
-        return json.dumps([asdict(board) for board in found], indent=2, ensure_ascii=False)
+        return json.dumps([asdict(board) for board in found], indent=2)
     if format_ == "csv":
         return _csv(found)
     if format_ == "rich":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from hashlib import sha256
 from pathlib import Path
 
 import msgspec
@@ -12,10 +13,10 @@ from bench import registry
 from bench.config import Config
 from bench.contracts import Scores, Task
 from bench.errors import BenchError, DataError
-from bench.files.tensor_store import TensorStore, checksum, digest
+from bench.files.tensor_store import TensorStore, digest
 from bench.files.untrusted import well_formed
 from bench.results.document import Document, Value, valued
-from bench.results.files import load_predictions, predictions_path
+from bench.results.files import kept_lines, load_predictions, predictions_path
 
 ANSWERED = "answered"  # what the number of items is called beside the metrics
 
@@ -197,10 +198,10 @@ def _identity(document: Document) -> bytes:
 
 def _predictions_problem(path: Path, document: Document) -> str:
     try:
-        same = checksum(predictions_path(path, document)) == document.lines
-    except OSError:
+        lines = kept_lines(predictions_path(path, document))
+    except DataError:
         return "predictions are gone"
-    return "" if same else "predictions changed"
+    return "" if sha256(lines).hexdigest() == document.lines else "predictions changed"
 
 
 def verified(path: Path, document: Document) -> tuple[int, list[str]]:

@@ -144,7 +144,7 @@ def load_predictions(path: Path, document: Document) -> list[dict[str, Any]]:
     if not document.lines:
         raise DataError(f"{path}: no prediction lines were kept with it; use a `bench run` result")
     lines = predictions_path(path, document)
-    content = read_bytes(lines, "run it again")
+    content = kept_lines(lines)
     if hashlib.sha256(content).hexdigest() != document.lines:
         raise DataError(f"{lines}: changed since {path.name} was written; run it again")
     with well_formed(lines, "run it again"):
@@ -152,6 +152,11 @@ def load_predictions(path: Path, document: Document) -> list[dict[str, Any]]:
     if not all(isinstance(line, dict) and isinstance(line.get("item"), str) for line in found):
         raise DataError(f"{lines}: lines of another version; run it again")
     return found
+
+
+def kept_lines(path: Path) -> bytes:
+    """The prediction lines as they were written, though a checkout has changed their line ends."""
+    return read_bytes(path, "run it again").replace(b"\r\n", b"\n")
 
 
 def predictions_path(path: Path, document: Document) -> Path:

@@ -17,6 +17,12 @@ from bench.files.atomic import unwritable
 LONGEST = 65_536  # bytes; no line is longer
 
 
+def check_project(project: str | None) -> None:
+    """UsageError where a project of Weights & Biases is named and its package is not installed."""
+    if project is not None and not find_spec("wandb"):
+        raise UsageError("--wandb needs the package: pip install wandb")
+
+
 class Log:
     """Appends a JSON line an entry to `folder/log.jsonl`; numbers also go to the other sinks.
 
@@ -37,8 +43,6 @@ class Log:
 
             self._board = SummaryWriter(str(folder / "tensorboard"))
         if project is not None:
-            if not find_spec("wandb"):
-                raise UsageError("--wandb needs the package: pip install wandb")
             import wandb  # type: ignore[import-not-found]
 
             self._wandb = wandb.init(project=project, dir=str(folder), config=settings)

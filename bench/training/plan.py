@@ -11,6 +11,7 @@ from bench import distributed, registry
 from bench.config import Config
 from bench.contracts import Source
 from bench.files import locks
+from bench.files.atomic import check_writable
 from bench.settings import settings_from
 from bench.training.settings import TrainSettings
 
@@ -39,9 +40,12 @@ class TrainingPlan:
         project: str | None = None,
     ) -> Trained:
         """Train into `folder`, resuming what it holds; raises as `bench.training.loop`."""
+        from bench.training.log import check_project
         from bench.training.loop import Job
         from bench.training.loop import train as run_training
 
+        check_project(project)
+        check_writable(folder)
         if self.fallback:
             bar.warn(registry.FALLBACK.format(task=self.task))
         trainable = registry.load_trainable(self.model, self.config, self.built)

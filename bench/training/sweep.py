@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,7 +12,7 @@ import numpy as np
 
 from bench import distributed, registry
 from bench.errors import BenchError, DataError
-from bench.files.atomic import write_text
+from bench.files.atomic import check_writable, write_text
 from bench.files.tensor_store import digest
 from bench.files.untrusted import well_formed
 from bench.results.document import Document
@@ -59,19 +60,37 @@ class Sweep:
         return self.folder / ".".join([self.name, *map(slug, extra), "json"])
 
     def run(self, bar: Bar) -> dict[str, Any]:
-        """Run what is missing and write the record after every cell; returns it.
+        """Run what is missing; returns the record, an empty one where `records` has none."""
+        record: dict[str, Any] = {}
+        for so_far in self.records(bar):
+            record = so_far
+        return record
 
-        Of several processes the main one keeps the record, the others return an empty one.
-        BenchError when a training was stopped: the same command resumes it.
+    def records(self, bar: Bar) -> Iterator[dict[str, Any]]:
+        """Run what is missing; the record, written anew, after every cell.
+
+        Of several processes the main one alone has it. BenchError when a training was stopped: the
+        same command resumes it.
         """
         with distributed.process_group(self.config.run.torch_device):
-            return self._cells(bar)
+            yield from self._cells(bar)
 
-    def _cells(self, bar: Bar) -> dict[str, Any]:
+    def _check(self, plans: list[tuple[Cell, TrainingPlan | None]]) -> None:
+        """Raise what would else stop a later cell: of models, data and the folder."""
+        check_writable(self.folder)
+        found, _ = registry.source_for(self.grid.task, self.source, self.config)
+        if not registry.is_undrawn(self.grid.task, found):
+            registry.load_task(self.grid.task, found)
+        if not all(plan for _, plan in plans):
+            registry.load_adapter(registry.base_model(self.model, self.config), self.config)
+        for built in {digest(p.built): p.built for _, p in plans if p is not None}.values():
+            registry.load_trainable(self.model, self.config, built)
+
+    def _cells(self, bar: Bar) -> Iterator[dict[str, Any]]:
         rows: list[dict[str, Any]] = []
-        record: dict[str, Any] = {}
         first: dict[int, tuple[Path, Document]] = {}  # the first row's results, by seed
-        plans = self.plans()  # all are checked before the first is trained
+        plans = self.plans()
+        self._check(plans)  # all, before the first is trained
         for cell, plan in plans:
             bar.warn(f"{self.name}: {self.grid.first} {cell.name}")
             seeds = [self.config.run.seed + seed for seed in cell.seeds]
@@ -96,7 +115,7 @@ class Sweep:
                 "seed": self.config.run.seed, "rows": rows,
             }  # fmt: skip
             write_text(self.file, json.dumps(record, indent=2, ensure_ascii=False) + "\n")
-        return record
+            yield record
 
     def _cell(self, cell: Cell, seed: int, bar: Bar) -> Path | None:
         """Train and evaluate; the result's file, which the main process alone writes.

@@ -89,12 +89,12 @@ def load_split(root: Path, split: str) -> list[str]:
     path = split_path(root, split)
     ids = read_json(path)
     if not isinstance(ids, list) or not all(isinstance(name, str) for name in ids):
-        raise DataError(f"{path}: a list of segment names is expected; fetch it again")
+        raise DataError(f"{path}: a list of segment names is expected; give VidSitu's file")
     for name in ids:
         if not SEGMENT.fullmatch(name):
             raise DataError(f"{path}: {name[:80]!r} is no segment name (v_ID_seg_START_END)")
     if repeated := len(ids) - len(set(ids)):
-        raise DataError(f"{path}: {repeated} segments stand there twice; fetch it again")
+        raise DataError(f"{path}: {repeated} segments stand there twice; remove the repeats")
     return ids
 
 
@@ -106,7 +106,7 @@ def load_annotations(root: Path, split: str) -> dict[str, list[Annotation]]:
     path = annotation_path(root, split)
     entries = read_json(path)
     if not isinstance(entries, list):
-        raise DataError(f"{path}: a list of annotations is expected; fetch it again")
+        raise DataError(f"{path}: a list of annotations is expected; give VidSitu's file")
     found: dict[str, list[Annotation]] = {}
     for number, entry in enumerate(entries):
         annotation = _annotation(entry, f"{path}: entry {number}")
@@ -123,7 +123,7 @@ def load_votes(root: Path, split: str) -> dict[str, list[list[str]]]:
     path = label_path(root, split)
     entries = read_json(path)
     if not isinstance(entries, list):
-        raise DataError(f"{path}: a list of entries is expected; fetch it again")
+        raise DataError(f"{path}: a list of entries is expected; give VidSitu's file")
     votes: dict[str, list[list[str]]] = {}
     for number, entry in enumerate(entries):
         where = f"{path}: entry {number}"

@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from bench.contracts import Check, Source
+from bench.contracts import SAMPLES, Check, Source
 from bench.errors import DataError
+from bench.video.heads import wrong_files
 from tasks.sources import VideoIndex, protocol_of
 from tasks.vidsitu.annotations import (
     ANNOTATED,
@@ -38,7 +39,8 @@ def check_tree(source: Source, published: int) -> Check:
     root = annotation_root(source)
     index = VideoIndex.of(source, "vidsitu")
     problems = _Problems()
-    facts: dict[str, Any] = {"annotations": str(root)}
+    facts: dict[str, Any] = {"annotations": str(root), "video folder": str(index.folder)}
+    situations: dict[str, str] = {}
     splits: dict[str, list[str]] = {}
     missing: list[str] = []
     for split in SPLITS:
@@ -46,22 +48,31 @@ def check_tree(source: Source, published: int) -> Check:
             problems.note("missing file", split_path(root, split).name)
             continue
         splits[split] = load_split(root, split)
-        lost = [name for name in splits[split] if index.find(name) is None]
+        paths = {name: index.find(name) for name in splits[split]}
+        found = {name: path for name, path in paths.items() if path is not None}
+        lost = [name for name in splits[split] if name not in found]
         missing += lost
         facts[split] = f"{len(splits[split])} segments, {len(splits[split]) - len(lost)} videos"
         for name in lost:
             problems.note(f"{split}: missing video", name)
+        for what, count, first in wrong_files(found):
+            problems.rows[f"{split}: {what}"] = [count, first]
         for name in sorted(index.ambiguous & set(splits[split])):
             problems.note(f"{split}: several files for a segment", name)
     for name in sorted(set(splits.get("train", [])) & set(splits.get("valid", []))):
         problems.note("segment in both train and valid", name)
     for split in ANNOTATED:
         if split in splits:
-            facts[f"{split} annotations"] = _check_annotations(root, split, splits[split], problems)
+            facts[f"{split} annotations"] = _check_annotations(
+                root, split, splits[split], problems, situations
+            )
     if "valid" in splits:
         _check_labels(root, splits["valid"], problems)
         facts["protocol"] = protocol_of(source, "vidsitu", "valid", len(splits["valid"]), published)
-    return Check(facts, [(what, *row) for what, row in problems.rows.items()], missing)
+    rows = [(what, *row) for what, row in problems.rows.items()]
+    some = (splits.get("valid") or splits.get("train", []))[:SAMPLES]
+    samples = [(s, situations.get(s, ""), str(index.find(s) or "missing")) for s in some]
+    return Check(facts, rows, missing, samples=samples)
 
 
 def _entries(path: Path, problems: _Problems) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -71,7 +82,7 @@ def _entries(path: Path, problems: _Problems) -> Iterator[tuple[str, dict[str, A
         return
     entries = read_json(path)
     if not isinstance(entries, list):
-        raise DataError(f"{path}: a list is expected; fetch it again")
+        raise DataError(f"{path}: a list is expected; give VidSitu's file")
     for number, entry in enumerate(entries):
         if isinstance(entry, dict):
             yield f"{path.name} entry {number}", entry
@@ -79,8 +90,14 @@ def _entries(path: Path, problems: _Problems) -> Iterator[tuple[str, dict[str, A
             problems.note("entry that is no mapping", f"{path.name} entry {number}")
 
 
-def _check_annotations(root: Path, split: str, segments: list[str], problems: _Problems) -> int:
-    """Note a split's annotation faults; returns the number of annotations."""
+def _check_annotations(
+    root: Path,
+    split: str,
+    segments: list[str],
+    problems: _Problems,
+    situations: dict[str, str],
+) -> int:
+    """Note a split's annotation faults, and each segment's verbs; returns how many there are."""
     found: dict[str, list[set[str]]] = {name: [] for name in segments}
     total = 0
     for where, entry in _entries(annotation_path(root, split), problems):
@@ -90,6 +107,7 @@ def _check_annotations(root: Path, split: str, segments: list[str], problems: _P
             continue
         total += 1
         segment = str(events[0].get("vid_seg_int"))
+        situations.setdefault(segment, ", ".join(str(event.get("VerbID")) for event in events))
         keys = {
             f"{name} {key}"
             for name, event in zip(EVENTS, events, strict=True)

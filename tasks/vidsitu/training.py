@@ -34,7 +34,7 @@ def training_sets(
     annotations = load_annotations(root, "train")
     segments = [segment for segment in load_split(root, "train") if segment in annotations]
     if not segments:
-        raise DataError(f"{root}: no annotated segment in the training split; fetch it again")
+        raise DataError(f"{root}: no segment of the training split is annotated; check its files")
     random.Random(f"hold out {seed}").shuffle(segments)
     kept = round(len(segments) * hold_out)
     held_out, rest = segments[:kept], segments[kept:]

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import click
 import pytest
 from click.testing import CliRunner
 from click.testing import Result as Done
@@ -208,3 +210,29 @@ def test_data_check_says_what_was_assumed(tmp_path: Path) -> None:
     assert "remark: msrvtt: MSRVTT_JSFUSION_test.csv:2: not UTF-8, read as" in invoke(*check).output
     (remark,) = json.loads(invoke(*check, "--json").output)["remarks"]
     assert "Windows-1252" in remark
+
+
+def _options(command: click.Command, where: str = "bench") -> Iterator[tuple[str, click.Parameter]]:
+    yield from ((f"{where} {one.name}", one) for one in command.params)
+    for name, below in getattr(command, "commands", {}).items():
+        yield from _options(below, f"{where} {name}")
+
+
+def test_every_path_option_expands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The shell leaves ~ alone in --output=~/results, and in variables such as BENCH_RUN_OUTPUT."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    found = {name: one for name, one in _options(cli) if isinstance(one.type, click.Path)}
+    assert len(found) >= 15
+    for name, one in found.items():
+        if one.type.exists:  # type: ignore[attr-defined]
+            (tmp_path / "x").write_text("")
+        else:
+            (tmp_path / "x").unlink(missing_ok=True)
+        for text in ("~/x", "$HOME/x"):
+            assert one.type.convert(text, one, None) == tmp_path / "x", name
+        with pytest.raises(click.BadParameter, match="NOWHERE is not set"):
+            one.type.convert("$NOWHERE/x", one, None)
+    monkeypatch.setenv("BENCH_REPORT_RESULTS", "~/results")
+    assert f"{tmp_path}/results: no such folder" in CliRunner().invoke(
+        cli, ["report"], auto_envvar_prefix="BENCH"
+    ).output.replace("\n", "")

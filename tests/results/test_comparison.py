@@ -114,6 +114,15 @@ def test_changed_lines_are_not_compared(files: list[Path]) -> None:
         differences(files[0], files[1])
 
 
+def test_results_that_a_checkout_gave_other_line_ends_hold(files: list[Path], toy: Path) -> None:
+    """git writes CRLF on Windows: the lines are the same."""
+    for path in files[0].parent.iterdir():
+        path.write_bytes(path.read_bytes().replace(b"\n", b"\r\n"))
+    document = load(files[0])
+    assert verified(files[0], document)[1] == [] and not evidence(files, toy).stale(document)
+    assert {row.better for row in differences(files[0], files[0], 50, 0)[1]} == {"-"}
+
+
 def test_a_limited_run_has_a_name_of_its_own(toy: Path, tmp_path: Path) -> None:
     run = RunConfig(cache=tmp_path / "cache", resamples=20)
     for limit, name in ((None, "guess.json"), (5, "guess.limit5.json")):

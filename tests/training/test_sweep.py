@@ -312,7 +312,7 @@ def test_differences_are_to_the_first_row_of_the_same_seed(
     for seeds, expected in (([0], 1.0), ([1], 6.0), ([0, 1], 3.5)):
         rows = [Cell("whole", seeds=[0, 1]), Cell("part", seeds=seeds)]
         own = Grid("Parts", "vidsitu", "without", "us", "parts", "valid", rows, columns=["Vb@1"])
-        first, second = Sweep("parts", own, "srlclip-tiny", "toy", {}, config)._cells(Bar(True))[
+        first, second = Sweep("parts", own, "srlclip-tiny", "toy", {}, config).run(Bar(True))[
             "rows"
         ]
         assert first["seeds"] == [1, 2] and second["seeds"] == [1 + seed for seed in seeds]

@@ -27,7 +27,7 @@ def root(tree: Path, tmp_path: Path) -> Path:
     root = Path(shutil.copytree(tree, tmp_path / "data"))
     for path in (root / ANNOTATIONS / "split_files").iterdir():
         for name in json.loads(path.read_text()):
-            (root / "videos" / f"{name}.mp4").write_bytes(b"x")
+            (root / "videos" / f"{name}.mp4").write_bytes(b"\0\0\0 ftypisom")
     return root
 
 
@@ -131,5 +131,5 @@ def test_what_is_no_fault_is_none(root: Path) -> None:
 def test_two_files_for_a_segment_are_told(root: Path) -> None:
     video = sorted((root / "videos").iterdir())[0]
     (root / "videos" / "more").mkdir()
-    (root / "videos" / "more" / video.name).write_bytes(b"y")
+    (root / "videos" / "more" / video.name).write_bytes(b"\0\0\0 ftypisom")
     assert problems(root) == {"train: several files for a segment": (1, video.stem)}

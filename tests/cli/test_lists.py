@@ -1,0 +1,164 @@
+"""What `bench list` and `bench data check` say of packages that do not work and of odd files."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+
+from bench import registry
+from bench.capabilities import Trains
+from bench.cli.main import cli
+from bench.config import load_config
+from bench.errors import BenchError
+from bench.video.heads import not_a_video
+
+POINTS = """[bench.tasks]
+raises = faulty_package:Thing
+nowhere = bench.errors:Nope
+absent = not_installed_at_all:X
+no_task = bench.errors:nearest
+leaves = faulty_exit:X
+msrvtt = bench.errors:nearest
+[bench.adapters]
+raises = faulty_package:Thing
+text = bench.errors:__doc__
+careless = faulty_problem:careless
+[bench.sources]
+faulty = faulty_package:write
+"""
+
+
+@pytest.fixture
+def faulty(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An installed package of somebody's, none of whose entry points works."""
+    where = tmp_path / "site" / "bad-1.0.dist-info"
+    where.mkdir(parents=True)
+    (where / "METADATA").write_text("Metadata-Version: 2.1\nName: bad-package\nVersion: 1.0\n")
+    (where / "entry_points.txt").write_text(POINTS)
+    for name, code in (
+        ("faulty_package", "raise RuntimeError('no\\nluck')"),
+        ("faulty_exit", "raise SystemExit(3)"),
+        ("faulty_problem", "def careless(): 1 / 0\ncareless.problem = lambda run, name: 1 / 0"),
+    ):
+        (where.parent / f"{name}.py").write_text(code)
+    monkeypatch.setattr(sys, "path", [*sys.path, str(where.parent)])
+
+
+def rows(*arguments: str, code: int = 0) -> list[dict[str, str]]:
+    done = CliRunner().invoke(cli, (*arguments, "--json"))
+    assert done.exit_code == code, done.output
+    found: list[dict[str, str]] = json.loads(done.stdout)
+    return found
+
+
+@pytest.mark.usefixtures("faulty")
+def test_a_package_that_does_not_work_is_one_line_by_its_name() -> None:
+    tasks = {row["task"]: row["status"] for row in rows("list", "tasks")}
+    for name, why in (
+        ("raises", "RuntimeError: no luck"),
+        ("nowhere", "has no attribute 'Nope'"),
+        ("absent", "No module named 'not_installed_at_all'"),
+        ("no_task", "is no task"),
+        ("leaves", "SystemExit"),
+    ):
+        assert f"task '{name}' of package bad-package" in tasks[name] and why in tasks[name]
+    assert "packages bad-package and srl-bench; uninstall all but one" in tasks["msrvtt"]
+    assert tasks["lsmdc"] == tasks["vidsitu"] == "ready"
+    models = {row["model"]: row["status"] for row in rows("list", "models")}
+    assert "bad-package" in models["raises"] and "bad-package" in models["text"]
+    assert "ZeroDivisionError" in models["careless"] and models["clip-tiny"] == "ready"
+    sources = rows("list", "sources")
+    assert ["bad-package" in row["status"] for row in sources] == [True, False, False]
+    assert {row["task"] for row in sources if row["source"] == "toy"} == {"lsmdc", "vidsitu"}
+
+
+@pytest.mark.usefixtures("faulty")
+def test_other_commands_do_without_a_package_that_does_not_work() -> None:
+    assert registry.task_names(Trains) == ["vidsitu"]
+    assert registry.load_adapter("clip-tiny", load_config()).name == "clip-tiny"
+    done = CliRunner().invoke(cli, ["report", "--published"])
+    assert done.exit_code == 0 and "vidsitu" in done.output
+    with pytest.raises(BenchError, match="of package bad-package"):
+        registry.task_class("raises")
+
+
+@pytest.fixture
+def source(toy: Path, tmp_path: Path) -> Path:
+    """A copy of the small MSRVTT that a test may damage, as source `lab`."""
+    shutil.copytree(toy / "msrvtt", tmp_path / "data")
+    (tmp_path / "bench.yaml").write_text("sources: {lab: {msrvtt: {root: data}}}\n")
+    return tmp_path / "data"
+
+
+def test_lists_count_the_videos_that_are_missing(source: Path) -> None:
+    videos = sorted((source / "videos").iterdir())
+    (status,) = [row["status"] for row in rows("list", "sources") if row["source"] == "lab"]
+    assert status == "ready"
+    videos[0].unlink()
+    (status,) = [row["status"] for row in rows("list", "sources") if row["source"] == "lab"]
+    assert status.startswith(f"1 of {len(videos)} videos missing; `bench data check msrvtt`")
+    shutil.rmtree(source / "videos")
+    (status,) = [row["status"] for row in rows("list", "tasks") if row["task"] == "msrvtt"]
+    assert status.startswith(f"{len(videos)} of {len(videos)} videos missing")
+
+
+def test_a_check_names_its_files_finds_wrong_ones_and_shows_samples(source: Path) -> None:
+    videos = sorted((source / "videos").iterdir())
+    for path, content in zip(videos, (b"", b"\n<!DOCTYPE html><html>"), strict=False):
+        path.write_bytes(content)
+    found: Any = rows("data", "check", "msrvtt", code=3)
+    assert found["annotations"] == str(source / "MSRVTT_JSFUSION_test.csv")
+    assert found["video folder"] == str(source / "videos")
+    assert [(row["what"], row["count"], row["first"]) for row in found["problems"]] == [
+        ("empty file", 1, videos[0].stem), ("web page instead of a video", 1, videos[1].stem),
+    ]  # fmt: skip
+    of = dict(
+        line.split(",", 3)[2:] for line in Path(found["annotations"]).read_text().splitlines()
+    )
+    for sample in found["samples"]:
+        assert sample["text"] == of[sample["id"]].strip()
+    assert len({sample["text"] for sample in found["samples"]}) == 3
+    assert Path(found["samples"][0]["file"]).parent == source / "videos"
+    text = CliRunner().invoke(cli, ["data", "check", "msrvtt"]).stdout
+    for seen in (found["annotations"], "web page", found["samples"][2]["file"]):
+        assert str(seen) in text
+
+
+def test_a_check_of_situations_shows_their_verbs_and_finds_wrong_files(
+    toy_vidsitu: Path, tmp_path: Path
+) -> None:
+    root = Path(shutil.copytree(toy_vidsitu, tmp_path / "data"))
+    first = min(root.rglob("*.mp4"))
+    first.write_bytes(b"version https://git-lfs.github.com/spec/v1\n")
+    found: Any = rows("data", "check", "vidsitu", "--source", str(root), code=3)
+    assert any("Git LFS" in row["what"] and row["first"] == first.stem for row in found["problems"])
+    for sample in found["samples"]:
+        assert sample["text"].count(".") == 5 and Path(sample["file"]).stem == sample["id"]
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (b"", "empty"),
+        (b"\xef\xbb\xbf  <HTML><head>", "web page"),
+        (b"<?xml version='1.0'?><Error>AccessDenied</Error>", "web page"),
+        (b'{"error": "not found"}', "text"),
+        (b"version https://git-lfs.github.com/spec/v1\noid", "Git LFS"),
+        (b"PK\x03\x04 zip", "archive"),
+        (b"\0" * 4096, "zeros"),
+        (b"\0\0\0\x20ftypisom", ""),
+        (b"\x1aE\xdf\xa3", ""),
+        (b"RIFF\x10\0\0\0AVI ", ""),
+    ],
+)
+def test_what_a_file_is_by_its_first_bytes(tmp_path: Path, content: bytes, says: str) -> None:
+    (tmp_path / "a.mp4").write_bytes(content)
+    found = not_a_video(tmp_path / "a.mp4")
+    assert says in found if says else not found
+    assert not not_a_video(tmp_path)  # a folder of frames

@@ -26,8 +26,8 @@ def find_annotations(source: Source, task: str, names: Sequence[str]) -> Path:
     if source.annotations is not None:
         if source.annotations.is_dir():
             raise DataError(
-                f"{source.annotations}: a folder, where {' or '.join(names)} is expected; name the "
-                f"file, or give the folder as 'root' of sources.{source.name}"
+                f"{source.annotations}: a folder; name the file in it, or give the folder as "
+                f"'root' of sources.{source.name}"
             )
         if not source.annotations.is_file():
             raise DataError(f"{source.annotations}: no such file; check sources.{source.name}")

@@ -142,6 +142,7 @@ def test_an_original_that_is_not_the_published_file_is_not_run(run: RunConfig) -
         OpenCLIPAdapter("clip-b32", run, arch="ViT-B-32-quickgelu", pretrained="openai")
 
 
+@pytest.mark.slow
 def test_an_original_torchscript_is_converted_once(
     run: RunConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:

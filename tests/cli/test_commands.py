@@ -203,7 +203,7 @@ def test_the_toy_world_draws_the_tasks_named_or_all(monkeypatch: pytest.MonkeyPa
 
 def test_data_check_says_what_was_assumed(tmp_path: Path) -> None:
     """Not a problem, so that the exit code stays 0."""
-    (tmp_path / "video1.mp4").write_bytes(b"x")
+    (tmp_path / "video1.mp4").write_bytes(b"\0\0\0\x18ftypmp42")
     text = "video_id,sentence\nvideo1,a caf\u00e9\n"
     (tmp_path / "MSRVTT_JSFUSION_test.csv").write_text(text, encoding="cp1252")
     check = ("data", "check", "msrvtt", "--source", str(tmp_path))

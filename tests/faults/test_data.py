@@ -40,6 +40,7 @@ def test_what_fuzzing_found_stays_mended(path: Path, tmp_path: Path) -> None:
     attempt(reader, tmp_path, path.read_bytes())
 
 
+@pytest.mark.slow
 @named
 def test_fuzzed(reader: Reader, tmp_path_factory: pytest.TempPathFactory) -> None:
     """Good files cut, joined and overwritten; JSON of any shape with the words of a good one."""

@@ -19,6 +19,7 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, DecodedFrame
     return found | videos.unruly_outcomes(tmp_path_factory.mktemp("decoders"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.kind)
 def test_a_bad_video_is_read_right_or_refused(
     case: videos.Case, found: Mapping[str, DecodedFrames | Failure]

@@ -120,7 +120,7 @@ def test_results_that_a_checkout_gave_other_line_ends_hold(files: list[Path], to
         path.write_bytes(path.read_bytes().replace(b"\n", b"\r\n"))
     document = load(files[0])
     assert verified(files[0], document)[1] == [] and not evidence(files, toy).stale(document)
-    assert {row.better for row in differences(files[0], files[0], 50, 0)[1]} == {"-"}
+    assert {row.better for row in differences(files[0], files[0])} == {"-"}
 
 
 def test_a_limited_run_has_a_name_of_its_own(toy: Path, tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ def test_messages_say_what_is_there(tmp_path: Path) -> None:
     for source, says in (
         (Source("s", gone), f"{gone}: no such folder; check the source"),
         (Source("s", table), f"{table}: a file, not a folder"),
-        (Source("s", folder, annotations=folder), f"{folder}: a folder, where MSRVTT"),
+        (Source("s", folder, annotations=folder), f"{folder}: a folder; name the file in it"),
         (Source("s", folder, annotations=gone), f"{gone}: no such file"),
         (Source("s", folder, videos=table), f"{table}: a file, not a folder of videos"),
         (Source("s", folder, videos=gone), f"{gone}: no such folder of videos"),

@@ -51,6 +51,7 @@ def weights(folder: Path) -> dict[str, torch.Tensor]:
     return load_file(folder / checkpoints.LAST)
 
 
+@pytest.mark.slow
 def test_it_learns_and_leaves_a_model_a_log_and_checkpoints(
     toy_vidsitu: Path, cache: Path, tmp_path: Path
 ) -> None:
@@ -109,6 +110,7 @@ def test_a_loss_that_is_no_number_stops_with_the_last_good_checkpoint(
         run_training(toy_vidsitu, cache, tmp_path, learning_rate=1e30)
 
 
+@pytest.mark.slow
 def test_ablations_run(toy_vidsitu: Path, cache: Path, tmp_path: Path) -> None:
     changes = ({"negatives": 0}, {"vc_event": False, "vc_video": False}, {"accumulate": 2},
                {"share": 0.5}, {"checkpoint_gradients": True}, {"hold_out": 0.0},

@@ -518,6 +518,7 @@ def test_a_float16_gradient_that_overflows_costs_a_step_and_no_more(tmp_path: Pa
         )
 
 
+@pytest.mark.slow
 def test_a_float16_training_goes_on_to_the_same_bits(tmp_path: Path) -> None:
     """The loss scale and how long it has held are part of the checkpoint."""
 

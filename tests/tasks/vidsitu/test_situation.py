@@ -120,6 +120,7 @@ def test_selection_by_the_reported_split_is_only_on_request_and_said(
     assert record and len(record[1]["judged"]) == 3
 
 
+@pytest.mark.slow
 def test_predicted_roles_are_the_heads_own(
     source: Source, features: Features, place: Workplace
 ) -> None:
@@ -228,6 +229,7 @@ def test_unreadable_clips(task: VidSitu, features: Features, place: Workplace) -
         task.learn(Features(none, features.texts), Seeing(), place)
 
 
+@pytest.mark.slow
 def test_a_verb_that_only_the_models_own_events_show_is_learnt(
     source: Source, features: Features, place: Workplace
 ) -> None:

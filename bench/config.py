@@ -15,7 +15,8 @@ from bench.files.paths import beside, expanded
 from bench.files.yaml_lines import Item, known_only, mapping, read
 
 DEFAULTS = Path(__file__).with_name("bench.yaml")
-PATHS = ("checkpoint", "pretrained", "spec", "folder", "lora")  # settings of models that may be paths
+# Settings of models that may be paths.
+PATHS = ("checkpoint", "pretrained", "spec", "folder", "lora")
 
 
 @dataclass(frozen=True)

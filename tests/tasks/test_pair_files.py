@@ -336,7 +336,7 @@ def test_earlier_names_of_the_file_are_preferred(tmp_path: Path) -> None:
     (tmp_path / "a" / MSRVTT.files[0]).write_text(table())
     (tmp_path / "MSRVTT_data.json").write_text(json.dumps({"video9": "another"}))
     assert len(MSRVTT.load(Source("test", tmp_path)).texts) == 3
-    with pytest.raises(DataError, match=r"a folder; name the file in it, .* 'root' of sources\.lab"):
+    with pytest.raises(DataError, match=r"a folder; name the file in it, or .* of sources\.lab"):
         MSRVTT.load(Source("lab", tmp_path, annotations=tmp_path / "a"))
     with pytest.raises(DataError, match="no such folder"):
         MSRVTT.load(Source("lab", tmp_path / "none"))

@@ -68,7 +68,7 @@ def load(folder: Path, lora: Path | None) -> Towers:
     unknown = [name for name in info["unexpected_keys"] if not name.endswith("position_ids")]
     for what, names in (("lacks", info["missing_keys"]), ("has an unknown", unknown),
                         ("has another shape of", info["mismatched_keys"])):  # fmt: skip
-        if names:  # transformers only warns, and goes on with random weights
+        if names:  # transformers only warns, and runs on random weights
             first = min(map(str, names))
             raise BenchError(f"{folder}: {what} {first} ({len(names)} such names); other weights?")
     model = model.float()

@@ -1,4 +1,4 @@
-"""Two results held against each other: paired bootstrap differences on the same items."""
+"""Two results compared: paired bootstrap differences on the same items."""
 
 from __future__ import annotations
 

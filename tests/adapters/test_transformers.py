@@ -139,7 +139,7 @@ def test_every_file_of_the_folder_is_in_the_fingerprint(folder: Path, run: RunCo
 
 
 def test_weights_that_do_not_fit_exactly_are_refused(folder: Path, run: RunConfig) -> None:
-    """transformers itself only warns, and goes on with random weights."""
+    """transformers itself only warns, and runs on random weights."""
     path = folder / "model.safetensors"
     state = load_file(path)
     lacking = {name: value for name, value in state.items() if name != "logit_scale"}

@@ -7,9 +7,10 @@ be built on any framework and that no command pays for importing torch until a m
 
 from __future__ import annotations
 
+import hashlib
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
@@ -166,6 +167,18 @@ class Features:
     clips: Mapping[str, np.ndarray]
     texts: np.ndarray
     learnt: Any = None
+
+    def identity(self, clip: str) -> str:
+        """Tells a clip's features from any others: what is made of them belongs under its hash.
+
+        The store's key, which holds model, file, moments and preprocessing; else of the content.
+        """
+        key: Callable[[str], str] | None = getattr(self.clips, "key", None)
+        if key is not None:
+            return key(clip)
+        features = np.ascontiguousarray(self.clips[clip])
+        head = f"{features.shape} {features.dtype}".encode()
+        return hashlib.sha256(head + features.tobytes()).hexdigest()
 
 
 class Progress(Protocol):

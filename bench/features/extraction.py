@@ -25,7 +25,7 @@ from bench.features.validation import StoredFeatures, checked, is_valid
 from bench.files import locks
 from bench.files.tensor_store import TensorStore, digest
 from bench.video import DecodedFrames, FrameStore
-from bench.video.store import Outcome
+from bench.video.store import CHANGED, Outcome
 
 TEXTS_AT_ONCE = 256
 
@@ -133,7 +133,7 @@ class _Encoder:
         self.store = TensorStore(work.run.cache_folder / "features")
         self.features = StoredFeatures(self.store, work.run.memory << 20)
         with work.stage("keys"):
-            self.keys = {clip.id: _feature_key(work, self.frames, clip) for clip in work.clips}
+            self.keys = {clip.id: _expected_key(work, self.frames, clip) for clip in work.clips}
 
     def read(self, clips: Iterable[str] | None = None) -> None:
         """Take from the store what it has, of `clips` by their ids or of all."""
@@ -182,6 +182,7 @@ class _Encoder:
 
         If another run is at it, wait and take what it has made.
         """
+        outcomes = [(clip, self._of_this_run(clip, found)) for clip, found in outcomes]
         self.work.failures += [found for _, found in outcomes if isinstance(found, Failure)]
         batch = [(clip, found) for clip, found in outcomes if not isinstance(found, Failure)]
         names = [clip.id for clip, _ in batch]
@@ -193,15 +194,23 @@ class _Encoder:
             if any(name not in self.features for name in names):
                 self._encode_group(batch)
 
+    def _of_this_run(self, clip: Clip, found: DecodedFrames | Failure) -> DecodedFrames | Failure:
+        """A failure where the frames are of another file than the clip had when the run began.
+
+        One that had none then is taken.
+        """
+        if isinstance(found, Failure) or self.keys[clip.id] is None:
+            return found
+        same = self.keys[clip.id] == _feature_key(self.work, found.key)
+        return found if same else Failure(clip.id, "broken", CHANGED)
+
     def _encode_group(self, batch: list[tuple[Clip, DecodedFrames]]) -> None:
         work = self.work
         lengths = [len(decoded.frames) for _, decoded in batch]
         encoded = work.encode("frames", np.concatenate([found.frames for _, found in batch]))
         parts = np.split(encoded, np.cumsum(lengths)[:-1])
         for (clip, decoded), part in zip(batch, parts, strict=True):
-            times, key = decoded.times.round(6), self.keys[clip.id]
-            if key is None:  # its file came after the run had begun
-                key = digest("clip", work.adapter.fingerprint, self.frames.key(clip))
+            times, key = decoded.times.round(6), _feature_key(work, decoded.key)
             with work.stage("store"):
                 record = {"decoder": decoded.decoder, "times": times.tolist()}
                 self.store.put(key, {"features": part}, record)
@@ -213,10 +222,15 @@ def _take(decoded: Iterator[Outcome], count: int) -> list[Outcome]:
     return [next(decoded) for _ in range(count)]
 
 
-def _feature_key(work: Work, frames: FrameStore, clip: Clip) -> str | None:
-    """The clip's key among features; None for a clip without a file."""
+def _feature_key(work: Work, frames: str) -> str:
+    """What features of the frames under the key `frames` are kept under."""
+    return digest("clip", work.adapter.fingerprint, frames)
+
+
+def _expected_key(work: Work, frames: FrameStore, clip: Clip) -> str | None:
+    """The clip's key among features as its file is now; None for a clip without a file."""
     try:
-        return digest("clip", work.adapter.fingerprint, frames.key(clip))
+        return _feature_key(work, frames.key(clip))
     except OSError:
         return None  # decoding will say why
 

@@ -32,6 +32,10 @@ class StoredFeatures(Mapping[str, np.ndarray]):
             self._room -= features.nbytes
             self._held[clip] = features
 
+    def key(self, clip: str) -> str:
+        """What the store has the clip's features under."""
+        return self._keys[clip]
+
     def __getitem__(self, clip: str) -> np.ndarray:
         if clip in self._held:
             return self._held[clip]

@@ -47,11 +47,15 @@ Decoding = Callable[["InputContainer", Scan, Collection[int]], Iterator["VideoFr
 
 @dataclass(frozen=True)
 class DecodedFrames:
-    """uint8 [T, size, size, 3] RGB; seconds float64 [T] from the file's first frame; who did it."""
+    """uint8 [T, size, size, 3] RGB; seconds float64 [T] from the file's first frame; who did it.
+
+    `key` is what they were read from the store under, empty where they were not.
+    """
 
     frames: np.ndarray
     times: np.ndarray
     decoder: str
+    key: str = ""
 
 
 def decode(

@@ -26,6 +26,7 @@ from bench.video.preprocessing import Preprocessing, as_preprocessing
 from bench.video.sampling import parse_plan
 
 FORMAT = 3  # raised whenever the same video and plan could give other frames
+CHANGED = "its file changed during the run; run again"
 AHEAD = 32  # clips that a worker may be ahead of the reader
 Outcome = tuple[Clip, DecodedFrames | Failure]
 
@@ -138,7 +139,7 @@ class FrameStore:
             3,
         ):
             return None  # not written by us: as good as damaged
-        return DecodedFrames(frames, times, record["decoder"])
+        return DecodedFrames(frames, times, record["decoder"], key)
 
     def keep(self, key: str, decoded: DecodedFrames) -> None:
         """Write a clip's frames under `key`. BenchError where the store cannot be written."""
@@ -225,7 +226,7 @@ def _identity(path: str, status: os.stat_result) -> list[Any]:
     """What tells that a file, or a folder of frames, is still the same; no content is read."""
     name = os.fsencode(path).hex()  # a name need not be valid Unicode
     if not stat.S_ISDIR(status.st_mode):
-        return [name, status.st_size, status.st_mtime_ns]
+        return [name, *_state(status)]
     numbered = numbered_frames(Path(path))
     # A fault is part of it: the same pictures may lie in the store from before it was one.
     pictures = [_of_picture(picture) for picture in numbered.paths]
@@ -233,5 +234,9 @@ def _identity(path: str, status: os.stat_result) -> list[Any]:
 
 
 def _of_picture(path: Path) -> list[Any]:
-    status = path.stat()
-    return [os.fsencode(path.name).hex(), status.st_size, status.st_mtime_ns]
+    return [os.fsencode(path.name).hex(), *_state(path.stat())]
+
+
+def _state(status: os.stat_result) -> list[int]:
+    """Inode and time of change too: a copy that keeps size and date is another file."""
+    return [status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino]

@@ -23,7 +23,7 @@ from bench.video.container import VideoError
 from bench.video.decode import decode
 from bench.video.preprocessing import Preprocessing
 from bench.video.sampling import parse_plan
-from bench.video.store import FrameStore
+from bench.video.store import CHANGED, FrameStore
 
 
 def answer(job: dict[str, Any]) -> dict[str, Any]:
@@ -35,7 +35,10 @@ def answer(job: dict[str, Any]) -> dict[str, Any]:
     if store.load(job["key"]) is not None:
         return {}  # another run has decoded it meanwhile
     try:
-        store.keep(job["key"], decode(clip, plan, square, decoder))
+        decoded = decode(clip, plan, square, decoder)
+        if store.key(clip) != job["key"]:
+            return {"kind": "broken", "reason": CHANGED}
+        store.keep(job["key"], decoded)
     except VideoError as error:
         return {"kind": error.kind, "reason": error.reason}
     except BenchError as error:

@@ -6,6 +6,7 @@ import dataclasses
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -20,6 +21,8 @@ from bench.features.validation import StoredFeatures
 from bench.files.tensor_store import TensorStore
 from bench.results.files import load_all, save
 from bench.results.timing import profile
+from bench.video import FrameStore, Preprocessing, decode
+from bench.video.store import CHANGED
 from tests.video.clips import headless_note, remux, write_video
 
 
@@ -144,6 +147,58 @@ def test_failures_are_named_and_counted(task: Task, run: RunConfig) -> None:
     coverage = result.data["coverage"]
     assert (coverage["missing"], coverage["broken"]) == (1, 1)
     assert coverage["answered"] == coverage["expected"] - 2
+
+
+def test_frames_are_prepared_as_the_adapter_says(task: Task, run: RunConfig) -> None:
+    class Squashed(Mean):
+        fingerprint = "mean-squashed"
+
+        @property
+        def preprocessing(self) -> Preprocessing:
+            return Preprocessing(16, "squash")
+
+    seen: list[np.ndarray] = []
+    for model in (Mean(), Squashed()):
+        clips = clip_features(Work(model, task, run, Silent()))
+        seen.append(clips[task.clips[0].id])
+    expected = decode(task.clips[0], task.plan, Preprocessing(16, "squash")).frames
+    np.testing.assert_array_equal(seen[1], Mean().encode_frames(expected))
+    assert not np.array_equal(*seen)
+
+
+def exchange(one: Path, other: Path) -> None:
+    """As `mv` does it: each file keeps its size and date."""
+    between = one.with_name("between")
+    one.rename(between)
+    other.rename(one)
+    between.rename(other)
+
+
+def test_a_video_exchanged_during_a_run_plants_no_wrong_features(
+    task: Task, run: RunConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of another size or not; put back afterwards, as if nothing had been."""
+    true = evaluate(Mean(), task, dataclasses.replace(run, cache=run.cache_folder / "true"))
+    paths = [clip.path for clip in task.clips]
+    first, other = paths[0], paths[-1]
+    assert first and other
+    fill = FrameStore.fill
+
+    def late(self: FrameStore, *given: Any) -> Any:
+        exchange(first, other)
+        return fill(self, *given)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(FrameStore, "fill", late)
+        during = evaluate(Mean(), task, run)
+    assert {one.clip for one in during.failures} == {task.clips[0].id, task.clips[-1].id}
+    assert {one.reason for one in during.failures} == {CHANGED}
+    exchange(first, other)
+    after = evaluate(Mean(), task, run)
+    assert after.complete and after.metrics == true.metrics
+    assert [line["score"] for line in after.predictions] == [
+        line["score"] for line in true.predictions
+    ]
 
 
 def test_an_odd_clip_is_a_remark_and_no_failure(task: Task, run: RunConfig) -> None:

@@ -19,6 +19,7 @@ from bench.files import locks
 from bench.video import DecodedFrames, FrameStore, Uniform, pool, worker
 from bench.video.pool import Pool
 from bench.video.preprocessing import Preprocessing
+from bench.video.store import CHANGED
 
 GREET = "import json, os, pathlib, sys, time; print('{}', flush=True)\n"
 ANSWER = """print(json.dumps({"kind": "empty", "reason": said}), flush=True)\n"""
@@ -209,6 +210,21 @@ def test_a_process_receives_all_of_a_clip(tmp_path: Path, mp4: Path, received: l
     assert received == [(clip, Uniform(1), square, "pyav")]
     assert worker.answer(store._job(clip, store.key(clip))) == {}, "now another run has made it"
     assert len(received) == 1
+
+
+def test_a_file_that_changes_while_it_is_read_is_not_kept(
+    tmp_path: Path, mp4: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def decode(*_: Any) -> DecodedFrames:
+        mp4.write_bytes(mp4.read_bytes())  # as large as before
+        return DecodedFrames(np.zeros((1, 32, 32, 3), np.uint8), np.zeros(1), "none")
+
+    monkeypatch.setattr(worker, "decode", decode)
+    store = FrameStore(tmp_path / "frames", 32, Uniform(1))
+    clip = Clip("c", mp4)
+    answer = worker.answer(store._job(clip, store.key(clip)))
+    assert answer == {"kind": "broken", "reason": CHANGED}
+    assert not (tmp_path / "frames").exists()
 
 
 def test_an_error_of_any_library_is_the_videos(

@@ -90,6 +90,12 @@ def test_the_key_tells_apart_what_gives_other_frames(tmp_path: Path, store: Fram
     for changed in (path, folder / "2.jpg"):  # as large as before: its time tells
         os.utime(changed, ns=(0, 12345))
     keys += [store.key(clip), store.key(Clip("c", folder))]
+    for changed in (path, folder / "2.jpg"):  # of the same size and date: another file has its name
+        other = tmp_path / "other"
+        other.write_bytes(changed.read_bytes()[::-1])
+        os.utime(other, ns=(0, 12345))
+        other.rename(changed)
+    keys += [store.key(clip), store.key(Clip("c", folder))]
     assert len(set(keys)) == len(keys)
     assert store.get(clip) is None and store.get(Clip("c", None)) is None
 

@@ -84,10 +84,11 @@ def answer_all(
     # How captions are decoded is no part of what is trained, unless an epoch is chosen by them.
     own = asdict(settings)
     trained = own if data.judge else {**own, "beam": None, "roles": None}
-    key = digest("situation", VERSION, data.identity, adapter.fingerprint, trained,
-                 place.seed, list(training))  # fmt: skip
+    learnt, queried = ([features.identity(name) for name in names] for names in (training, roles))
+    key = digest("situation", VERSION, data.identity, adapter.fingerprint, trained, place.seed,
+                 list(training), learnt, queried if data.judge else None)  # fmt: skip
     folder = place.folder / key[:2] / key
-    path = folder / f"answers-{digest(own, roles)}.json"
+    path = folder / f"answers-{digest(own, roles, queried)}.json"
     sweep(folder)
     if (kept := _read_answers(path)) is not None:
         return kept

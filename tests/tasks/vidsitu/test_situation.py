@@ -122,6 +122,22 @@ def test_selection_by_the_reported_split_is_only_on_request_and_said(
     assert record and len(record[1]["judged"]) == 3
 
 
+@pytest.mark.parametrize("kind", ["support", "clips"])
+def test_other_features_are_another_head_and_other_answers(
+    source: Source, features: Features, place: Workplace, kind: str
+) -> None:
+    """A video exchanged under its name: what was kept of the old one answers nothing."""
+    task = with_settings(source)
+    first = task.learn(features, Seeing(), place)
+    one, two = (clip.id for clip in getattr(task, kind)[:2])
+    swapped = {one: features.clips[two], two: features.clips[one]}
+    changed = Features({**features.clips, **swapped}, features.texts)
+    again = task.learn(changed, Seeing(), place)
+    fresh = task.learn(changed, Seeing(), replace(place, folder=place.folder / "fresh"))
+    assert again == fresh != first
+    assert task.learn(features, Seeing(), place) == first
+
+
 @pytest.mark.slow
 def test_predicted_roles_are_the_heads_own(
     source: Source, features: Features, place: Workplace

@@ -157,6 +157,9 @@ def test_frames_are_prepared_as_the_adapter_says(task: Task, run: RunConfig) -> 
         def preprocessing(self) -> Preprocessing:
             return Preprocessing(16, "squash")
 
+    path = task.clips[0].path
+    assert path
+    write_video(path)  # wider than high
     seen: list[np.ndarray] = []
     for model in (Mean(), Squashed()):
         clips = clip_features(Work(model, task, run, Silent()))

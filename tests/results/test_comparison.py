@@ -156,6 +156,33 @@ def test_a_stale_row_is_marked_and_not_ranked(files: list[Path], toy: Path) -> N
     assert "stale: predictions changed" in stale[0].remark and not stale[0].best
 
 
+@pytest.mark.parametrize("name", ["abackup", "zbackup"])
+def test_a_copy_without_its_lines_is_stale_and_its_original_is_not(
+    files: list[Path], toy: Path, name: str
+) -> None:
+    """Before and after it, and though all other files of the folder are in order."""
+    copy = files[0].parent.parent / name / files[0].name
+    copy.parent.mkdir()
+    shutil.copy(files[0], copy)
+    found = [(path, load(path)) for path in sorted([*files, copy])]
+    backing = Evidence(found, evidence(files, toy)._config)
+    stale = {path: reasons for path, document in found if (reasons := backing.stale(document))}
+    assert stale == {copy: ["predictions are gone"]}
+    (board,) = boards([document for _, document in found], backing=backing)
+    assert [row.kind for row in board.rows if row.model == load(copy).name] == ["measured", "stale"]
+    (whole,) = (document for path, document in found if path == files[0])
+    (bare,) = (document for path, document in found if path == copy)
+    assert backing.draws(whole) is not None and backing.draws(bare) is None
+    done = CliRunner().invoke(cli, ["verify", str(copy), str(files[0])])
+    assert f"{copy}: not computed again; stale: predictions are gone" in done.output
+    assert f"{files[0]}: 10 metrics equal" in done.output and done.exit_code == 3
+    lines = files[0].with_name(f"{files[0].stem}.predictions.jsonl")
+    shutil.copy(lines, copy.with_name(lines.name))
+    lines.write_text("{}\n")
+    stale = {path: Evidence(found, backing._config).stale(one) for path, one in found}
+    assert stale[files[0]] == ["predictions changed"] and not stale[copy]
+
+
 def test_boards_and_compare_agree(files: list[Path], toy: Path) -> None:
     documents = {load(path).name: (path, load(path)) for path in files}
     backing = evidence(files, toy)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -30,12 +29,13 @@ def compare(options: Options, first: Path, second: Path, seed: int | None, as_js
     the same items of a list, those that both answered are compared, and each one's own numbers are
     listed as well.
     """
+    from bench.report.text import ascii_json
     from bench.results.paired import compared
 
     found = compared((first, second), options.load(seed=seed).run)
     for remark in found.remarks:
         click.echo(printable(remark), err=True)
-    click.echo(json.dumps(_data(found), indent=2) if as_json else _table(found))
+    click.echo(ascii_json(_data(found)) if as_json else _table(found))
 
 
 def _data(found: Comparison) -> dict[str, Any]:
@@ -62,8 +62,8 @@ def _table(found: Comparison) -> str:
     for row in found.rows:
         own = [one.metrics.get(row.metric) for one in found.documents if found.common]
         rows.append([
-            row.metric, f"{row.first:.2f}", f"{row.second:.2f}", f"{row.difference:+.2f}",
-            f"[{row.low:+.2f}, {row.high:+.2f}]", f"{row.p:.3f}", row.better,
+            printable(row.metric), f"{row.first:.2f}", f"{row.second:.2f}",
+            f"{row.difference:+.2f}", f"[{row.low:+.2f}, {row.high:+.2f}]", f"{row.p:.3f}", row.better,
             *("" if one is None else f"{one.value:.2f}" for one in own),
         ])  # fmt: skip
     head = ["metric", *names, "difference", "95 % interval", "p", "better"]

@@ -45,13 +45,13 @@ def verify(options: Options, results: tuple[Path, ...]) -> None:
             if not reasons:
                 why = f"its lines lack {error}"
                 raise DataError(f"{path}: cannot be verified: {why}; run it again") from error
-            click.echo(f"{path}: not computed again{remark}")
+            click.echo(printable(f"{path}: not computed again{remark}"))
             continue
         if document.partial:
             remark = f", of {document.covered}" + remark
         differ |= bool(wrong)
-        click.echo(f"{path}: {len(wrong)} of {count} metrics differ{remark}" if wrong
-                   else f"{path}: {count} metrics equal{remark}")  # fmt: skip
+        said = f"{len(wrong)} of {count} metrics differ" if wrong else f"{count} metrics equal"
+        click.echo(printable(f"{path}: {said}{remark}"))
         for line in wrong[:5]:
             click.echo(f"  {printable(line)}")
     sys.exit(1 if differ else INCOMPLETE if stale else 0)

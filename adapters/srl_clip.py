@@ -54,10 +54,10 @@ class SRLCLIPAdapter(OpenCLIPAdapter):
             read_plain(self.folder / LORA[0])  # before any feature is taken from the cache
         own, trained = self.base.facts(), self.card["base"]
         for key, what in (
-            ("arch", f"{shown(trained['arch'])}, not on {self.base.arch}"),
+            ("arch", f"{shown(trained.get('arch'))}, not on {self.base.arch}"),
             ("weights_sha256", f"other weights than {self.base.weights}"),
         ):
-            if trained[key] != own[key]:
+            if trained.get(key) != own[key]:
                 raise BenchError(
                     f"{self.folder}: trained on {what}; give the base that card.json names, or "
                     "train again"

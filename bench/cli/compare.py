@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -29,13 +30,12 @@ def compare(options: Options, first: Path, second: Path, seed: int | None, as_js
     the same items of a list, those that both answered are compared, and each one's own numbers are
     listed as well.
     """
-    from bench.report.text import ascii_json
     from bench.results.paired import compared
 
     found = compared((first, second), options.load(seed=seed).run)
     for remark in found.remarks:
         click.echo(printable(remark), err=True)
-    click.echo(ascii_json(_data(found)) if as_json else _table(found))
+    click.echo(json.dumps(_data(found), indent=2) if as_json else _table(found))
 
 
 def _data(found: Comparison) -> dict[str, Any]:

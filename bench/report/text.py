@@ -26,17 +26,12 @@ LEGEND = (
 def render(found: list[Board], format_: str) -> str:
     """Boards as `rich`, `md`, `latex`, `csv` or `json`. Foreign text is escaped for the format."""
     if format_ == "json":
-        return ascii_json([asdict(board) for board in found])
+        return json.dumps([asdict(board) for board in found], indent=2)
     if format_ == "csv":
         return _csv(found)
     if format_ == "rich":
         return "\n".join(map(_rich, found)) + f"\n{LEGEND}"
     return "\n\n".join(map(_latex if format_ == "latex" else _markdown, found))
-
-
-def ascii_json(data: Any) -> str:
-    """JSON that moves no cursor: ASCII, and DEL escaped too."""
-    return json.dumps(data, indent=2).replace("\x7f", "\\u007f")
 
 
 def number(row: Row, name: str) -> str:

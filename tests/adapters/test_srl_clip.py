@@ -340,7 +340,8 @@ def test_what_a_card_alone_claims_is_not_built(
 
 def test_a_base_of_another_architecture_is_refused(saved: Path, run: RunConfig) -> None:
     card = json.loads((saved / CARD).read_text())
-    for arch, says in (("ViT-H-14", "trained on 'ViT-H-14', not on clip-tiny"), (3, "damaged")):
+    for arch, says in (("ViT-H-14", "trained on 'ViT-H-14', not on clip-tiny"), (3, "trained on 3"),
+                       (None, "trained on None")):  # fmt: skip
         changed = {**card, "base": {**card["base"], "arch": arch}}
         (saved / CARD).write_text(json.dumps(changed))
         with pytest.raises(BenchError, match=says):

@@ -13,14 +13,16 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from adapters.lora_config import read_plain
 from adapters.open_clip import OpenCLIPAdapter
-from adapters.srl_settings import CARD, FILES, SRLSettings, read_card
+from adapters.srl_settings import CARD, FILES, LORA, SRLSettings, read_card
 from adapters.weights import SHIPPED, file_hash
 from bench.compute import use_threads
 from bench.config import RunConfig
 from bench.errors import BenchError, MissingWeights
 from bench.files.atomic import atomic_path
 from bench.files.tensor_store import digest
+from bench.files.untrusted import shown
 from bench.settings import settings_from
 
 
@@ -48,11 +50,18 @@ class SRLCLIPAdapter(OpenCLIPAdapter):
         self.card = _trained(name, self.folder)
         super().__init__(name, run, arch=arch, pretrained=pretrained)
         self.settings = _settings(self.card["settings"], str(self.folder / CARD))
-        if self.card["base"]["weights_sha256"] != self.base.sha256:
-            raise BenchError(
-                f"{self.folder}: trained on other weights than {self.base.weights}; give the base "
-                "that card.json names, or train again"
-            )
+        if (self.folder / LORA[0]).is_file():
+            read_plain(self.folder / LORA[0])  # before any feature is taken from the cache
+        own, trained = self.base.facts(), self.card["base"]
+        for key, what in (
+            ("arch", f"{shown(trained.get('arch'))}, not on {self.base.arch}"),
+            ("weights_sha256", f"other weights than {self.base.weights}"),
+        ):
+            if trained.get(key) != own[key]:
+                raise BenchError(
+                    f"{self.folder}: trained on {what}; give the base that card.json names, or "
+                    "train again"
+                )
 
     @classmethod
     def problem(cls, run: RunConfig, name: str, **settings: Any) -> str | None:
@@ -121,8 +130,9 @@ class SRLCLIPAdapter(OpenCLIPAdapter):
 
     def _build(self) -> Any:
         """The base with the LoRA merged into it: as fast as plain CLIP."""
-        from adapters.srl_model import SRLModel
+        from adapters.srl_model import SRLModel, check_folder
 
+        check_folder(self.folder, self.settings, self.base.embed_dim)
         model = SRLModel(self.base, self.settings, self)
         model.load(self.folder)
         if model.contextualizer is not None:

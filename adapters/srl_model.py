@@ -4,24 +4,27 @@ from __future__ import annotations
 
 import copy
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 import torch
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import nn
 
 from adapters.clip_base import CLIPBase
 from adapters.lora import FULL, NONE, TARGETS, add_lora, pack_attention, split_attention
+from adapters.lora_config import read_plain
 from adapters.open_clip import CPU_FRAMES
 from adapters.srl_settings import CARD, CONTEXT, LORA, TOWER, VERSION, SRLSettings
 from bench.contextualizer import VideoContextualizer
 from bench.errors import BenchError, UsageError, plain
 from bench.files.atomic import atomic_path
-from bench.files.untrusted import read_json, shown, well_formed
+from bench.files.untrusted import shown
 
 
 class TextReader(Protocol):
@@ -172,7 +175,7 @@ class SRLModel(nn.Module):
             (made / CARD).write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
 
     def load(self, folder: Path) -> None:
-        """Read a trained folder of the same settings. BenchError names the file and its fault."""
+        """Read a trained folder that `check_folder` took. BenchError names file and fault."""
         if self.settings.weights == FULL:
             state = _read(folder / TOWER)
             _fit(self.clip.visual.state_dict(), state, str(folder / TOWER))
@@ -180,7 +183,6 @@ class SRLModel(nn.Module):
         elif self._has_lora:
             from peft import get_peft_model_state_dict, set_peft_model_state_dict
 
-            _check_config(folder / LORA[0], self.settings)
             state = _read(folder / LORA[1])
             # peft only warns of keys that are missing or too many, and trains on noise.
             _fit(get_peft_model_state_dict(self.clip.visual), state, str(folder / LORA[1]))
@@ -203,24 +205,64 @@ def _contiguous(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     return {name: value.detach().cpu().contiguous() for name, value in state.items()}
 
 
+def check_folder(folder: Path, settings: SRLSettings, dim: int) -> None:
+    """BenchError unless the files of a trained folder are of the model that `settings` describe.
+
+    `dim` is the base's. Only configuration and headers are read: what a card alone claims must not
+    be built.
+    """
+    if settings.weights in TARGETS:
+        _check_config(folder / LORA[0], settings)
+        shapes = _shapes(folder / LORA[1])
+        ranks = [(*shape, 0)[0] for name, shape in shapes.items() if ".lora_A." in name]
+        odd = next((rank for rank in ranks if rank != settings.rank), settings.rank)
+        _same_size(folder / LORA[1], "rank", odd if ranks else 0, settings.rank)
+    if settings.vc_layers:
+        shapes = _shapes(folder / CONTEXT)
+        layers = sum(
+            name.endswith(".linear1.weight") and shape == [4 * dim, dim]
+            for name, shape in shapes.items()
+        )
+        _same_size(folder / CONTEXT, "vc_layers", layers, settings.vc_layers)
+        for name, places, size in (("events", "event_places", settings.events),
+                                   ("frames", "frame_places", settings.frames)):  # fmt: skip
+            shape = shapes.get(f"contextualizer.{places}", [0])
+            _same_size(folder / CONTEXT, name, shape[0] if len(shape) == 2 else 0, size)
+
+
+def _same_size(path: Path, name: str, size: int, card: int) -> None:
+    if size != card:
+        raise BenchError(f"{path}: {name} is {size}, but {card} in {CARD}; train again")
+
+
+def _shapes(path: Path) -> dict[str, list[int]]:
+    """Each tensor's shape, of the header alone."""
+    with _readable(path), safe_open(path, framework="pt") as file:
+        return {name: list(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
+
+
 def _read(path: Path) -> dict[str, torch.Tensor]:
-    if not path.is_file():  # a pipe would wait for ever
-        raise BenchError(f"{path}: no such file; train again")
-    try:
-        state = load_file(path)
+    with _readable(path):
+        state: dict[str, torch.Tensor] = load_file(path)
         odd = [name for name, value in state.items() if not torch.isfinite(value).all()]
-    except (OSError, SafetensorError, RuntimeError, ValueError, KeyError) as error:
-        raise BenchError(f"{path}: cannot be read ({plain(error)}); train again") from error
     if odd:
         raise BenchError(f"{path}: {odd[0]} holds NaN or infinity; train again")
     return state
 
 
+@contextmanager
+def _readable(path: Path) -> Iterator[None]:
+    if not path.is_file():  # a pipe would wait for ever
+        raise BenchError(f"{path}: no such file; train again")
+    try:
+        yield
+    except (OSError, SafetensorError, RuntimeError, ValueError, KeyError) as error:
+        raise BenchError(f"{path}: cannot be read ({plain(error)}); train again") from error
+
+
 def _check_config(path: Path, settings: SRLSettings) -> None:
     """BenchError where peft's own file would build another LoRA than the card's settings do."""
-    config = read_json(path, "train again", largest=1 << 20)
-    with well_formed(path, "train again"):
-        given = (config["r"], config["lora_alpha"], config["target_modules"])
+    given = tuple(read_plain(path).values())
     own = (settings.rank, settings.scaling, TARGETS[settings.weights])
     if given != own:
         raise BenchError(

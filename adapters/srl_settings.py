@@ -15,7 +15,8 @@ TOWER = "visual.safetensors"  # in place of the LoRA after full fine-tuning
 CONTEXT = "contextualizer.safetensors"
 FILES = (*LORA, TOWER, CONTEXT)
 VERSION = 2  # 1 had a contextualizer that could not tell events apart
-LARGEST = 4096  # of any size in a card: it is built before its weights are read
+LARGEST = 4096  # of any size: more is a slip of the pen
+LARGEST_ALPHA = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -57,6 +58,8 @@ class SRLSettings:
             least = 0 if name == "vc_layers" else 1
             if not least <= getattr(self, name) <= LARGEST:
                 raise UsageError(f"{where}: {name} must be at least {least} and at most {LARGEST}")
+        if self.scaling > LARGEST_ALPHA:
+            raise UsageError(f"{where}: alpha must be at most {LARGEST_ALPHA}")
         for name in ("dropout", "vc_dropout"):
             if getattr(self, name) >= 1:
                 raise UsageError(f"{where}: {name} must be below 1")

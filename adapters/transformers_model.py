@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,9 @@ from safetensors.torch import load_file
 from torch import nn
 
 from adapters.checkpoint import misfit
+from adapters.lora_config import REPEATABLE, SAVE_PLAIN, STARTS, UNMERGED, check_lora
 from bench.errors import BenchError, UsageError, plain
-from bench.files.untrusted import read_json
+from bench.files.untrusted import read_json, well_formed
 
 
 class Towers(nn.Module):
@@ -78,15 +80,20 @@ def load(folder: Path, lora: Path | None) -> Towers:
 def _adapted(model: Any, lora: Path) -> Any:
     """`model` with a LoRA of peft merged into it."""
     from peft import (
+        LoraConfig,
         PeftConfig,
         get_peft_model,
         get_peft_model_state_dict,
         set_peft_model_state_dict,
     )
 
-    kind = read_json(lora / "adapter_config.json", "save it again", largest=1 << 20)
+    path = lora / "adapter_config.json"
+    kind = read_json(path, "save it again", largest=1 << 20)
     if not isinstance(kind, dict) or kind.get("peft_type") != "LORA":
         raise UsageError(f"{lora}: an adapter that is no LoRA cannot be merged; save a LoRA")
+    honoured = {field.name for field in fields(LoraConfig)}  # peft only warns of other keys
+    with well_formed(path, "save it again"):
+        check_lora(path, kind, honoured - UNMERGED, (*STARTS, *REPEATABLE))
     try:
         wrapped = get_peft_model(model, PeftConfig.from_pretrained(str(lora)))
         state = load_file(lora / "adapter_model.safetensors")
@@ -95,5 +102,8 @@ def _adapted(model: Any, lora: Path) -> Any:
     # peft only warns of names that are missing or too many, and runs on noise.
     if fault := misfit(get_peft_model_state_dict(wrapped), state):
         raise BenchError(f"{lora}: no LoRA of this model: it {fault}")
-    set_peft_model_state_dict(wrapped, state)
-    return wrapped.merge_and_unload()
+    try:
+        set_peft_model_state_dict(wrapped, state)
+        return wrapped.merge_and_unload()
+    except Exception as error:  # of a kind that peft cannot merge
+        raise BenchError(f"{lora}: cannot be merged ({plain(error)}); {SAVE_PLAIN}") from error

@@ -15,6 +15,7 @@ from bench.capabilities import Bounds, Gallery
 from bench.contracts import Adapter, Clip, Features, Metric, Scores, Source, Task, normalise
 from bench.errors import BenchError, DataError
 from bench.files.tensor_store import digest
+from bench.files.untrusted import shown
 from bench.metrics.bootstrap import interval, rank_draws
 from bench.metrics.retrieval import metrics_of_ranks, ranks_from_features
 from bench.video.sampling import Uniform
@@ -216,11 +217,19 @@ class RetrievalTask(Task):
 def _by_direction(
     predictions: Iterable[dict[str, Any]],
 ) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """Metric prefix -> ranks and target videos of that direction's queries, in order of item."""
+    """Metric prefix -> ranks and target videos of that direction's queries, in order of item.
+
+    ValueError for a rank that is none among the videos, or among the texts, of the lines.
+    """
     lines = sorted(predictions, key=lambda line: str(line["item"]))
     found = {}
     for direction, prefix in _DIRECTIONS.items():
         chosen = [line for line in lines if line["direction"] == direction]
+        # Each video ranks the texts, and each text the videos.
+        last = max(len(lines) - len(chosen), len({line["target"] for line in lines}))
+        for line in chosen:
+            if type(line["rank"]) is not int or not 1 <= line["rank"] <= last:
+                raise ValueError(f"rank {shown(line['rank'])} of {line['item']} among {last}")
         ranks = np.array([line["rank"] for line in chosen])
         found[prefix] = ranks, np.array([line["target"] for line in chosen])
     return found

@@ -62,7 +62,8 @@ def _table(found: Comparison) -> str:
     for row in found.rows:
         own = [one.metrics.get(row.metric) for one in found.documents if found.common]
         rows.append([
-            row.metric, f"{row.first:.2f}", f"{row.second:.2f}", f"{row.difference:+.2f}",
+            printable(row.metric),
+            f"{row.first:.2f}", f"{row.second:.2f}", f"{row.difference:+.2f}",
             f"[{row.low:+.2f}, {row.high:+.2f}]", f"{row.p:.3f}", row.better,
             *("" if one is None else f"{one.value:.2f}" for one in own),
         ])  # fmt: skip

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from bench.cli.options import FilePath, Options, complete, screen_format
-from bench.errors import DataError, UsageError
+from bench.errors import BenchError, DataError, UsageError, plain
 
 if TYPE_CHECKING:
     from bench.report.page_content import Material
     from bench.report.tables import Board
+    from bench.results.comparison import Evidence
     from bench.results.document import Document
 
 
@@ -41,13 +43,15 @@ def report(
     """Show a leaderboard for each task and protocol, beside the published rows of the same.
 
     The HTML page also has plots, galleries and the provenance of every number; it is one file
-    without outside parts.
+    without outside parts. A result that cannot be read is named and left out; exit code 1 then.
     """
     from bench.files.atomic import check_writable
     from bench.registry import task_class
+    from bench.report.ablations import find_records, load_record
     from bench.report.text import render
     from bench.results.comparison import Evidence
-    from bench.results.files import find_all, load
+    from bench.results.files import find_all, load, readable
+    from bench.training.grids import grid
 
     if task is not None:
         task_class(task)  # names the nearest known one
@@ -62,12 +66,17 @@ def report(
     folder = results or config.run.output
     if not folder.is_dir() and not published:
         raise DataError(f"{folder}: no such folder; run `bench run` first or give --results")
-    paths = find_all(folder) if folder.is_dir() else []
-    found = [(path, load(path)) for path in paths]
-    records = _records(folder, task)
+    loaded, refused = readable(find_all(folder) if folder.is_dir() else [], load)
+    evidence = Evidence(loaded, config)
+    usable, unusable = readable(loaded, lambda one: _usable(one, evidence))
+    found = [one for one, _ in usable]
+    recorded, damaged = readable(find_records(folder), load_record)
+    records = [one for _, one in recorded if task in (None, grid(one["grid"]).task)]
+    refused += unusable + damaged
     if not found and not records and not published:
-        raise DataError(f"{folder}: no results yet; run `bench run` first, or give --published")
-    evidence = Evidence(found, config)
+        raise next(iter(refused), DataError(
+            f"{folder}: no results yet; run `bench run` first, or give --published"
+        ))  # fmt: skip
     made = all_boards([document for _, document in found], records, task, published, evidence)
     if format_ == "html":
         from bench.report.page_content import Material
@@ -79,6 +88,24 @@ def report(
         _files(output, made)
     else:
         click.echo(render(made, format_))
+    for error in refused:
+        click.echo(f"left out: {error}", err=True)
+    sys.exit(1 if refused else 0)
+
+
+def _usable(one: tuple[Path, Document], evidence: Evidence) -> Document:
+    """The document, if a board can be made of it. BenchError names the file if none can."""
+    from bench.report.boards import boards
+
+    path, document = one
+    try:
+        boards([document], backing=evidence)
+    except BenchError:
+        raise  # it names the file
+    except Exception as error:  # whatever is wrong with it, the others are shown
+        why = f"{type(error).__name__}: {plain(error)}"
+        raise DataError(f"{path}: no board can be made of it ({why}); run it again") from error
+    return document
 
 
 def all_boards(
@@ -100,13 +127,6 @@ def all_boards(
         ablations += published_grids(shown, task)
     first = overview(made) if len({board.task for board in made}) > 1 else []
     return [*first, *made, *ablations]
-
-
-def _records(folder: Path, task: str | None) -> list[dict[str, Any]]:
-    from bench.report.ablations import load_records
-    from bench.training.grids import grid
-
-    return [one for one in load_records(folder) if task in (None, grid(one["grid"]).task)]
 
 
 def _files(folder: Path, made: list[Board]) -> None:

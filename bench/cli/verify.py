@@ -19,16 +19,18 @@ def verify(options: Options, results: tuple[Path, ...]) -> None:
     """Compute the metrics of RESULTS again from their kept predictions and compare.
 
     RESULTS are files of `bench run`, or folders of such. No model and no video is needed. Exit
-    codes: 0 all equal; 1 a number differs; 3 equal, but stale: predictions, task version or data
-    changed since.
+    codes: 0 all equal; 1 a number differs, or a file cannot be verified; 3 equal, but stale:
+    predictions, task version or data changed since.
     """
     from bench.results.comparison import Evidence, verified
-    from bench.results.files import find_all, load
+    from bench.results.files import find_all, load, readable
 
     files = [file for path in results for file in (find_all(path) if path.is_dir() else [path])]
     if not files:
         raise DataError(f"{results[0]}: no results in it; give a file or a folder of `bench run`")
-    found = [(path, load(path)) for path in files]
+    found, refused = readable(files, load)
+    if not found:
+        raise refused[0]
     evidence = Evidence(found, options.load())
     differ = stale = False
     for path, document in found:
@@ -40,18 +42,25 @@ def verify(options: Options, results: tuple[Path, ...]) -> None:
         try:
             count, wrong = verified(path, document)
         except (BenchError, KeyError, TypeError, ValueError) as error:
-            if not reasons and isinstance(error, BenchError):
-                raise  # it names the file
-            if not reasons:
-                why = f"its lines lack {error}"
-                raise DataError(f"{path}: cannot be verified: {why}; run it again") from error
-            click.echo(f"{path}: not computed again{remark}")
+            if reasons:
+                click.echo(printable(f"{path}: not computed again{remark}"))
+            else:
+                refused.append(_refusal(path, error))
             continue
         if document.partial:
             remark = f", of {document.covered}" + remark
         differ |= bool(wrong)
-        click.echo(f"{path}: {len(wrong)} of {count} metrics differ{remark}" if wrong
-                   else f"{path}: {count} metrics equal{remark}")  # fmt: skip
+        said = f"{len(wrong)} of {count} metrics differ" if wrong else f"{count} metrics equal"
+        click.echo(printable(f"{path}: {said}{remark}"))
         for line in wrong[:5]:
             click.echo(f"  {printable(line)}")
-    sys.exit(1 if differ else INCOMPLETE if stale else 0)
+    for refusal in refused:
+        click.echo(f"error: {refusal}", err=True)
+    sys.exit(1 if differ or refused else INCOMPLETE if stale else 0)
+
+
+def _refusal(path: Path, error: Exception) -> BenchError:
+    """Why the numbers of `path` cannot be computed again."""
+    if isinstance(error, BenchError):
+        return error  # it names the file
+    return DataError(f"{path}: cannot be verified: its lines lack {error}; run it again")

@@ -126,17 +126,19 @@ def grid_chart(record: dict[str, Any]) -> Chart:
     return Chart(published.title, published.first, MEAN, "dots", series, note)
 
 
-def load_records(folder: Path) -> list[dict[str, Any]]:
-    """Every sweep's record below a results folder. DataError names a damaged one."""
-    found = []
-    for path in sorted((folder / SWEEPS).glob("*/*/*.json")):
-        record = read_json(path, "run the sweep again")
-        if not isinstance(record, dict) or record.get("kind") != "sweep":
-            raise DataError(f"{path}: no record of `bench sweep`; run the sweep again")
-        if record.get("schema") != SCHEMA:
-            raise DataError(f"{path}: of another version; run the sweep again")
-        with well_formed(path, "run the sweep again"):  # what cannot be shown is damaged
-            grid_boards(record)
-            grid_chart(record)
-        found.append(record)
-    return found
+def find_records(folder: Path) -> list[Path]:
+    """The files of every sweep's record below a results folder."""
+    return sorted((folder / SWEEPS).glob("*/*/*.json"))
+
+
+def load_record(path: Path) -> dict[str, Any]:
+    """One sweep's record. DataError names a damaged one."""
+    record = read_json(path, "run the sweep again")
+    if not isinstance(record, dict) or record.get("kind") != "sweep":
+        raise DataError(f"{path}: no record of `bench sweep`; run the sweep again")
+    if record.get("schema") != SCHEMA:
+        raise DataError(f"{path}: of another version; run the sweep again")
+    with well_formed(path, "run the sweep again"):  # what cannot be shown is damaged
+        grid_boards(record)
+        grid_chart(record)
+    return record

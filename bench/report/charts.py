@@ -10,6 +10,7 @@ from bench.report.tables import Chart, Point
 
 WIDTH, HEIGHT = 560, 330
 LEFT, RIGHT, TOP, BOTTOM = 56, 16, 14, 46
+LARGEST = 1e300  # differences and sums of larger numbers are none
 SHAPES = 5  # markers, so that colour is never the only difference
 
 
@@ -51,7 +52,7 @@ def marker(place: int, x: float, y: float, words: str = "") -> str:
 
 def _finite(point: Point) -> bool:
     values = [point.y, point.low, point.high, point.x]
-    return all(math.isfinite(v) for v in values if isinstance(v, int | float))
+    return all(abs(v) < LARGEST for v in values if isinstance(v, int | float))
 
 
 class _Scale:

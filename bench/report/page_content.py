@@ -56,10 +56,9 @@ def page_of(boards: list[Board], material: Material, progress: Progress) -> Page
     groups = _groups(material)
     curves, figures = [], []
     for group in groups:
-        lines = [load_predictions(path, document) for path, document in group]
-        with well_formed(group[0][0].parent, "run its results again"):
-            curves += _recall_curves(group, lines)
-            figures += _gallery(group, lines, material, progress) if material.gallery else []
+        curves_, figures_ = _of_group(group, material, progress)
+        curves += curves_
+        figures += figures_
     figures += _prompts(material) if material.gallery else []
     charts = [
         *curves,
@@ -72,6 +71,28 @@ def page_of(boards: list[Board], material: Material, progress: Progress) -> Page
         "srl-bench: who did what to whom", f"srl-bench {version('srl-bench')}, made {made}",
         boards, charts, figures, _provenance(boards, material.found),
     )  # fmt: skip
+
+
+def _of_group(
+    group: Documents, material: Material, progress: Progress
+) -> tuple[list[Chart], list[Figure]]:
+    """Recall curves and galleries; results whose lines do not give them are named and left out."""
+
+    def made(some: Documents) -> tuple[list[Chart], list[Figure]]:
+        with well_formed(some[0][0], "run it again"):
+            lines = [load_predictions(path, document) for path, document in some]
+            gallery = _gallery(some, lines, material, progress) if material.gallery else []
+            return _recall_curves(some, lines), gallery
+
+    try:
+        return made(group)
+    except DataError as error:
+        several = len(group) > 1
+        alone = [one for one in group if several and any(_of_group([one], material, progress))]
+        if 0 < len(alone) < len(group):
+            return _of_group(alone, material, progress)
+        progress.warn(f"no plots and galleries of it: {error}")
+        return [], []
 
 
 def _groups(material: Material) -> list[Documents]:
@@ -122,8 +143,9 @@ def _cost(groups: list[Documents]) -> list[Chart]:
         series = []
         for _, document in group:
             seconds, entry = document.seconds or {}, document.metrics[document.primary]
-            if spent := seconds.get("encode frames", seconds.get("encode")):
-                clips = document.coverage.clips + document.coverage.support
+            spent = seconds.get("encode frames", seconds.get("encode"))
+            clips = document.coverage.clips + document.coverage.support
+            if spent and clips:
                 point = Point(1000 * spent / clips, entry.value, entry.low, entry.high)
                 series.append(Series(document.name, [point]))
         if series:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import unicodedata
 from collections.abc import Iterator
 from dataclasses import asdict
 from typing import Any
@@ -83,7 +84,7 @@ def _markdown(board: Board) -> str:
         marks = ",".join(str(notes[note]) for note in row.notes)
         cells = [markdown_cell(row.model) + (f"<sup>{marks}</sup>" if marks else ""), row.kind]
         cells += [_cell(row, name, latex=False) for name in board.columns]
-        cells += [difference(row, board.columns)] if gaps else []
+        cells += [markdown_cell(difference(row, board.columns))] if gaps else []
         lines.append([*cells, markdown_cell(row.remark)])
     head.append("coverage or source")
     align = ["left", "left", *["right"] * len(board.columns)]
@@ -199,12 +200,13 @@ def _grid(board: Board, columns: list[str], detail: int) -> Any:
     from rich.text import Text
 
     table = Table(title=Text(printable(board.title)), title_justify="left", expand=False)
-    longest = max((len(row.model) for row in board.rows), default=0)
-    table.add_column(printable(board.first), overflow="fold", min_width=min(longest, 18),
+    longest = max((len(printable(row.model)) for row in board.rows), default=0)
+    table.add_column(Text(printable(board.first)), overflow="fold", min_width=min(longest, 18),
                      max_width=48 if detail == REMARKS else 24)  # fmt: skip
     for name in columns:
-        head = name.replace(" ", "\n").replace("/", "/\n")
-        table.add_column(f"{head} {arrow(board, name)}".rstrip(), justify="right", no_wrap=True)
+        head = printable(name).replace(" ", "\n").replace("/", "/\n")
+        head = f"{head} {arrow(board, name)}".rstrip()
+        table.add_column(Text(head), justify="right", no_wrap=True)
     if detail == REMARKS:
         table.add_column("coverage or source", overflow="fold", style="dim", min_width=24)
     notes = footnotes(board)
@@ -251,8 +253,10 @@ def _tex(text: str) -> str:
 
 
 def _inert(text: str) -> str:
-    """A text that no spreadsheet takes for a formula."""
-    return f"'{text}" if text[:1] in ("=", "+", "-", "@", "\t", "\r") else text
+    """Foreign text as one printable line that no spreadsheet takes for a formula."""
+    text = printable(text)
+    first = unicodedata.normalize("NFKC", text[:1])  # some take the wide forms, too
+    return f"'{text}" if first in tuple("=+-@") else text
 
 
 def _csv(found: list[Board]) -> str:
@@ -262,17 +266,15 @@ def _csv(found: list[Board]) -> str:
     columns = list(dict.fromkeys(name for board in found for name in board.columns))
     writer = csv.writer(out, lineterminator="\n")
     limits = [f"{name} {side}" for name in columns for side in ("low", "high")]
-    marks = ["best", "second", "tied", "differences"]
-    writer.writerow(
-        ["board", "task", "protocol", "model", "kind", *columns, *limits, *marks, "remark", "notes"]
-    )
+    marks = ["best", "second", "tied", "differences", "remark", "notes"]
+    head = ["board", "task", "protocol", "model", "kind", *columns, *limits, *marks]
+    writer.writerow(map(_inert, head))
     for board in found:
         for row in board.rows:
             values = [row.values.get(name, "") for name in columns]
             bounds = [side for name in columns for side in row.bounds.get(name, ("", ""))]
-            marks = [" ".join(row.best), " ".join(row.second), " ".join(row.tied),
-                    difference(row, board.columns)]  # fmt: skip
-            names = map(_inert, (board.title, board.task, board.protocol, row.model, row.kind))
-            marks += [_inert(row.remark), _inert(" ".join(row.notes))]
-            writer.writerow([*names, *values, *bounds, *marks])
+            names = (board.title, board.task, board.protocol, row.model, row.kind)
+            words = (" ".join(row.best), " ".join(row.second), " ".join(row.tied),
+                     difference(row, board.columns), row.remark, " ".join(row.notes))  # fmt: skip
+            writer.writerow([*map(_inert, names), *values, *bounds, *map(_inert, words)])
     return out.getvalue().rstrip("\n")

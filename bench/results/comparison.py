@@ -18,34 +18,42 @@ from bench.files.untrusted import well_formed
 from bench.results.document import Document, Value, valued
 from bench.results.files import kept_lines, load_predictions, predictions_path
 
+Key = tuple[Path | None, bytes]
 ANSWERED = "answered"  # what the number of items is called beside the metrics
 
 
 class Evidence:
     """Numbers, draws and staleness of results that lie in files, each worked out once.
 
-    Numbers and draws are kept in the cache under the hash of the prediction lines.
+    A document that `found` has is of its file, and one that it has not of the first file with the
+    same lines. Numbers and draws are kept in the cache under the hash of the prediction lines.
     """
 
     def __init__(self, found: Iterable[tuple[Path, Document]], config: Config) -> None:
-        self._paths = {document.lines: path for path, document in found if document.lines}
+        self._found = [(path, document) for path, document in found if document.lines]
+        self._by_document = {id(document): path for path, document in self._found}
+        self._by_lines = {document.lines: path for path, document in reversed(self._found)}
         self._config = config
         self._store = TensorStore(config.run.cache_folder / "draws")
-        self._checked: dict[bytes, tuple[dict[str, Value], list[str]]] = {}
+        self._checked: dict[Key, tuple[dict[str, Value], list[str]]] = {}
         self._sources: dict[tuple[str, str, str], Task | None] = {}
-        self._draws: dict[bytes, dict[str, np.ndarray] | None] = {}
-        self._stale: dict[bytes, list[str]] = {}
+        self._draws: dict[Key, dict[str, np.ndarray] | None] = {}
+        self._stale: dict[Key, list[str]] = {}
 
     def path(self, document: Document) -> Path | None:
         """The file of a result, None where it keeps no predictions."""
-        return self._paths.get(document.lines)
+        return self._by_document.get(id(document)) or self._by_lines.get(document.lines)
+
+    def _key(self, document: Document) -> Key:
+        """Of the file and all that it says: a copy has the same lines, or lacks them."""
+        return self.path(document), msgspec.json.encode(document)
 
     def draws(self, document: Document) -> dict[str, np.ndarray] | None:
         """Each metric in every bootstrap resample, float64 [resamples]; None without predictions.
 
         Of the same items and seed draws are paired, as `bench compare` needs them.
         """
-        key = _identity(document)
+        key = self._key(document)
         if key not in self._draws:
             self._draws[key] = self._drawn(document)
         return self._draws[key]
@@ -79,7 +87,7 @@ class Evidence:
         Such as `R@1 31.0 kept, 25.7 computed`. What has no lines, or is stale by its lines or its
         task's version, cannot be checked: its metrics are the document's.
         """
-        key = _identity(document)
+        key = self._key(document)
         if key not in self._checked:
             self._checked[key] = self._check(document)
         return self._checked[key]
@@ -108,7 +116,7 @@ class Evidence:
 
     def stale(self, document: Document) -> list[str]:
         """Why a result no longer holds: its predictions, task version or data changed."""
-        key = _identity(document)
+        key = self._key(document)
         if key not in self._stale:
             self._stale[key] = self._reasons(document)
         return self._stale[key]
@@ -189,11 +197,6 @@ def comparable(first: Document, second: Document, whole: bool = True) -> str:
     if whole:
         same = first.source.fingerprint == second.source.fingerprint
     return "" if same else "run on other data"
-
-
-def _identity(document: Document) -> bytes:
-    """Of the whole document: two may keep the same lines, and one of them be of old data."""
-    return msgspec.json.encode(document)
 
 
 def _predictions_problem(path: Path, document: Document) -> str:

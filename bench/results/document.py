@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Mapping
+from pathlib import PurePath
 from typing import Annotated, Any
 
 import msgspec
@@ -17,6 +18,7 @@ SCHEMA = 1
 MOST = sys.float_info.max
 # JSON has numbers of any size; what no float can hold is none that could be shown.
 Number = Annotated[float, Meta(ge=-MOST, le=MOST)]
+MOST_RESAMPLES = 10_000_000  # more would only exhaust the memory
 Count = Annotated[int, Meta(ge=0)]
 
 
@@ -79,11 +81,15 @@ class Lines(Struct, frozen=True):
     file: str
     sha256: str
 
+    def __post_init__(self) -> None:
+        if PurePath(self.file).name in ("", "..") or "\0" in self.file:
+            raise ValueError("the prediction lines' file has no name")
+
 
 class Settings(Struct, frozen=True):
     """What the numbers depend on beside model and data; `task` are the task's own settings."""
 
-    resamples: Count
+    resamples: Annotated[int, Meta(ge=0, le=MOST_RESAMPLES)]
     seed: Count
     task: dict[str, Any] = {}
     plan: str | UnsetType = UNSET

@@ -10,16 +10,16 @@ import json
 import platform
 import re
 import subprocess
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from msgspec.structs import replace
 
 from bench.contracts import Failure
-from bench.errors import DataError
+from bench.errors import BenchError, DataError
 from bench.files import locks
 from bench.files.atomic import atomic_path, write_text
 from bench.files.untrusted import read_bytes, read_json, shown, well_formed
@@ -27,6 +27,8 @@ from bench.results.document import SCHEMA, Document, Lines, of_json, to_json
 
 BESIDE = ".data-"  # in the name of a result that lies beside one of other data
 TRAININGS, SWEEPS = "train", "sweep"  # folders below the results that hold other things
+Given = TypeVar("Given")
+Read = TypeVar("Read")
 PACKAGES = ("srl-bench", "torch", "open_clip_torch", "decord", "av", "numpy", "pillow")
 
 
@@ -119,6 +121,19 @@ def find_all(folder: Path) -> list[Path]:
         path for path in sorted(folder.rglob("*.json"))
         if path.relative_to(folder).parts[0] not in (TRAININGS, SWEEPS)
     ]  # fmt: skip
+
+
+def readable(
+    given: Iterable[Given], read: Callable[[Given], Read]
+) -> tuple[list[tuple[Given, Read]], list[BenchError]]:
+    """What `read` makes of each that was given, beside it, and what it says of those it refuses."""
+    found, refused = [], []
+    for one in given:
+        try:
+            found.append((one, read(one)))
+        except BenchError as error:
+            refused.append(error)
+    return found, refused
 
 
 def load(path: Path) -> Document:

@@ -266,6 +266,88 @@ def test_damaged_and_foreign_folders_are_refused(
     assert "NaN or infinity" in broken(LORA[1], nan.read_bytes())
 
 
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("use_rslora", True),
+        ("use_dora", True),
+        ("lora_bias", True),
+        ("fan_in_fan_out", True),
+        ("alpha_pattern", {"q_proj": 8}),
+        ("rank_pattern", {"q_proj": 2}),
+        ("layers_to_transform", [0]),
+        ("layers_pattern", "resblocks"),
+        ("exclude_modules", "attn"),
+        ("modules_to_save", ["ln_post"]),
+        ("bias", "all"),
+        ("peft_type", "LOHA"),
+        ("peft_type", None),
+        ("init_lora_weights", "pissa"),
+        ("init_lora_weights", "olora"),
+        ("init_lora_weights", "loftq"),
+        ("of_a_later_peft", 0.5),
+    ],
+)
+def test_a_lora_of_another_kind_is_refused_by_its_key(
+    saved: Path, run: RunConfig, key: str, value: Any
+) -> None:
+    config = json.loads((saved / LORA[0]).read_text())
+    (saved / LORA[0]).write_text(json.dumps({**config, key: value}))
+    with pytest.raises(BenchError, match=rf"adapter_config.json: {key} .*not supported; save it"):
+        SRLCLIPAdapter("srl", run, **BASE)
+
+
+def test_what_changes_no_feature_may_be_anything(
+    saved: Path, run: RunConfig, frames: np.ndarray
+) -> None:
+    """Such as what another version of peft writes, older or newer."""
+    first = SRLCLIPAdapter("srl", run, **BASE).encode_frames(frames)
+    config = json.loads((saved / LORA[0]).read_text())
+    old = ("peft_type", "bias", "r", "lora_alpha", "target_modules", "init_lora_weights")
+    for other in ({name: config[name] for name in old},
+                  {**config, "base_model_name_or_path": "else/where", "auto_mapping": [3],
+                   "task_type": "FEATURE_EXTRACTION", "inference_mode": False,
+                   "lora_dropout": 0.1, "init_lora_weights": "gaussian", "qalora_group_size": 3,
+                   "peft_version": "9.0", "of_a_later_peft": None, "another": False}):  # fmt: skip
+        (saved / LORA[0]).write_text(json.dumps(other))
+        found = SRLCLIPAdapter("srl", run, **BASE).encode_frames(frames)
+        np.testing.assert_array_equal(found, first)
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"vc_layers": 4096}, "contextualizer.safetensors: vc_layers is 1, but 4096"),
+        ({"events": 4096}, "contextualizer.safetensors: events is 5, but 4096"),
+        ({"frames": 4096}, "contextualizer.safetensors: frames is 4, but 4096"),
+        ({"rank": 4096}, "adapter_model.safetensors: rank is 4, but 4096"),
+        ({"alpha": 10**400}, "card.json: alpha must be at most"),
+    ],
+)
+def test_what_a_card_alone_claims_is_not_built(
+    saved: Path, run: RunConfig, monkeypatch: pytest.MonkeyPatch, change: Any, says: str
+) -> None:
+    card = json.loads((saved / CARD).read_text())
+    card["settings"].update(change)
+    (saved / CARD).write_text(json.dumps(card))
+    config = json.loads((saved / LORA[0]).read_text())
+    rank = card["settings"]["rank"]
+    (saved / LORA[0]).write_text(json.dumps({**config, "r": rank, "lora_alpha": rank}))
+    monkeypatch.setattr("adapters.srl_model.SRLModel.__init__", lambda *_: pytest.fail("built"))
+    with pytest.raises(BenchError, match=says):
+        SRLCLIPAdapter("srl", run, **BASE).prepare()
+
+
+def test_a_base_of_another_architecture_is_refused(saved: Path, run: RunConfig) -> None:
+    card = json.loads((saved / CARD).read_text())
+    for arch, says in (("ViT-H-14", "trained on 'ViT-H-14', not on clip-tiny"), (3, "trained on 3"),
+                       (None, "trained on None")):  # fmt: skip
+        changed = {**card, "base": {**card["base"], "arch": arch}}
+        (saved / CARD).write_text(json.dumps(changed))
+        with pytest.raises(BenchError, match=says):
+            SRLCLIPAdapter("srl", run, **BASE)
+
+
 def test_a_save_that_fails_leaves_the_old_model(
     run: RunConfig, saved: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

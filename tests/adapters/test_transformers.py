@@ -167,7 +167,15 @@ def lora(folder: Path, into: Path, **config: Any) -> tuple[Path, Any]:
     return into, made.merge_and_unload().eval()
 
 
-@pytest.mark.parametrize("config", [{}, {"use_rslora": True, "lora_alpha": 8}])
+@pytest.mark.parametrize(
+    "config",
+    [
+        {},
+        {"use_rslora": True, "lora_alpha": 8},
+        {"init_lora_weights": "pissa"},
+        {"use_dora": True, "bias": "all", "rank_pattern": {"v_proj": 1}},
+    ],
+)
 def test_a_lora_on_top_is_merged(
     folder: Path, run: RunConfig, tmp_path: Path, config: dict[str, Any]
 ) -> None:
@@ -194,6 +202,12 @@ def test_a_lora_of_another_model_or_kind_is_refused(
               place / "adapter_model.safetensors")  # fmt: skip
     with pytest.raises(BenchError, match="no LoRA of this model: it lacks"):
         TransformersAdapter("x", run, spec=f"{folder}+{place}").prepare()
+    config = json.loads((place / "adapter_config.json").read_text())
+    for key, value in (("init_lora_weights", "pissa_niter_4"), ("use_new_lora", True),
+                       ("alora_invocation_tokens", [1])):  # fmt: skip
+        (place / "adapter_config.json").write_text(json.dumps({**config, key: value}))
+        with pytest.raises(BenchError, match=rf"adapter_config.json: {key} .*; save it as a plain"):
+            TransformersAdapter("x", run, spec=f"{folder}+{place}").prepare()
     (place / "adapter_config.json").write_text(json.dumps({"peft_type": "IA3"}))
     with pytest.raises(UsageError, match="no LoRA cannot be merged"):
         TransformersAdapter("x", run, spec=f"{folder}+{place}").prepare()

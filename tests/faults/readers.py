@@ -15,7 +15,7 @@ from adapters.srl_settings import CARD, SRLSettings, read_card
 from bench.config import load_config
 from bench.contracts import Source
 from bench.files.tensor_store import TensorStore
-from bench.report.ablations import grid_boards, load_records
+from bench.report.ablations import find_records, grid_boards, load_record
 from bench.report.boards import boards
 from bench.report.reference import read_rows
 from bench.report.text import render
@@ -189,7 +189,9 @@ READERS = [
     Reader("result", "json", "m.json", _json(document()), _result),
     Reader("prediction lines", "json", "m.predictions.jsonl", _LINES, _lines),
     Reader("sweep record", "json", "sweep/m/s/supp-2.json", _json(RECORD),
-           lambda folder: [render(grid_boards(r), "md") for r in load_records(folder)]),
+           lambda folder: [
+               render(grid_boards(load_record(path)), "md") for path in find_records(folder)
+           ]),
     Reader("card of a trained model", "json", CARD,
            _json({"version": 2, "base": {"weights_sha256": "0"}, "settings": {"rank": 4}}), _card),
     Reader("trained weights", "tensors", "contextualizer.safetensors", _tensors("x"), _weights),

@@ -13,9 +13,11 @@ from bench.cli.report import all_boards
 from bench.config import Config, RunConfig
 from bench.contracts import Source
 from bench.features.extraction import Silent
+from bench.report import page_content
 from bench.report.page_content import Material, page_of
 from bench.report.tables import Chart, Page
 from bench.results.comparison import Evidence
+from bench.results.document import Document
 from bench.results.files import load, load_predictions
 
 
@@ -52,6 +54,29 @@ def charts(page: Page, title: str) -> list[Chart]:
 
 def models(chart: Chart) -> list[str]:
     return [series.name for series in chart.series]
+
+
+def test_what_costs_no_clips_has_no_cost(folder: Path, toy: Path) -> None:
+    edit(files(folder)[0], coverage={"clips": 0}, seconds={"encode frames": 1.0})
+    assert "guess-0" not in [
+        name for one in charts(page(folder, toy), "Cost") for name in models(one)
+    ]
+
+
+def test_lines_that_give_no_plot_leave_the_others_theirs(
+    folder: Path, toy: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original, warned = page_content.load_predictions, list[str]()
+
+    def odd(path: Path, document: Document) -> list[dict[str, Any]]:
+        lines = original(path, document)
+        return [{"direction": "t2v"}, *lines] if document.name == "guess-1" else lines
+
+    monkeypatch.setattr(page_content, "load_predictions", odd)
+    monkeypatch.setattr(Silent, "warn", lambda _, line: warned.append(line))
+    (chart,) = charts(page(folder, toy), "Recall at k")
+    assert models(chart) == ["guess-0", "guess-2"]
+    assert len(warned) == 1 and str(files(folder)[1]) in warned[0]
 
 
 def test_a_recall_curve_counts_the_queries_of_one_direction(folder: Path, toy: Path) -> None:

@@ -24,7 +24,7 @@ from bench.report.boards import boards
 from bench.report.overview import overview
 from bench.report.text import render
 from bench.results.comparison import Evidence, apart, comparable, verified
-from bench.results.document import Data
+from bench.results.document import Data, Document
 from bench.results.files import load, save
 from bench.results.paired import Difference, compared
 from tasks.msrvtt import MSRVTT
@@ -156,6 +156,33 @@ def test_a_stale_row_is_marked_and_not_ranked(files: list[Path], toy: Path) -> N
     assert "stale: predictions changed" in stale[0].remark and not stale[0].best
 
 
+@pytest.mark.parametrize("name", ["abackup", "zbackup"])
+def test_a_copy_without_its_lines_is_stale_and_its_original_is_not(
+    files: list[Path], toy: Path, name: str
+) -> None:
+    """Before and after it, and though all other files of the folder are in order."""
+    copy = files[0].parent.parent / name / files[0].name
+    copy.parent.mkdir()
+    shutil.copy(files[0], copy)
+    found = [(path, load(path)) for path in sorted([*files, copy])]
+    backing = Evidence(found, evidence(files, toy)._config)
+    stale = {path: reasons for path, document in found if (reasons := backing.stale(document))}
+    assert stale == {copy: ["predictions are gone"]}
+    (board,) = boards([document for _, document in found], backing=backing)
+    assert [row.kind for row in board.rows if row.model == load(copy).name] == ["measured", "stale"]
+    (whole,) = (document for path, document in found if path == files[0])
+    (bare,) = (document for path, document in found if path == copy)
+    assert backing.draws(whole) is not None and backing.draws(bare) is None
+    done = CliRunner().invoke(cli, ["verify", str(copy), str(files[0])])
+    assert f"{copy}: not computed again; stale: predictions are gone" in done.output
+    assert f"{files[0]}: 10 metrics equal" in done.output and done.exit_code == 3
+    lines = files[0].with_name(f"{files[0].stem}.predictions.jsonl")
+    shutil.copy(lines, copy.with_name(lines.name))
+    lines.write_text("{}\n")
+    stale = {path: Evidence(found, backing._config).stale(one) for path, one in found}
+    assert stale[files[0]] == ["predictions changed"] and not stale[copy]
+
+
 def test_boards_and_compare_agree(files: list[Path], toy: Path) -> None:
     documents = {load(path).name: (path, load(path)) for path in files}
     backing = evidence(files, toy)
@@ -218,6 +245,52 @@ def test_the_command_sees_a_changed_source_and_a_changed_task(
     assert verify()[0] == 0
     monkeypatch.setattr(MSRVTT, "version", 2)
     assert verify()[0] == 3 and "stale: task version 1, now 2" in verify()[1]
+
+
+@pytest.mark.parametrize("format_", ["md", "csv", "json", "html"])
+def test_a_bad_result_is_named_and_left_out(
+    files: list[Path], tmp_path: Path, format_: str
+) -> None:
+    """The others are shown, and verified; so is a sweep's record that is none."""
+    document = json.loads(files[1].read_text())
+    document["metrics"]["R@1"]["value"] = 10**4000
+    files[1].write_text(json.dumps(document))
+    notes = files[0].parent / "notes.json"
+    notes.write_text("{}")
+    record = tmp_path / "results" / "sweep" / "m" / "toy" / "parts.json"
+    record.parent.mkdir(parents=True)
+    record.write_text("[]")
+    output = [] if format_ != "html" else ["--output", str(tmp_path / "page.html")]
+    done = CliRunner().invoke(
+        cli, ["report", "--results", "results", "--format", format_, "--gallery", "0", *output]
+    )
+    assert done.exit_code == 1
+    left_out = [line for line in done.output.splitlines() if line.startswith("left out: ")]
+    names = sorted(line.split(": ")[1] for line in left_out)
+    assert names == sorted(["results/" + str(one.relative_to(tmp_path / "results"))
+                            for one in (files[1], notes, record)])  # fmt: skip
+    text = done.stdout if format_ != "html" else (tmp_path / "page.html").read_text()
+    assert "guess-0" in text and "guess-2" in text and "guess-1" not in text
+    done = CliRunner().invoke(cli, ["verify", "results"])
+    assert done.exit_code == 1 and done.output.count("metrics equal") == 2
+    assert done.output.count("error: ") == 2 and str(notes.name) in done.output
+
+
+def test_a_result_that_breaks_a_board_is_named_and_left_out(
+    files: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever the fault is, and though its document is in order."""
+    stale = Evidence.stale
+
+    def broken(self: Evidence, document: Document) -> list[str]:
+        if document.name == "guess-1":
+            raise ZeroDivisionError("such as") from None
+        return stale(self, document)
+
+    monkeypatch.setattr(Evidence, "stale", broken)
+    done = CliRunner().invoke(cli, ["report", "--results", "results", "--format", "md"])
+    assert done.exit_code == 1 and "guess-0" in done.stdout and "guess-1" not in done.stdout
+    assert f"left out: results/{'/'.join(files[1].parts[-3:])}: no board can" in done.output
 
 
 def test_a_scored_file_is_refused_by_its_name_once(files: list[Path]) -> None:

@@ -147,7 +147,7 @@ def test_runs_that_share_nothing_or_nothing_known_are_refused(
         compared((runs["all"], runs["30"]), RUN)
 
     def vague(first: Any, second: Any) -> Any:
-        one = [{**line, "rank": 1} for line in second], [{**line, "rank": 99} for line in second]
+        one = [{**line, "rank": 1} for line in second], [{**line, "rank": 30} for line in second]
         return one, (second, second)
 
     monkeypatch.setattr(MSRVTT, "common", vague)

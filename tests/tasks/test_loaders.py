@@ -383,6 +383,20 @@ def test_numbers_do_not_depend_on_the_order_of_the_lines(tmp_path: Path) -> None
     assert first.intervals != MSRVTT.score(lines, resamples=50, seed=1).intervals
 
 
+@pytest.mark.parametrize("rank", [0, -1, 3, 10**400, 1.5, True, "1", None])
+@pytest.mark.parametrize("way", ["t2v", "v2t"])
+def test_a_rank_that_is_none_among_the_set_is_refused(way: str, rank: object) -> None:
+    lines = [
+        {"item": f"{one} {n}", "direction": one, "target": f"v{n}", "rank": n + 1}
+        for one in ("t2v", "v2t") for n in range(2)
+    ]  # fmt: skip
+    assert MSRVTT.score(lines, resamples=2, seed=0).metrics["MnR"] == 1.5
+    lines[0 if way == "t2v" else 2]["rank"] = rank  # type: ignore[assignment]
+    for use in (MSRVTT.score, MSRVTT.draws):
+        with pytest.raises(ValueError, match=rf"rank .* of {way} 0 among 2"):
+            use(lines, resamples=2, seed=0)
+
+
 def test_the_toy_world_needs_no_special_case(toy: Path) -> None:
     for task in (MSRVTT, LSMDC):
         loaded = task.load(Source("toy", toy))

@@ -53,11 +53,18 @@ def _sweep(folder: Path) -> None:
 
 
 def clear(target: Path) -> None:
-    """Remove what dead processes left of writing `target`, and nothing else beside it."""
+    """Remove what dead processes left of writing `target`, and nothing else beside it.
+
+    Their folders without anything in them go too: those of a kill right before or after the writing
+    of a file that may never be written again.
+    """
     for path in _abandoned(target.parent.absolute()):
         found = _FORM.fullmatch(path.name)
         if found and found["mark"] == _mark(target.name):
             _remove(path)
+        else:
+            with suppress(OSError):
+                path.rmdir()
 
 
 @cache

@@ -12,13 +12,15 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from safetensors.torch import load_file
 
 from adapters.clip_base import CLIPBase
 from adapters.open_clip import OpenCLIPAdapter
 from adapters.published import MEAN, STD
-from adapters.weights import OPENAI, file_hash
+from adapters.weights import OPENAI, file_hash, find_weights, local_weights
 from bench.config import RunConfig
 from bench.errors import BenchError, MissingWeights, UsageError
+from bench.files.tensor_store import checksum
 
 
 @pytest.fixture
@@ -160,6 +162,23 @@ def test_no_remembered_hash_lets_another_original_pass(
     with pytest.raises(BenchError, match="SHA-256 differs"):
         OpenCLIPAdapter("clip-b32", run, arch="ViT-B-32-quickgelu", pretrained="openai")
     assert not list(run.cache_folder.rglob("*.safetensors"))
+
+
+def test_of_an_original_only_what_a_clip_has_is_kept(
+    run: RunConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    arch, path = "ViT-B-32-quickgelu", run.weights_folder / "ViT-B-32.pt"
+    path.parent.mkdir(parents=True)
+    own = ("visual.proj", "token_embedding.weight", "visual.class_embedding", "text_projection",
+           "transformer.attn.in_proj_bias", "positional_embedding", "logit_scale")  # fmt: skip
+    extras = ("input_resolution", "context_length", "vocab_size", "transformer.attn_mask")
+    state = {name: torch.ones(2).half() for name in (*own, *extras)}
+    torch.jit.script(_Holder(state)).save(str(path))
+    monkeypatch.setitem(OPENAI, arch, (path.name, checksum(path), "x/y"))
+    found = find_weights(arch, "openai", run)
+    assert found == local_weights(arch, "openai", run) != path
+    kept = load_file(found)
+    assert sorted(kept) == sorted(own) and kept["visual.proj"].dtype == torch.float32
 
 
 @pytest.mark.slow

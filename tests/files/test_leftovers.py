@@ -141,6 +141,8 @@ def test_beside_an_output_only_its_own_leftovers_go(tmp_path: Path) -> None:
     mine, others = dead("page.html"), [dead("other.html"), dead(), f".lock-{KEY}"]
     for name in (mine, *others):
         (tmp_path / name).mkdir()
+        (tmp_path / name / "x").touch()
+    (tmp_path / f"{others[0]}empty").mkdir()
     check_writable(tmp_path / "page.html")
     write_text(tmp_path / "page.html", "")
     assert names(tmp_path) == sorted([*others, "page.html"])

@@ -1,12 +1,13 @@
 """Finding a CLIP's weights on this machine, and turning OpenAI's original files into safetensors.
 
 Weights are found without the network where they already are, and never unpickled: safetensors, or
-.pt through `weights_only=True`. OpenAI's original files are TorchScript programs; they are run only
-when their SHA-256 is the published one, and kept as safetensors from then on.
+.pt through `weights_only=True`. OpenAI's original files are TorchScript programs, of which only the
+tensors are read, if the SHA-256 is the published one; they are kept as safetensors from then on.
 """
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 import socket
@@ -18,7 +19,7 @@ from bench.errors import BenchError, MissingWeights
 from bench.files import locks
 from bench.files.atomic import atomic_path, write_text
 from bench.files.tensor_store import checksum, digest
-from bench.files.untrusted import read_json, well_formed
+from bench.files.untrusted import read_bytes, read_json, well_formed
 
 SHIPPED = Path(__file__).with_name("tiny")
 
@@ -42,6 +43,10 @@ OPENAI = {
     ),
 }
 
+# What a CLIP has; the archives also keep settings and attention masks among their tensors.
+_OF_CLIP = re.compile(
+    r"(.*\.)?((in_proj_)?(weight|bias)|(class|positional)_embedding|(text_)?proj(ection)?|logit_scale)"
+)
 
 INDEX = ".index.json"
 # What a folder holds its weights in, the better ones first.
@@ -89,9 +94,15 @@ def weights_hash(path: Path, cache: Path) -> str:
 
 
 def find_weights(arch: str, pretrained: str, run: RunConfig) -> Path:
-    """The weights file, from this machine or, where the network is allowed, from the hub."""
+    """The weights file, from this machine or, where the network is allowed, from the hub.
+
+    An original of OpenAI's is turned into safetensors.
+    """
     try:
-        return local_weights(arch, pretrained, run)
+        found = local_weights(arch, pretrained, run)
+        if pretrained == "openai" and found == _original(arch, run):
+            return _converted(found, OPENAI[arch][1], run.weights_folder / arch)
+        return found
     except MissingWeights as missing:
         if not hub_in_reach():
             raise
@@ -123,7 +134,10 @@ def hub_in_reach() -> bool:
 
 
 def local_weights(arch: str, pretrained: str, run: RunConfig) -> Path:
-    """The weights file where it lies already. MissingWeights says which to put where."""
+    """The weights file where it lies already, changing nothing.
+
+    MissingWeights says which to put where; BenchError where OpenAI's file is another.
+    """
     if pretrained == "shipped" and (SHIPPED / f"{arch}.safetensors").is_file():
         return SHIPPED / f"{arch}.safetensors"
     if (path := local_path(pretrained)) is not None:
@@ -134,16 +148,17 @@ def local_weights(arch: str, pretrained: str, run: RunConfig) -> Path:
     for suffix in (".safetensors", ".pt"):
         if (folder / f"{pretrained}{suffix}").is_file():
             return folder / f"{pretrained}{suffix}"
-    original, sha256, hub = OPENAI.get(arch, ("", "", "")) if pretrained == "openai" else ("",) * 3
-    if original and (run.weights_folder / original).is_file():
-        return _convert_original(
-            run.weights_folder / original, sha256, folder / "openai.safetensors", run
-        )
+    name, sha256, hub = OPENAI.get(arch, ("", "", "")) if pretrained == "openai" else ("",) * 3
+    if name and (original := _original(arch, run)).is_file():
+        # For a word in time: what may be read is decided by the bytes that are read.
+        if file_hash(original, run.cache_folder) != sha256:
+            raise _unpublished(original)
+        return original
     if hub and (cached := _hub_cached(hub)):
         return cached
     fetch = (
         f"fetch open_clip_model.safetensors from huggingface.co/{hub} "
-        f"(or OpenAI's {original}, put in {run.weights_folder})"
+        f"(or OpenAI's {name}, put in {run.weights_folder})"
         if hub
         else f"fetch open_clip's '{pretrained}' weights of {arch}"
     )
@@ -158,25 +173,38 @@ def _hub_cached(repository: str) -> Path | None:
     return Path(found) if isinstance(found, str) else None
 
 
-def _convert_original(path: Path, sha256: str, target: Path, run: RunConfig) -> Path:
-    """OpenAI's TorchScript archive as safetensors; refused unless it is the published file."""
-    if file_hash(path, run.cache_folder) != sha256:
-        raise BenchError(
-            f"{path}: not OpenAI's published file (SHA-256 differs); TorchScript of unknown origin "
-            "is never run. Fetch it again, or save the weights as safetensors"
-        )
-    import torch
+def _original(arch: str, run: RunConfig) -> Path:
+    """Where OpenAI's own file of `arch` would lie; the folder itself for others."""
+    return run.weights_folder / OPENAI.get(arch, ("",))[0]
+
+
+def _converted(path: Path, sha256: str, folder: Path) -> Path:
+    """OpenAI's archive as safetensors in `folder`; refused unless it is the published file."""
     from safetensors.torch import save_file
 
+    from adapters.torchscript import tensors
+
+    target = folder / "openai.safetensors"
     with locks.locked(target):
         if target.is_file():  # another run has just made it
             return target
-        state = torch.jit.load(path, map_location="cpu").state_dict()
-        for key in ("input_resolution", "context_length", "vocab_size"):
-            state.pop(key, None)
+        # Hashed and read from one buffer: a remembered hash, and the file meanwhile, may be changed
+        # by whoever can write there.
+        content = read_bytes(path)
+        if hashlib.sha256(content).hexdigest() != sha256:
+            raise _unpublished(path)
+        state = {name: value.float().contiguous() for name, value in tensors(content, path).items()
+                 if _OF_CLIP.fullmatch(name)}  # fmt: skip
         with atomic_path(target) as temporary:
-            save_file({key: value.float().contiguous() for key, value in state.items()}, temporary)
+            save_file(state, temporary)
     return target
+
+
+def _unpublished(path: Path) -> BenchError:
+    return BenchError(
+        f"{path}: not OpenAI's published file (SHA-256 differs); TorchScript of unknown origin is "
+        "not read. Fetch it again, or save the weights as safetensors"
+    )
 
 
 def file_hash(path: Path, cache: Path) -> str:

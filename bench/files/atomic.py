@@ -1,41 +1,36 @@
-"""Writing whole or not at all, and clearing up after writers that were killed."""
+"""Writing whole or not at all: nobody ever sees half a file or folder, or none where one was."""
 
 from __future__ import annotations
 
+import ctypes
 import errno
-import hashlib
 import os
-import platform
 import re
 import secrets
 import shutil
 import tempfile
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from functools import lru_cache
 from pathlib import Path
 
 from bench.errors import BenchError, plain
-from bench.files import locks
-
-PREFIX = ".tmp-"
+from bench.files import leftovers
 
 
 @contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
     """Yield a path to write a file or make a folder at; on success it takes `path`'s place.
 
-    It lies in a temporary folder beside `path` that goes in every case; what a killed writer left
-    there is removed first. (A folder, for libraries write beside the path they are given.) A
-    failure leaves `path` as it was. BenchError says what to do when the disk is full or not
-    writable.
+    It lies in a temporary folder beside `path` that goes in every case; what killed writers of the
+    same `path` left there is removed first. (A folder, for libraries write beside the path they are
+    given.) A failure leaves `path` as it was. BenchError says what to do when the disk is full or
+    not writable.
     """
     made: Path | None = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        sweep(path.parent)
-        made = Path(tempfile.mkdtemp(prefix=f"{PREFIX}{_owner()}-", dir=path.parent))
+        leftovers.clear(path)
+        made = Path(tempfile.mkdtemp(prefix=leftovers.prefix(path.name), dir=path.parent))
         yield made / path.name
         _put(made / path.name, path)
     except Exception as error:
@@ -48,29 +43,47 @@ def atomic_path(path: Path) -> Iterator[Path]:
 
 
 def _put(made: Path, path: Path) -> None:
-    """Rename `made` to `path`; a folder cannot be renamed over one that is not empty."""
+    """Give `made` the name `path`; a folder cannot be renamed over one that is not empty."""
+    umask = _umask()
     for each in (made, *made.rglob("*")):
-        make_readable(each)
-    if not (made.is_dir() and path.exists()):
+        # Temporary files are made for their owner alone, which would hide a shared store.
+        each.chmod((0o777 if each.is_dir() else 0o666) & ~umask)
+    if not (made.is_dir() and os.path.lexists(path)):
         made.replace(path)
-        return
-    old = made.with_name(f"{path.name}-old")
-    path.rename(old)
+    elif not _exchanged(made, path):
+        _replace_in_two(made, path)
+
+
+def _exchanged(made: Path, path: Path) -> bool:
+    """Whether the two have exchanged their names, in one step; only Linux's own disks can."""
     try:
+        rename = ctypes.CDLL(None).renameat2
+    except (AttributeError, OSError, TypeError):
+        return False
+    here, exchange = -100, 2  # AT_FDCWD, RENAME_EXCHANGE
+    return bool(rename(here, os.fsencode(made), here, os.fsencode(path), exchange) == 0)
+
+
+def _replace_in_two(made: Path, path: Path) -> None:
+    """Two renames; `leftovers` ends them for a writer that was killed in between."""
+    old = made.with_name(path.name + leftovers.OLD)
+    try:
+        path.rename(old)
         made.rename(path)
-    except OSError:
-        old.rename(path)
+    except BaseException:
+        if not os.path.lexists(path):
+            old.rename(path)
         raise
 
 
 def write_bytes(path: Path, content: bytes, beside: Path) -> None:
-    """Write a file atomically by way of one in `beside`; raises as `atomic_path`.
+    """Write a file atomically by way of one in `beside`, a store of ours; raises as `atomic_path`.
 
     For stores of many small files: making and removing a folder for each would cost far more than
     the file itself.
     """
-    sweep(beside)
-    temporary = beside / f"{PREFIX}{_owner()}-{secrets.token_hex(6)}"
+    leftovers.sweep(beside)
+    temporary = beside / f"{leftovers.prefix()}{secrets.token_hex(6)}"
     try:
         try:
             _create(temporary, content)
@@ -109,20 +122,20 @@ def check_writable(path: Path) -> None:
             folder = folder.parent
         if folder == path and not path.is_dir():
             folder = path.parent  # a file to be replaced
-        with tempfile.TemporaryDirectory(prefix=f"{PREFIX}{_owner()}-", dir=folder):
-            pass
+        tempfile.TemporaryFile(prefix=leftovers.prefix(path.name), dir=folder).close()
     except OSError as error:
         raise unwritable(path, error) from error
 
 
-def make_readable(path: Path) -> None:
-    """The permissions that a new file or folder has by the user's umask.
-
-    Temporary files are made for their owner alone, which would hide a shared store from others.
-    """
+def _umask() -> int:
+    """The permissions that new files lack; changed for a moment only where nothing else tells."""
+    with suppress(OSError):
+        status = Path("/proc/self/status").read_text()
+        if found := re.search(r"^Umask:\s*([0-7]+)$", status, re.MULTILINE):
+            return int(found[1], 8)
     umask = os.umask(0)
     os.umask(umask)
-    path.chmod((0o777 if path.is_dir() else 0o666) & ~umask)
+    return umask
 
 
 REMEDIES = {
@@ -157,73 +170,3 @@ def _errno(error: Exception) -> int:
         return error.errno or 0
     found = re.search(r"\(os error (\d+)\)", str(error))
     return int(found[1]) if found else 0
-
-
-# --- what killed writers leave --------------------------------------------------------------------
-
-_swept: set[Path] = set()
-
-
-def sweep(folder: Path) -> None:
-    """Remove the temporary folders and locks of dead processes from `folder`, once a process.
-
-    Those of another machine or container may be alive and go when they are a day old.
-    """
-    folder = folder.absolute()
-    if folder in _swept:
-        return
-    _swept.add(folder)
-    with suppress(OSError):
-        for path in folder.iterdir():
-            if path.name.startswith(locks.PREFIX):
-                locks.clear(path)
-            elif path.name.startswith(PREFIX) and _is_abandoned(path):
-                _remove(path)
-
-
-def _remove(path: Path) -> None:
-    if path.is_dir():
-        shutil.rmtree(path, ignore_errors=True)
-    else:
-        path.unlink(missing_ok=True)
-
-
-def _is_abandoned(path: Path) -> bool:
-    machine, pid, began = [*path.name.removeprefix(PREFIX).split("-"), "", ""][:3]
-    if machine != _machine():
-        return time.time() - path.stat().st_mtime > 86_400
-    try:
-        os.kill(int(pid), 0)
-    except ProcessLookupError:
-        return True
-    except PermissionError:  # another user's process: theirs to remove
-        return False
-    return _began(int(pid)) != began  # the number of a dead process may be given again
-
-
-def _owner() -> str:
-    return _owner_of(os.getpid())
-
-
-@lru_cache
-def _owner_of(pid: int) -> str:
-    return f"{_machine()}-{pid}-{_began(pid)}"
-
-
-@lru_cache
-def _machine() -> str:
-    """What process numbers are of: this host since its start, or this container."""
-    parts = [platform.node()]
-    with suppress(OSError):  # only Linux has these
-        boot, space = Path("/proc/sys/kernel/random/boot_id"), Path("/proc/self/ns/pid")
-        parts += [boot.read_text(), str(space.readlink())]
-    return hashlib.sha256("".join(parts).encode()).hexdigest()[:12]
-
-
-def _began(pid: int) -> str:
-    """When a process began, in the kernel's ticks; empty where none tells, or for a dead one."""
-    try:
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    except OSError:
-        return ""
-    return "" if fields[0] in "ZX" else fields[19]

@@ -18,7 +18,8 @@ from typing import Any
 import numpy as np
 
 from bench.files import locks
-from bench.files.atomic import sweep, write_bytes
+from bench.files.atomic import write_bytes
+from bench.files.leftovers import sweep
 
 AHEAD = 16  # entries that the disk is asked for before they are read
 Entry = tuple[dict[str, np.ndarray], dict[str, Any]]

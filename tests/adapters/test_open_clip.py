@@ -12,12 +12,15 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from safetensors.torch import load_file
 
+from adapters.clip_base import CLIPBase
 from adapters.open_clip import OpenCLIPAdapter
 from adapters.published import MEAN, STD
-from adapters.weights import OPENAI, file_hash
+from adapters.weights import OPENAI, file_hash, find_weights, local_weights
 from bench.config import RunConfig
 from bench.errors import BenchError, MissingWeights, UsageError
+from bench.files.tensor_store import checksum
 
 
 @pytest.fixture
@@ -142,6 +145,42 @@ def test_an_original_that_is_not_the_published_file_is_not_run(run: RunConfig) -
         OpenCLIPAdapter("clip-b32", run, arch="ViT-B-32-quickgelu", pretrained="openai")
 
 
+def test_no_remembered_hash_lets_another_original_pass(
+    run: RunConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever can write in the cache can write both; a list finds it, and reads nothing of it."""
+    path = run.weights_folder / "ViT-B-32.pt"
+    path.parent.mkdir(parents=True)
+    torch.jit.script(_Holder({"logit_scale": torch.ones(())})).save(str(path))
+    file_hash(path, run.cache_folder)
+    (planted,) = (run.cache_folder / "hashes").iterdir()
+    planted.write_text(OPENAI["ViT-B-32-quickgelu"][1])
+    monkeypatch.delattr(torch.jit, "load")
+    before = sorted(run.cache_folder.rglob("*"))
+    CLIPBase.check(run, arch="ViT-B-32-quickgelu", pretrained="openai")
+    assert sorted(run.cache_folder.rglob("*")) == before
+    with pytest.raises(BenchError, match="SHA-256 differs"):
+        OpenCLIPAdapter("clip-b32", run, arch="ViT-B-32-quickgelu", pretrained="openai")
+    assert not list(run.cache_folder.rglob("*.safetensors"))
+
+
+def test_of_an_original_only_what_a_clip_has_is_kept(
+    run: RunConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    arch, path = "ViT-B-32-quickgelu", run.weights_folder / "ViT-B-32.pt"
+    path.parent.mkdir(parents=True)
+    own = ("visual.proj", "token_embedding.weight", "visual.class_embedding", "text_projection",
+           "transformer.attn.in_proj_bias", "positional_embedding", "logit_scale")  # fmt: skip
+    extras = ("input_resolution", "context_length", "vocab_size", "transformer.attn_mask")
+    state = {name: torch.ones(2).half() for name in (*own, *extras)}
+    torch.jit.script(_Holder(state)).save(str(path))
+    monkeypatch.setitem(OPENAI, arch, (path.name, checksum(path), "x/y"))
+    found = find_weights(arch, "openai", run)
+    assert found == local_weights(arch, "openai", run) != path
+    kept = load_file(found)
+    assert sorted(kept) == sorted(own) and kept["visual.proj"].dtype == torch.float32
+
+
 @pytest.mark.slow
 def test_an_original_torchscript_is_converted_once(
     run: RunConfig, monkeypatch: pytest.MonkeyPatch
@@ -152,10 +191,14 @@ def test_an_original_torchscript_is_converted_once(
     import open_clip
 
     model = open_clip.create_model("ViT-B-32-quickgelu", pretrained=None, load_weights=False)
-    # Only the state of OpenAI's archives is read, so a module tree of the same names suffices.
+    # Only the tensors of OpenAI's archives are read, so a module tree of the same names suffices.
     path = run.weights_folder / "ViT-B-32.pt"
     path.parent.mkdir(parents=True)
-    torch.jit.script(_Holder(model.state_dict())).save(str(path))
+    extras = {
+        "input_resolution": torch.tensor(224),
+        "transformer.resblocks.0.attn_mask": torch.ones(2),
+    }
+    torch.jit.script(_Holder({**model.state_dict(), **extras})).save(str(path))
     sha = hashlib.sha256(path.read_bytes()).hexdigest()
     monkeypatch.setitem(OPENAI, "ViT-B-32-quickgelu", ("ViT-B-32.pt", sha, "x/y"))
     adapter = OpenCLIPAdapter("b32", run, arch="ViT-B-32-quickgelu", pretrained="openai")

@@ -1,12 +1,10 @@
-"""Writing whole or not at all: what killed writers leave, and what a failed write says."""
+"""Writing whole or not at all, and what a failed write says."""
 
 from __future__ import annotations
 
 import errno
 import os
-import subprocess
-import sys
-import time
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -15,85 +13,9 @@ import pytest
 from bench.config import RunConfig
 from bench.errors import BenchError, UsageError
 from bench.files import atomic
-from bench.files.atomic import atomic_path, sweep, unwritable, write_bytes, write_text
+from bench.files.atomic import atomic_path, unwritable, write_bytes
 from bench.files.tensor_store import TensorStore
 from bench.training.log import Log
-
-from .conftest import started
-
-WRITER = """
-import sys, time
-from pathlib import Path
-from bench.files.atomic import atomic_path
-with atomic_path(Path(sys.argv[1])) as made:
-    made.write_text("half")
-    print("writing", flush=True)
-    time.sleep(60)
-"""
-
-
-@pytest.fixture(autouse=True)
-def first_use(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every test sweeps as a process of its own would."""
-    monkeypatch.setattr(atomic, "_swept", set())
-
-
-def writing(path: Path) -> subprocess.Popen[str]:
-    """A process in the middle of writing `path`."""
-    return started(WRITER, path, "writing")
-
-
-def test_a_live_writers_file_stays_and_a_dead_ones_goes(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    process = writing(tmp_path / "one.txt")
-    try:
-        write_text(tmp_path / "two.txt", "whole")
-        assert len(list(tmp_path.glob(".tmp-*/one.txt"))) == 1
-    finally:
-        process.kill()
-    # Not waited for: a zombie writes no more, though its number still is a process's.
-    while Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z":
-        time.sleep(0.01)
-    monkeypatch.setattr(atomic, "_swept", set())
-    write_text(tmp_path / "two.txt", "again")
-    assert [path.name for path in tmp_path.iterdir()] == ["two.txt"]
-    process.communicate()
-
-
-def test_a_process_number_given_again_is_no_owner(tmp_path: Path) -> None:
-    owner = atomic._owner().rpartition("-")[0]
-    (tmp_path / f".tmp-{owner}-1-x").mkdir()  # began at another time
-    (tmp_path / f".tmp-{atomic._owner()}-x").mkdir()
-    sweep(tmp_path)
-    assert [path.name for path in tmp_path.iterdir()] == [f".tmp-{atomic._owner()}-x"]
-
-
-def test_what_an_ended_process_left_goes(tmp_path: Path) -> None:
-    """Its number is nobody's now."""
-    ended = subprocess.Popen([sys.executable, "-c", ""])
-    ended.wait()
-    (tmp_path / f".tmp-{atomic._machine()}-{ended.pid}-1-x").mkdir()
-    sweep(tmp_path)
-    assert not list(tmp_path.iterdir())
-
-
-def test_other_machines_and_unknown_names_are_left_a_day(tmp_path: Path) -> None:
-    for name in (".tmp-elsewhere-1-1-x", ".tmp-odd"):
-        (tmp_path / name).mkdir()
-        (tmp_path / f"{name}old").mkdir()
-        os.utime(tmp_path / f"{name}old", (0, time.time() - 100_000))
-    sweep(tmp_path)
-    left = sorted(path.name for path in tmp_path.iterdir())
-    assert left == [".tmp-elsewhere-1-1-x", ".tmp-odd"]
-
-
-def test_a_store_clears_up_although_it_is_only_read(tmp_path: Path) -> None:
-    owner = atomic._owner().rpartition("-")[0]
-    (tmp_path / f".tmp-{owner}-1-x").mkdir()
-    (tmp_path / ".lock-key").touch()
-    TensorStore(tmp_path)
-    assert not list(tmp_path.iterdir())
 
 
 def test_a_folder_takes_anothers_place(tmp_path: Path) -> None:
@@ -103,17 +25,50 @@ def test_a_folder_takes_anothers_place(tmp_path: Path) -> None:
             (made / text).write_text(text)
     assert [path.name for path in (tmp_path / "model").iterdir()] == ["new"]
     assert [path.name for path in tmp_path.iterdir()] == ["model"]
-    assert (tmp_path / "model").stat().st_mode & 0o777 == 0o777 & ~_umask()
+    assert (tmp_path / "model").stat().st_mode & 0o777 == 0o777 & ~umask()
     with pytest.raises(KeyError), atomic_path(tmp_path / "model") as made:
         made.mkdir()
         raise KeyError
     assert (tmp_path / "model" / "new").is_file()
 
 
-def _umask() -> int:
-    umask = os.umask(0)
-    os.umask(umask)
-    return umask
+@pytest.mark.parametrize("exchange", [True, False])
+def test_a_folder_is_never_absent_and_a_failure_restores_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, exchange: bool
+) -> None:
+    model = tmp_path / "model"
+    (model / "old").mkdir(parents=True)
+    gone = []
+
+    def interrupted(self: Path, target: Path) -> Path:
+        gone.append(not model.exists())
+        if self.name == target.name:  # the second of two renames
+            raise KeyboardInterrupt
+        return rename(self, target)
+
+    rename = Path.rename
+    if not exchange:
+        monkeypatch.setattr(atomic, "_exchanged", lambda *_: False)
+    with monkeypatch.context() as patched, suppress(KeyboardInterrupt):
+        patched.setattr(Path, "rename", interrupted)
+        with atomic_path(model) as made:
+            (made / "new").mkdir(parents=True)
+            (tmp_path / "link").symlink_to(model)  # what is beside it stays as it is
+    assert gone == ([] if exchange else [False, True, True])
+    assert [path.name for path in model.iterdir()] == ["new" if exchange else "old"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["link", "model"]
+
+
+def test_a_folder_takes_the_place_of_a_link_and_leaves_its_target(tmp_path: Path) -> None:
+    (tmp_path / "far" / "kept").mkdir(parents=True)
+    for target in ("far", "nowhere"):
+        (tmp_path / target[:4]).mkdir(exist_ok=True)
+        link = tmp_path / f"link-{target}"
+        link.symlink_to(tmp_path / target)
+        with atomic_path(link) as made:
+            made.mkdir()
+        assert link.is_dir() and not link.is_symlink()
+    assert [path.name for path in (tmp_path / "far").iterdir()] == ["kept"]
 
 
 @pytest.mark.parametrize(
@@ -167,8 +122,6 @@ def test_a_stores_file_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
     store.put("aa1", {"x": np.zeros(3, np.float32)}, {"n": 1})
     assert [path.name for path in store.root.rglob("*") if path.is_file()] == ["aa1.safetensors"]
     assert store.path("aa1").stat().st_mode & 0o777 == 0o666 & ~umask()
-    (store.root / f".tmp-{'-'.join(atomic._owner().split('-')[:2])}-1-file").touch()  # a dead one's
-    atomic._swept.clear()
     write_bytes(store.root / "bb" / "bb2", b"whole", store.root)
     assert sorted(path.name for path in store.root.iterdir()) == ["aa", "bb"]
     with pytest.raises(BenchError, match=r"cannot write .*move away the file"):
@@ -180,3 +133,8 @@ def umask() -> int:
     now = os.umask(0)
     os.umask(now)
     return now
+
+
+def test_the_permissions_are_known_without_changing_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "umask", None)  # other threads make files meanwhile
+    assert 0 <= atomic._umask() <= 0o777

@@ -14,7 +14,8 @@ import torch
 from bench.contracts import Adapter, Features, Workplace, normalise
 from bench.errors import BenchError
 from bench.files import locks
-from bench.files.atomic import sweep, write_text
+from bench.files.atomic import write_text
+from bench.files.leftovers import sweep
 from bench.files.tensor_store import digest
 from bench.metrics.verbs import TOP
 from bench.training import checkpoints

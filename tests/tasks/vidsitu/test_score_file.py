@@ -211,6 +211,23 @@ def test_meteor_on_request(source: Source) -> None:
         score_file(source, CASE / "pred_verb_mid.json", None, 5, 0, ["METEOR"])
 
 
+@pytest.mark.parametrize("absent", ["", "-models"])
+def test_spice_fetches_no_program(
+    source: Source, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, absent: str
+) -> None:
+    from pycocoevalcap.spice import get_stanford_models as models
+
+    monkeypatch.setattr(shutil, "which", lambda _: "java")
+    monkeypatch.setattr(models, "SPICEDIR", str(tmp_path))
+    monkeypatch.setattr(models, "urlretrieve", None)
+    (tmp_path / "lib").mkdir()
+    for kind in {"", "-models"} - {absent}:
+        (tmp_path / "lib" / f"{models.JAR}{kind}.jar").touch()
+    says = rf"^SPICE: no {models.JAR}{absent}\.jar in {tmp_path}/lib; take them from https://"
+    with pytest.raises(BenchError, match=says):
+        score_file(source, CASE / "pred_srl_mid.json", None, 5, 0, ["SPICE"])
+
+
 def test_without_java_the_remedy_is_named(source: Source, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "")
     with pytest.raises(BenchError, match="no `java` found; install a Java runtime"):

@@ -20,6 +20,7 @@ from adapters.srl_clip import SRLCLIPAdapter
 from adapters.srl_settings import CARD, CONTEXT, LORA
 from bench.config import RunConfig
 from bench.errors import BenchError, MissingWeights, UsageError
+from bench.files import atomic
 
 BASE = {"arch": "clip-tiny", "pretrained": "shipped"}
 SMALL = {"rank": 4, "vc_layers": 1, "vc_heads": 4}
@@ -359,6 +360,7 @@ def test_a_save_that_fails_leaves_the_old_model(
             raise OSError(28, "No space left on device")
         return rename(self, target)
 
+    monkeypatch.setattr(atomic, "_exchanged", lambda *_: False)  # as on a disk that cannot
     monkeypatch.setattr(Path, "rename", fail)
     with pytest.raises(BenchError, match=r"cannot write .*No space left"):
         trained(run).save(saved, {})

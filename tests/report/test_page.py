@@ -82,6 +82,13 @@ def test_charts_of_any_number_of_points() -> None:
     assert drawn.count('class="mark') == 1 and "inf" not in drawn
 
 
+@pytest.mark.parametrize("huge", [1e308, 10**400])
+def test_what_has_no_difference_is_not_drawn(huge: float) -> None:
+    """A range of both would be infinite."""
+    points = [Point("a", huge), Point("b", -huge), Point("c", 1.0)]
+    assert "nan" not in svg(Chart("t", "x", "y", "dots", [Series("s", points)]))
+
+
 def test_ticks_are_round_and_inside() -> None:
     drawn = svg(Chart("t", "x", "y", "line", [Series("s", [Point(0, 0.0), Point(10, 100.0)])]))
     labels = re.findall(r'text-anchor="end">([^<]*)<', drawn)

@@ -60,8 +60,10 @@ def test_what_it_is_instead_is_said(tmp_path: Path, kept: Any, says: str) -> Non
         read_state(tmp_path / "x.pt")
 
 
-def test_a_prefix_of_some_names_only_is_named() -> None:
+def test_a_prefix_of_some_names_only_is_named(tmp_path: Path) -> None:
     state = {"clip.a.weight": STATE["a.weight"], "head.w": torch.ones(1)}
+    torch.save(state, tmp_path / "x.pt")
+    assert read_state(tmp_path / "x.pt").keys() == state.keys()
     assert "begin with clip." in misfit(STATE, state) and "lacks a.weight (3 such" in misfit(
         STATE, state
     )

@@ -11,7 +11,7 @@ import pytest
 from tests.mutants.__main__ import Outcome, report
 from tests.mutants.catalogue import ROOT, Mutation, catalogue
 
-SAMPLE = 20
+SAMPLE = 8
 ONE = Mutation("Z1", "area", "what", "bench/metrics/bootstrap.py", "[2.5, 97.5]", "[5, 95]",
                ["tests/metrics/test_retrieval.py"])  # fmt: skip
 

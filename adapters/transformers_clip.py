@@ -225,5 +225,7 @@ class _Tokenizer:
         return text
 
     def __call__(self, texts: list[str]) -> Any:
-        return self.tokenizer(texts, padding="max_length", truncation=True,
-                              max_length=self._length, return_tensors="pt")  # fmt: skip
+        found = self.tokenizer(texts, padding="max_length", truncation=True,
+                               max_length=self._length, return_tensors="pt")  # fmt: skip
+        found.pop("token_type_ids", None)  # of older transformers; no text tower here reads them
+        return found

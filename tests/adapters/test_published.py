@@ -116,7 +116,7 @@ def test_the_activation_is_that_of_the_weights() -> None:
             assert bool(found.quick_gelu) == bool(facts.get("quick_gelu", False)), (arch, tag)
             odd += bool(found.quick_gelu) != own
             assert (found.quick_gelu == own) or found.key(own)
-    assert odd >= 28
+    assert odd >= 20  # 28 in open_clip 3.3
 
 
 @pytest.mark.parametrize("quick", [True, False])

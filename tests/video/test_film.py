@@ -21,7 +21,7 @@ def short(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def with_stills(
-    path: Path, film: Path, codec: str = "mjpeg", count: int = 1, flags: int = Disposition.default,
+    path: Path, film: Path, codec: str = "mjpeg", count: int = 1, flags: int = Disposition.default.value,
     first: bool = True,
 ) -> Path:  # fmt: skip
     """`film` and a stream of `count` white pictures, one a second, before or behind it."""
@@ -52,8 +52,8 @@ def with_stills(
 @pytest.mark.parametrize(
     ("name", "stills"),
     [
-        ("cover.mp4", {"flags": Disposition.attached_pic}),
-        ("cover.mp4", {"flags": Disposition.attached_pic, "codec": "png"}),
+        ("cover.mp4", {"flags": Disposition.attached_pic.value}),
+        ("cover.mp4", {"flags": Disposition.attached_pic.value, "codec": "png"}),
         ("still.mp4", {}),
         ("still.mov", {"codec": "png"}),
         ("still.mkv", {}),
@@ -100,7 +100,7 @@ def test_music_with_a_cover_is_no_video(tmp_path: Path) -> None:
         sound: Any = container.add_stream("aac", rate=44100)
         cover: Any = container.add_stream("mjpeg", rate=1)
         cover.width, cover.height, cover.pix_fmt = WIDTH, HEIGHT, "yuvj420p"
-        cover.disposition = Disposition.attached_pic
+        cover.disposition = Disposition.attached_pic.value
         frame = av.AudioFrame.from_ndarray(np.zeros((1, 1024), np.float32), "fltp", "mono")
         frame.sample_rate = 44100
         container.mux(cover.encode(av.VideoFrame(WIDTH, HEIGHT, "yuvj420p")))

@@ -21,8 +21,8 @@ def short(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def with_stills(
-    path: Path, film: Path, codec: str = "mjpeg", count: int = 1, flags: int = Disposition.default.value,
-    first: bool = True,
+    path: Path, film: Path, codec: str = "mjpeg", count: int = 1,
+    flags: int = Disposition.default.value, first: bool = True,
 ) -> Path:  # fmt: skip
     """`film` and a stream of `count` white pictures, one a second, before or behind it."""
     with av.open(str(film)) as old, av.open(str(path), "w") as new:

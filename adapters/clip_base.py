@@ -107,13 +107,12 @@ class CLIPBase:
         """The tag of `pretrained`; None for a file or a folder."""
         return self.pretrained if local_path(self.pretrained) is None else None
 
-    @property
-    def key(self) -> list[Any]:
-        """Its part of a fingerprint."""
+    def key(self, precision: str) -> list[Any]:
+        """What a fingerprint hashes of it, encoded in `precision`."""
         activation = bool(self.config.get("quick_gelu", False))
         resized = ["resize_positions"] if self.resize_positions else []
-        return [self.config, self.tag or "file", self.sha256, *self.published.key(activation),
-                *resized]  # fmt: skip
+        return [self.config, self.tag or "file", self.sha256, precision,
+                *self.published.key(activation), *resized]  # fmt: skip
 
     def facts(self) -> dict[str, Any]:
         """Provenance: what a result and a trained model's card say of it."""
@@ -155,7 +154,7 @@ class CLIPBase:
 
         facts = (get_pretrained_cfg(self.arch, self.tag) or {}) if self.tag else {}
         if self.tag is None and (self.weights.parent / CONFIG).is_file():
-            facts = json.loads((self.weights.parent / CONFIG).read_text())["preprocess_cfg"]
+            facts = json.loads((self.weights.parent / CONFIG).read_text()).get("preprocess_cfg", {})
         if self.published.source == OWN:
             facts = {name: getattr(self.published, name) for name in SETTINGS}
         known = {name: facts[name] for name in SETTINGS if facts.get(name) is not None}

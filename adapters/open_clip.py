@@ -69,7 +69,7 @@ class OpenCLIPAdapter(Adapter):
     @property
     def fingerprint(self) -> str:
         """Hash of weights file, architecture, preprocessing and precision."""
-        return digest("open_clip", VERSION, *self.base.key[:3], self.precision, *self.base.key[3:])
+        return digest("open_clip", VERSION, *self.base.key(self.precision))
 
     @property
     def precision(self) -> str:
@@ -145,7 +145,11 @@ class OpenCLIPAdapter(Adapter):
 
     def count_truncated(self, texts: Sequence[str]) -> int:
         """Texts of more tokens than the context length holds beside its start and end tokens."""
-        return self.base.tokens.truncated(texts)
+        # A token is at least one byte of the text: for short ones, all that a run from the cache
+        # has as a rule, no tokenizer and with it no torch is loaded.
+        room = self.base.context_length - 2
+        doubtful = [text for text in texts if len(text.encode()) > room]
+        return self.base.tokens.truncated(doubtful) if doubtful else 0
 
     def _autocast(self) -> torch.autocast:
         return autocast(self.device, self._run.torch_precision)

@@ -28,14 +28,11 @@ class Tokens:
 
     def truncated(self, texts: Sequence[str]) -> int:
         """How many of `texts` have more tokens than the context length holds."""
-        # A token is at least one byte of the text, so that short ones need not be looked at.
-        room = self.context_length - 2
-        doubtful = [self._plain(text) for text in texts if len(text.encode()) > room]
-        if not doubtful:
-            return 0
+        plain = [self._plain(text) for text in texts]
         if self._inner is None:
-            return sum(len(self._call.encode(text)) > room for text in doubtful)
-        cleaned = [self._call.clean_fn(text) for text in doubtful]
+            room = self.context_length - 2  # beside its start and end
+            return sum(len(self._call.encode(text)) > room for text in plain)
+        cleaned = [self._call.clean_fn(text) for text in plain]
         found = self._inner(cleaned, truncation=False)["input_ids"]
         return sum(len(ids) > self.context_length for ids in found)
 

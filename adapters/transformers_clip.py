@@ -63,26 +63,25 @@ class TransformersAdapter(OpenCLIPAdapter):
 
 def _parse(spec: str | None, folder: str | None, lora: str | None) -> tuple[Path, Path | None]:
     if spec:
-        whole = Path(spec).expanduser()
-        folder, plus, rest = (str(whole), "", "") if whole.is_dir() else spec.partition("+")
+        folder, plus, rest = (spec, "", "") if Path(spec).is_dir() else spec.partition("+")
         lora = rest if plus else lora
     if not folder:
         raise UsageError("transformers needs a folder: transformers:DIR or transformers:DIR+LORA")
-    return Path(folder).expanduser(), Path(lora).expanduser() if lora else None
+    return Path(folder), Path(lora) if lora else None
 
 
 @dataclass(frozen=True)
 class TransformersBase:
     """What `adapters.clip_base.CLIPBase` is to open_clip: a model before it is loaded.
 
-    `config` is config.json, `pixels` what preprocessor_config.json says, `key` hashes every file.
+    `config` is config.json, `pixels` what preprocessor_config.json says, `sha256` hashes all files.
     """
 
     folder: Path
     lora: Path | None
     config: dict[str, Any]
     pixels: dict[str, Any]
-    key: list[Any]
+    sha256: str
 
     @classmethod
     def find(cls, run: RunConfig, folder: Path, lora: Path | None) -> TransformersBase:
@@ -99,13 +98,14 @@ class TransformersBase:
                     f"{folder}: a model of type '{config['model_type']}'; known: {', '.join(KINDS)}"
                 )
             int(config["vision_config"].get("image_size", 224))
+            int(config["text_config"].get("max_position_embeddings", 77))
         hashes = [
             [path.name, file_hash(path, run.cache_folder)]
             for where in (folder, lora) if where is not None
             for path in sorted(where.iterdir()) if path.is_file() and path.suffix in READ
         ]  # fmt: skip
         pixels = _pixels(folder, config)
-        found = cls(folder, lora, config, pixels, ["transformers", digest(hashes)])
+        found = cls(folder, lora, config, pixels, digest(hashes))
         _ = found.preprocessing  # refused now, not after the decoding
         return found
 
@@ -145,10 +145,14 @@ class TransformersBase:
             )
         return found
 
+    def key(self, precision: str) -> list[Any]:
+        """What a fingerprint hashes of it, encoded in `precision`."""
+        return ["transformers", self.sha256, precision]
+
     def facts(self) -> dict[str, Any]:
         """Provenance: what a result says of it."""
         kind = f"transformers {self.config['model_type']}"
-        found = {"arch": kind, "pretrained": self.folder.name, "weights_sha256": self.key[1]}
+        found = {"arch": kind, "pretrained": self.folder.name, "weights_sha256": self.sha256}
         return found | ({"lora": self.lora.name} if self.lora else {})
 
     def describe_pixels(self) -> str:
@@ -161,8 +165,12 @@ class TransformersBase:
         """The folder's tokenizer. BenchError where its files are not in the folder."""
         from adapters.tokens import Tokens
 
-        length = int(self.config["text_config"].get("max_position_embeddings", 77))
-        return Tokens(_Tokenizer(self.folder, length), length)
+        return Tokens(_Tokenizer(self.folder, self.context_length), self.context_length)
+
+    @property
+    def context_length(self) -> int:
+        """Tokens of a text, its start and end included."""
+        return int(self.config["text_config"].get("max_position_embeddings", 77))
 
     def pixel_scaling(self) -> tuple[torch.Tensor, torch.Tensor]:
         """Scale and shift [1, 3, 1, 1] that take a byte to what the model reads."""

@@ -167,7 +167,7 @@ class TrainableFamily(Protocol):
 
 @runtime_checkable
 class HasReference(Protocol):
-    """An adapter that can be held to its model's own library, for `bench doctor`."""
+    """An adapter that can be compared with its model's own library, for `bench doctor`."""
 
     def pixels(self, frames: np.ndarray) -> np.ndarray:
         """uint8 [N, S, S, 3] -> float32 [N, 3, S, S]: what the model reads in a run."""

@@ -1,5 +1,4 @@
-"""The command line: `bench run | train | report | compare | show | score | export | list | data |
-doctor`.
+"""The command line: its groups, commands, and what an error looks like.
 
 Heavy libraries load inside the commands. Tables go to stdout, progress and remarks to stderr. Exit
 codes: 0 done; 1 the run failed; 2 wrong use; 3 done but incomplete (some items failed;

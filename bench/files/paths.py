@@ -44,8 +44,8 @@ def _home(text: str) -> int:
 def beside(text: str, base: Path) -> str:
     """A model's file or folder as a configuration in `base` names it; a tag or keyword as it is.
 
-    A relative path begins with a dot, ends like weights, or is there: below `base`, or where one
-    stands, which is not where it is looked for.
+    A relative path begins with a dot, ends like weights, or is there: below `base`, or below the
+    current directory, which is not where it is looked for.
     """
     text = expanded_parts(text)
     head, tail = _dotted(text)

@@ -39,6 +39,7 @@ class Evidence:
         self._sources: dict[tuple[str, str, str], Task | None] = {}
         self._draws: dict[Key, dict[str, np.ndarray] | None] = {}
         self._stale: dict[Key, list[str]] = {}
+        self._unfit: dict[Key, list[str]] = {}
 
     def path(self, document: Document) -> Path | None:
         """The file of a result, None where it keeps no predictions."""
@@ -122,7 +123,7 @@ class Evidence:
         return self._stale[key]
 
     def _reasons(self, document: Document) -> list[str]:
-        reasons = self._unscorable(document)
+        reasons = [*self._unscorable(document)]
         if now := self._now(document):
             if now.fingerprint != document.source.fingerprint:
                 reasons.append("the data changed")
@@ -134,6 +135,12 @@ class Evidence:
 
     def _unscorable(self, document: Document) -> list[str]:
         """Why its lines no longer give its numbers: they changed, or the task's rules did."""
+        key = self._key(document)
+        if key not in self._unfit:
+            self._unfit[key] = self._faults(document)
+        return self._unfit[key]
+
+    def _faults(self, document: Document) -> list[str]:
         reasons = []
         path = self.path(document)
         if path is not None and (problem := _predictions_problem(path, document)):

@@ -132,12 +132,8 @@ class FrameStore:
         frames, times = unpacked(arrays), arrays.get("times")
         if frames is None or times is None or "decoder" not in record:
             return None
-        if frames.dtype != np.uint8 or frames.shape != (
-            len(times),
-            self._square.size,
-            self._square.size,
-            3,
-        ):
+        side = self._square.size
+        if frames.dtype != np.uint8 or frames.shape != (len(times), side, side, 3):
             return None  # not written by us: as good as damaged
         return DecodedFrames(frames, times, record["decoder"], key)
 

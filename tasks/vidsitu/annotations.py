@@ -94,7 +94,7 @@ def load_split(root: Path, split: str) -> list[str]:
         if not SEGMENT.fullmatch(name):
             raise DataError(f"{path}: {name[:80]!r} is no segment name (v_ID_seg_START_END)")
     if repeated := len(ids) - len(set(ids)):
-        raise DataError(f"{path}: {repeated} segments stand there twice; remove the repeats")
+        raise DataError(f"{path}: {repeated} segments are listed twice; remove the repeats")
     return ids
 
 

@@ -57,6 +57,7 @@ def test_features_equal_open_clips_own(tiny: OpenCLIPAdapter) -> None:
 
 
 def test_long_texts_are_counted(tiny: OpenCLIPAdapter) -> None:
+    assert tiny.count_truncated(["dog", "x" * 75]) == 0 and "tokens" not in vars(tiny.base)
     assert tiny.count_truncated(["dog " * 75, "dog " * 76, "short", "x" * 80]) == 1
 
 

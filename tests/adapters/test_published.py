@@ -141,6 +141,14 @@ def test_a_files_own_configuration_is_read_and_settings_win(run: RunConfig, tmp_
         assert found.base.published.std == (0.5, 0.5, 0.25)
         assert f"mean 0.5/0.5/0.5, std 0.5/0.5/0.25 ({CONFIG})" in found.describe()["preprocessing"]
         assert found.fingerprint != plain.fingerprint
+        picture = noise(320, 240)
+        ours = found.pixels(np.asarray(found.preprocessing.apply(picture))[None])
+        np.testing.assert_allclose(found.reference([picture])[0], ours, atol=2e-6)
+    (path.parent / CONFIG).write_text(json.dumps({"model_cfg": {}}))  # OpenAI's pixels
+    silent = OpenCLIPAdapter("x", run, spec=f"clip-tiny/{path}")
+    ours = silent.pixels(np.asarray(silent.preprocessing.apply(picture))[None])
+    np.testing.assert_allclose(silent.reference([picture])[0], ours, atol=2e-6)
+    (path.parent / CONFIG).write_text(json.dumps(config))
     own = OpenCLIPAdapter("x", run, spec=f"clip-tiny/{path}", preprocess={"mean": [0, 0.1, 0.2]})
     assert own.base.published.mean == (0, 0.1, 0.2) and own.preprocessing.resize == "squash"
     assert "(settings)" in own.describe()["preprocessing"]

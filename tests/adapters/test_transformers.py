@@ -23,7 +23,7 @@ from transformers import (
 
 from adapters.transformers_clip import TransformersAdapter
 from bench.config import RunConfig
-from bench.errors import BenchError, MissingWeights, UsageError
+from bench.errors import BenchError, DataError, MissingWeights, UsageError
 from bench.video import Preprocessing
 
 try:  # transformers 5; before, the plain name is Pillow's
@@ -235,6 +235,11 @@ def test_what_is_no_such_folder_is_said(folder: Path, run: RunConfig, tmp_path: 
     found = TransformersAdapter("x", run, spec=str(folder)).describe()["preprocessing"]
     assert "assumed: no preprocessor_config.json" in found
     config = json.loads((folder / "config.json").read_text())
+    for key in ("text_config", "vision_config"):
+        less = {name: value for name, value in config.items() if name != key}
+        (folder / "config.json").write_text(json.dumps(less))
+        with pytest.raises(DataError, match=rf"config.json: not what it should hold .*{key}"):
+            TransformersAdapter("x", run, spec=str(folder))
     (folder / "config.json").write_text(json.dumps({**config, "model_type": "blip"}))
     with pytest.raises(UsageError, match="a model of type 'blip'; known: clip, siglip"):
         TransformersAdapter("x", run, spec=str(folder))

@@ -178,6 +178,20 @@ def test_help_does_not_import_the_heavy_libraries() -> None:
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
 
 
+def test_a_run_from_the_cache_loads_no_heavy_library(source: Path) -> None:
+    """Half a second instead of five: a report of many models is made of such runs."""
+    words = ["run", "--task", "msrvtt", "--model", "clip-tiny", "--source", str(source),
+             "--device", "cpu"]  # fmt: skip
+    bench(*words)
+    code = (
+        "import sys, click.testing as t; from bench.cli.main import cli; "
+        f"r = t.CliRunner().invoke(cli, {words}); assert r.exit_code == 0, r.output; "
+        "heavy = {'torch', 'open_clip', 'transformers', 'av', 'decord'} & set(sys.modules); "
+        "assert not heavy, heavy"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+
+
 def test_prompts_and_negatives_side_by_side(toy_vidsitu: Path) -> None:
     command = ("data", "prompts", "--source", str(toy_vidsitu), "--limit", "1", "--negatives", "2")
     text = bench(*command).stdout

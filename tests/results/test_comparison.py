@@ -123,6 +123,21 @@ def test_results_that_a_checkout_gave_other_line_ends_hold(files: list[Path], to
     assert {row.better for row in differences(files[0], files[0])} == {"-"}
 
 
+def test_lines_are_read_and_hashed_once_for_all_that_is_asked_of_them(
+    files: list[Path], toy: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    document, backing = load(files[0]), evidence(files, toy)
+    read: list[Path] = []
+
+    def changed(path: Path) -> bytes:
+        read.append(path)
+        return b""
+
+    monkeypatch.setattr("bench.results.comparison.kept_lines", changed)
+    assert backing.stale(document) == backing.stale(document) == ["predictions changed"]
+    assert backing.checked(document) == (document.metrics, []) and len(read) == 1
+
+
 def test_a_limited_run_has_a_name_of_its_own(toy: Path, tmp_path: Path) -> None:
     run = RunConfig(cache=tmp_path / "cache", resamples=20)
     for limit, name in ((None, "guess.json"), (5, "guess.limit5.json")):

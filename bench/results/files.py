@@ -223,7 +223,7 @@ def _gpu() -> str | None:
 
 def _commit() -> str | None:
     """The commit of the harness itself, never of the folder one happens to stand in."""
-    home = Path(__file__).resolve().parents[1]
+    home = Path(__file__).resolve().parents[2]
     if not (home / ".git").exists():
         return None
     command = ["git", "-C", str(home), "describe", "--always", "--dirty", "--abbrev=40"]

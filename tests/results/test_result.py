@@ -24,7 +24,7 @@ from bench.features.extraction import decoding_workers
 from bench.features.validation import collapsed, is_valid
 from bench.files.tensor_store import TensorStore
 from bench.results.document import Document, of_json
-from bench.results.files import Result, find_all, load, load_predictions, save, slug
+from bench.results.files import Result, environment, find_all, load, load_predictions, save, slug
 from bench.results.schema import PAGE, with_schema
 from tests.guess import Guess
 
@@ -312,3 +312,12 @@ def test_chance_is_among_the_videos_that_could_be_read(toy: Path, run: RunConfig
     chance = evaluate(Guess("guess", 0), task, run).document.chance
     assert task.chance["R@1"] == pytest.approx(100 / 6)
     assert chance["R@1"] == pytest.approx(100 / 5) and chance["MdR"] == 3
+
+
+def test_a_result_names_the_commit_of_the_harness() -> None:
+    """In a checkout, whatever folder one stands in."""
+    root = Path(__file__).parents[2]
+    if not (root / ".git").exists():
+        pytest.skip("not a git checkout")
+    found = environment()["git_commit"]
+    assert found and re.fullmatch(r"[0-9a-f]{40}(-dirty)?", found)

@@ -37,7 +37,7 @@ class RunConfig:
     precision: str = "auto"
     decode_memory: int = 4096
     batch_frames: int = 96
-    resamples: int = 1000
+    resamples: int = 9999
 
     @property
     def cache_folder(self) -> Path:

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 import numpy as np
 
 if TYPE_CHECKING:
+    from bench.metrics.bootstrap import Sample
     from bench.video.preprocessing import Preprocessing
 
 SAMPLES = 3  # clips that a check shows
@@ -330,7 +331,23 @@ class Task(ABC):
         return self.chance
 
     @classmethod
-    @abstractmethod
+    def cluster(cls, line: dict[str, Any]) -> str:
+        """What a prediction line's item is resampled with: items of one are no independent draws.
+
+        By default its `cluster`, or the item alone.
+        """
+        return str(line.get("cluster", line["item"]))
+
+    @classmethod
+    def sample(cls, predictions: Iterable[dict[str, Any]]) -> Sample | None:
+        """Every metric as a function of how often each cluster of the lines is drawn.
+
+        It gives a task its intervals, and `bench compare` and boards their tests. None for a task
+        that only has `draws`.
+        """
+        return None
+
+    @classmethod
     def draws(
         cls, predictions: Iterable[dict[str, Any]], *, resamples: int, seed: int
     ) -> dict[str, np.ndarray]:
@@ -338,6 +355,11 @@ class Task(ABC):
 
         Lines of the same items draw the same items for a seed: two models' draws are paired.
         """
+        sample = cls.sample(predictions)
+        if sample is None:
+            raise NotImplementedError(f"{cls.__name__} has neither `sample` nor `draws`")
+        found = sample.replicates(resamples, seed)
+        return {name: one.values for name, one in found.items()}
 
     @classmethod
     @abstractmethod

@@ -16,6 +16,7 @@ from bench.errors import BenchError
 from bench.features.extraction import Silent, Work, clip_features, text_features
 from bench.features.validation import collapsed
 from bench.files.tensor_store import digest
+from bench.metrics.bootstrap import RULES
 from bench.results.document import (
     Coverage,
     Data,
@@ -94,7 +95,7 @@ def _document(
             plan=task.plan.key, decoder=run.decoder,
             decoders=sorted({decoder for decoder, _ in work.read.values()}),
             timestamps=digest(times), resamples=run.resamples, seed=run.seed,
-            batch_frames=run.batch_frames, task=task.settings,
+            intervals=RULES, batch_frames=run.batch_frames, task=task.settings,
         ),
         environment=environment(),
         started=started,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from bench.errors import DataError
 from tasks.lists import PublishedList
@@ -14,7 +14,8 @@ from tasks.pair_rows import IDS, LINE_END, SENTENCES, column_name
 from tasks.retrieval import Pair, Pairs, RetrievalTask
 
 # A film and two times, such as 0001_Film_00.00.01.000-00.00.02.000
-CLIP = r".+_\d\d\.\d\d\.\d\d\.\d{3}-\d\d\.\d\d\.\d\d\.\d{3}"
+_TIMES = r"_\d\d\.\d\d\.\d\d\.\d{3}-\d\d\.\d\d\.\d\d\.\d{3}"
+CLIP, FILM = rf".+{_TIMES}", rf"(.+){_TIMES}"
 TIME = r"[\d.:,;\s-]*|(?i:nan|none|null)"
 COLUMNS = 6
 Line = tuple[int, list[str]]  # its number and its fields
@@ -36,6 +37,12 @@ class LSMDC(RetrievalTask):
         "arXiv 1605.03705"
     )
     licence: ClassVar[str] = "by agreement with its authors, who hand it out on request"
+
+    @classmethod
+    def cluster(cls, line: dict[str, Any]) -> str:
+        """The film, which a clip's id begins with."""
+        film = re.fullmatch(FILM, line["target"])
+        return film[1] if film else super().cluster(line)
 
     @classmethod
     def read(cls, path: Path) -> Pairs:

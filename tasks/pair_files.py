@@ -36,9 +36,9 @@ TEST, OTHERS = {"test", "testing"}, {"train", "training", "val", "valid", "valid
 def read_pairs(path: Path, split_lists: Sequence[str] = ()) -> Pairs:
     """The pairs of a file of any kind, by the columns of `IDS` and `SENTENCES`.
 
-    A row may have a list of sentences. Of a file with splits the test split is read; of JSON
-    without any, the ids of the first of `split_lists` that lies near it. DataError names file and
-    line, or the columns that there are.
+    A row may have a list of sentences, and a `cluster`, what its video belongs with (a film, say).
+    Of a file with splits the test split is read; of JSON without any, the ids of the first of
+    `split_lists` that lies near it. DataError names file and line, or the columns that there are.
     """
     if _is_parquet(path):
         return Pairs(_pairs(parquet_rows(path)))
@@ -118,7 +118,7 @@ def _pairs(rows: Iterable[Row]) -> Iterator[Pair]:
                 raise DataError(f"{where}: a sentence is {shown(sentence)}, no text; {REMEDY}")
             if LIST.fullmatch(sentence.strip()):
                 raise DataError(f"{where}: a list written as text; give each sentence a row")
-            yield Pair(video.strip(), sentence.strip(), where)
+            yield Pair(video.strip(), sentence.strip(), where, str(row.get("cluster") or ""))
 
 
 def _with_own_keys(rows: list[Row]) -> Iterator[Row]:

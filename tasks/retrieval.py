@@ -16,7 +16,8 @@ from bench.contracts import Adapter, Clip, Features, Metric, Scores, Source, Tas
 from bench.errors import BenchError, DataError
 from bench.files.tensor_store import digest
 from bench.files.untrusted import shown
-from bench.metrics.bootstrap import interval, rank_draws
+from bench.metrics.bootstrap import Sample, index_of
+from bench.metrics.resampling import Statistics, rank_statistics
 from bench.metrics.retrieval import metrics_of_ranks, ranks_from_features
 from bench.video.sampling import Uniform
 from tasks.lists import PublishedList, name_of
@@ -39,11 +40,15 @@ _READING = {
 
 @dataclass(frozen=True)
 class Pair:
-    """A sentence and the video it describes; `where` is its place in the file, for messages."""
+    """A sentence and the video it describes; `where` is its place in the file, for messages.
+
+    `cluster` names what the video belongs with, where the file has a column of that name.
+    """
 
     video: str
     sentence: str
     where: str
+    cluster: str = ""
 
 
 class Pairs(list[Pair]):
@@ -74,6 +79,7 @@ class RetrievalTask(Task):
     overview: ClassVar[Sequence[str]] = ("R@1", "R@10", "MdR")
 
     owners: list[str] = field(default_factory=list)  # the right clip of each text
+    clusters: dict[str, str] = field(default_factory=dict)  # of clips that the file says one of
     ambiguous: list[str] = field(default_factory=list)  # clips of which there are several files
 
     @classmethod
@@ -132,6 +138,7 @@ class RetrievalTask(Task):
             chance=chance(Counter(owners)),
             remarks=[f"{cls.name}: {remark}" for remark in remarks],
             owners=owners,
+            clusters={pair.video: pair.cluster for pair in pairs if pair.cluster},
             ambiguous=[i for i in ids if i in index.ambiguous],
             annotations=path,
         )
@@ -166,11 +173,12 @@ class RetrievalTask(Task):
             ranking = ranks_from_features(texts, videos, owner)
         except ValueError as error:
             raise BenchError(f"{adapter.name} on {self.name}: {error}; check the model") from error
+        of = {name: {"cluster": self.clusters[name]} for name in names if name in self.clusters}
         tops = zip(ranking.t2v_top.tolist(), ranking.t2v_top_scores.tolist(), strict=True)
         for row, (i, top) in enumerate(zip(queried, tops, strict=True)):
             yield {
                 "item": f"t2v {i}", "direction": "t2v", "query": i, "text": self.texts[i],
-                "target": self.owners[i],
+                "target": self.owners[i], **of.get(self.owners[i], {}),
                 "rank": int(ranking.t2v[row]), "score": float(ranking.scores[row]),
                 "top": [[names[j], score] for j, score in zip(*top, strict=True)],
             }  # fmt: skip
@@ -178,7 +186,7 @@ class RetrievalTask(Task):
         for row, (video, top) in enumerate(zip(ranking.videos.tolist(), tops, strict=True)):
             yield {
                 "item": f"v2t {names[video]}", "direction": "v2t", "query": names[video],
-                "target": names[video],
+                "target": names[video], **of.get(names[video], {}),
                 "rank": int(ranking.v2t[row]), "score": float(ranking.v2t_scores[row]),
                 "top": [[names[j], score] for j, score in zip(*top, strict=True)],
             }  # fmt: skip
@@ -189,19 +197,26 @@ class RetrievalTask(Task):
         return chance(Counter(line["target"] for line in queries))
 
     @classmethod
-    def draws(
-        cls, predictions: Iterable[dict[str, Any]], *, resamples: int, seed: int
-    ) -> dict[str, np.ndarray]:
-        """Every metric in each resample of the videos."""
-        return {
-            prefix + name: values
-            for prefix, (ranks, targets) in _by_direction(predictions).items()
-            for name, values in rank_draws(ranks, targets, resamples, seed).items()
-        }
+    def cluster(cls, line: dict[str, Any]) -> str:
+        """What the annotations say, or the video: captions of one are no independent draws."""
+        return str(line.get("cluster", line["target"]))
+
+    @classmethod
+    def sample(cls, predictions: Iterable[dict[str, Any]]) -> Sample:
+        """Every metric as a function of how often each cluster of videos is drawn."""
+        found = _by_direction(predictions)
+        names = [cls.cluster(line) for _, lines in found.values() for line in lines]
+        cluster, clusters = index_of(names)
+        statistics: Statistics = {}
+        for prefix, (ranks, _) in found.items():
+            own, cluster = cluster[: len(ranks)], cluster[len(ranks) :]
+            for name, one in rank_statistics(ranks, own, clusters).items():
+                statistics[prefix + name] = one
+        return Sample(clusters, statistics)
 
     @classmethod
     def score(cls, predictions: Iterable[dict[str, Any]], *, resamples: int, seed: int) -> Scores:
-        """Recall and ranks in both directions; intervals resampled by video."""
+        """Recall and ranks in both directions; intervals over clusters of videos."""
         lines = [line for line in predictions if "warning" not in line]
         ranks = {prefix: ranks for prefix, (ranks, _) in _by_direction(lines).items()}
         metrics = {
@@ -209,15 +224,13 @@ class RetrievalTask(Task):
             for prefix, found in ranks.items()
             for name, value in metrics_of_ranks(found).items()
         }
-        draws = cls.draws(lines, resamples=resamples, seed=seed)
-        intervals = {name: interval(values) for name, values in draws.items()}
-        return Scores(metrics, intervals, len(ranks[""]))
+        return Scores(metrics, cls.sample(lines).intervals(resamples, seed), len(ranks[""]))
 
 
 def _by_direction(
     predictions: Iterable[dict[str, Any]],
-) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """Metric prefix -> ranks and target videos of that direction's queries, in order of item.
+) -> dict[str, tuple[np.ndarray, list[dict[str, Any]]]]:
+    """Metric prefix -> ranks and lines of that direction's queries, in order of item.
 
     ValueError for a rank that is none among the videos, or among the texts, of the lines.
     """
@@ -230,8 +243,7 @@ def _by_direction(
         for line in chosen:
             if type(line["rank"]) is not int or not 1 <= line["rank"] <= last:
                 raise ValueError(f"rank {shown(line['rank'])} of {line['item']} among {last}")
-        ranks = np.array([line["rank"] for line in chosen])
-        found[prefix] = ranks, np.array([line["target"] for line in chosen])
+        found[prefix] = np.array([line["rank"] for line in chosen]), chosen
     return found
 
 

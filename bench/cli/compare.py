@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,67 +11,130 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from bench.cli.options import FilePath, Options
-from bench.errors import printable
+from bench.errors import UsageError, printable
 
 if TYPE_CHECKING:
     from bench.results.paired import Comparison
 
+WIDTH = 80  # columns of a terminal
+_BETWEEN = "\0"  # what parts the two sides; no path can be it
 
-@click.command()
-@click.argument("first", type=FilePath(exists=True, dir_okay=False))
-@click.argument("second", type=FilePath(exists=True, dir_okay=False))
+
+class _Sided(click.Command):
+    """A command that `--` divides the arguments of."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        return super().parse_args(ctx, [_BETWEEN if one == "--" else one for one in args])
+
+
+class _Side(FilePath):
+    """A file, or what parts the sides."""
+
+    def convert(
+        self, value: Any, parameter: click.Parameter | None, context: click.Context | None
+    ) -> Any:
+        return value if value == _BETWEEN else super().convert(value, parameter, context)
+
+
+@click.command(cls=_Sided)
+@click.argument("results", nargs=-1, required=True, metavar="FIRST... [--] SECOND...",
+                type=_Side(exists=True, dir_okay=False))  # fmt: skip
 @click.option("--seed", type=click.IntRange(0), help="Seed of the bootstrap.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.pass_obj
-def compare(options: Options, first: Path, second: Path, seed: int | None, as_json: bool) -> None:
-    """Compare two results of `bench run` on the same items: paired bootstrap over videos.
+def compare(
+    options: Options, results: tuple[Path | str, ...], seed: int | None, as_json: bool
+) -> None:
+    """Compare results of `bench run` on the same items: paired differences, SECOND less FIRST.
 
-    FIRST and SECOND are result files, such as results/TASK/lab/clip-b32.json. Differences are
-    SECOND less FIRST, with a 95 % interval and a two-sided p value. Where the two did not answer
-    the same items of a list, those that both answered are compared, and each one's own numbers are
-    listed as well.
+    Both are result files, such as results/TASK/lab/clip-b32.json. With one on each side the 95 %
+    interval and the two-sided p are over videos, for these weights. Several runs of different
+    training seeds a side, `bench compare A0 A1 A2 -- B0 B1 B2`, are compared over videos and seeds.
+    Where two did not answer the same items of a list, those that both answered are compared, and
+    each one's own numbers are listed as well.
     """
     from bench.results.paired import compared
 
-    found = compared((first, second), options.load(seed=seed).run)
+    found = compared(*_sides(results), options.load(seed=seed).run)
     for remark in found.remarks:
         click.echo(printable(remark), err=True)
     click.echo(json.dumps(_data(found), indent=2) if as_json else _table(found))
 
 
+def _sides(results: tuple[Path | str, ...]) -> tuple[list[Path], list[Path]]:
+    """The files before and after `--`; without it there are two."""
+    given = [str(one) for one in results]
+    if _BETWEEN not in given and len(given) == 2:
+        given.insert(1, _BETWEEN)
+    place = given.index(_BETWEEN) if given.count(_BETWEEN) == 1 else 0
+    first, second = given[:place], given[place + 1 :]
+    if not first or not second:
+        raise UsageError("give two results, or several on both sides: compare A0 A1 -- B0 B1")
+    return [Path(one) for one in first], [Path(one) for one in second]
+
+
 def _data(found: Comparison) -> dict[str, Any]:
-    expected = found.documents[0].coverage.expected
-    partial = " partial" if found.items < expected else ""
+    (one, *_), (*_, two) = found.documents
+    partial = " partial" if found.items < one.coverage.expected else ""
     data: dict[str, Any] = {
-        "models": [one.name for one in found.documents],
-        "coverage": f"{found.items}/{expected}{partial}",
-        "differences": [asdict(row) for row in found.rows],
+        "models": list(found.names),
+        "runs": [len(side) for side in found.documents],
+        "primary": one.primary,
+        "coverage": f"{found.items}/{one.coverage.expected}{partial}",
+        "differences": [
+            {name: _finite(value) for name, value in asdict(row).items()} for row in found.rows
+        ],
         "remarks": found.remarks,
     }
     if found.common:
-        data["own"] = [{"coverage": d.covered, "metrics": d.values} for d in found.documents]
+        data["own"] = [{"coverage": d.covered, "metrics": d.values} for d in (one, two)]
         data["unknown"] = found.unknown
     return data
 
 
+def _finite(value: Any) -> Any:
+    """JSON has no infinity: a bound that there is not is null."""
+    return None if isinstance(value, float) and math.isinf(value) else value
+
+
 def _table(found: Comparison) -> str:
-    """A line a metric; on common items with what each result has on its own items."""
+    """A line a metric, with fewer digits where 80 columns are too few for more."""
+    names = [printable(name) for name in found.names]
+    primary = printable(found.documents[0][0].primary)
+    lines = _lines(found, 2)
+    if max(map(len, lines)) > WIDTH:
+        lines = _lines(found, 1)
+    return "\n".join([
+        f"first: {names[0]}", f"second: {names[1]}", "", *lines, "",
+        f"less: second less first. The primary metric is {primary}. Holm: p corrected for all",
+        f"{len(found.rows)} metrics. seen: smaller differences would most often have been missed.",
+    ])  # fmt: skip
+
+
+def _lines(found: Comparison, digits: int) -> list[str]:
+    """The table; on common items with what each result has on its own items."""
     from tabulate import tabulate
 
-    names = [printable(one.name) for one in found.documents]
-    rows = []
+    (one, *_), (*_, two) = found.documents
+    own = (one, two) if found.common else ()
+    head = ["metric", "first", "second", "less", "95 % interval", "p", "Holm", "seen"]
+    head += [f"{printable(each.name)}, own {each.coverage.answered}" for each in own]
+    rows = [head]
     for row in found.rows:
-        own = [one.metrics.get(row.metric) for one in found.documents if found.common]
+        values = [each.metrics.get(row.metric) for each in own]
         rows.append([
-            printable(row.metric),
-            f"{row.first:.2f}", f"{row.second:.2f}", f"{row.difference:+.2f}",
-            f"[{row.low:+.2f}, {row.high:+.2f}]", f"{row.p:.3f}", row.better,
-            *("" if one is None else f"{one.value:.2f}" for one in own),
+            printable(row.metric), f"{row.first:.{digits}f}", f"{row.second:.{digits}f}",
+            f"{row.difference:+.{digits}f}", _interval(row.low, row.high, digits), _p(row.p),
+            _p(row.holm), f"{row.detectable:.1f}",
+            *("" if value is None else f"{value.value:.{digits}f}" for value in values),
         ])  # fmt: skip
-    head = ["metric", *names, "difference", "95 % interval", "p", "better"]
-    head += [
-        f"{name}, own {one.coverage.answered}"
-        for name, one in zip(names, found.documents, strict=True)
-        if found.common
-    ]
-    return tabulate(rows, headers=head, disable_numparse=True)
+    align = ("left", *["right"] * (len(head) - 1))
+    return tabulate(rows, tablefmt="plain", disable_numparse=True, colalign=align).splitlines()
+
+
+def _interval(low: float, high: float, digits: int) -> str:
+    return "not tested" if math.isinf(low) else f"[{low:+.{digits}f}, {high:+.{digits}f}]"
+
+
+def _p(p: float) -> str:
+    return "<.001" if p < 0.001 else f"{p:.3f}".removeprefix("0")

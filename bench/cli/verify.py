@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from bench.cli.options import INCOMPLETE, FilePath, Options
 from bench.errors import BenchError, DataError, printable
+
+if TYPE_CHECKING:
+    from bench.results.document import Document
 
 
 @click.command()
@@ -36,9 +40,7 @@ def verify(options: Options, results: tuple[Path, ...]) -> None:
     for path, document in found:
         reasons = evidence.stale(document)
         stale |= bool(reasons)
-        remark = f"; stale: {', '.join(reasons)}" if reasons else ""
-        if evidence.source_now(document) is None:
-            remark += f"; source '{document.source.name}' is not available, not checked"
+        remark = _remark(document, reasons, evidence.source_now(document) is not None)
         try:
             count, wrong = verified(path, document)
         except (BenchError, KeyError, TypeError, ValueError) as error:
@@ -57,6 +59,18 @@ def verify(options: Options, results: tuple[Path, ...]) -> None:
     for refusal in refused:
         click.echo(f"error: {refusal}", err=True)
     sys.exit(1 if differ or refused else INCOMPLETE if stale else 0)
+
+
+def _remark(document: Document, reasons: list[str], available: bool) -> str:
+    """What is to be said beside the number of metrics."""
+    from bench.metrics.bootstrap import RULES
+
+    remark = f"; stale: {', '.join(reasons)}" if reasons else ""
+    if document.settings and document.settings.intervals != RULES:
+        remark = "; its intervals are of older rules, not compared" + remark
+    if not available:
+        remark += f"; source '{document.source.name}' is not available, not checked"
+    return remark
 
 
 def _refusal(path: Path, error: Exception) -> BenchError:

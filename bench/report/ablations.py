@@ -57,23 +57,28 @@ def _rows(record: dict[str, Any], one: Grid, what: str) -> list[Row]:
         values = {name: shown[name] for name in one.measured if name in shown}
         seeds = found["seeds"]
         several = f", mean of seeds {', '.join(map(str, seeds))}" if len(seeds) > 1 else ""
-        rows.append(
-            Row(
-                cell.name,
-                "partial" if is_partial(found) else "measured",
-                {name: entry["value"] for name, entry in values.items()},
-                {name: (entry["low"], entry["high"]) for name, entry in values.items()},
-                found["coverage"] + several,
-                notes=one.notes,
-            )
-        )
+        partial = is_partial(found)
+        tied = found.get("tied")  # older records were not tested
+        rows.append(Row(
+            cell.name,
+            "partial" if partial else "measured",
+            {name: entry["value"] for name, entry in values.items()},
+            {
+                name: (entry["low"], entry["high"])
+                for name, entry in values.items() if entry["low"] is not None
+            },
+            found["coverage"] + several,
+            tied=tuple(name for name in values if name in (tied or ())),
+            untested=tuple(values) if tied is None and not partial else (),
+            notes=one.notes,
+        ))  # fmt: skip
     return rows
 
 
 def _differences(title: str, record: dict[str, Any], one: Grid) -> Board:
-    """Each row less the first, of the same videos; ≈ where the interval holds zero."""
+    """Each row less the first, of the same videos; ≈ where it cannot be told from the first."""
     rows = [
-        replace(row, notes=(), tied=tuple(
+        replace(row, notes=(), untested=(), tied=tuple(
             name for name, (low, high) in row.bounds.items() if low <= 0 <= high
         ))
         for row in _rows(record, one, "differences")
@@ -104,7 +109,16 @@ def _grid_board(title: str, one: Grid, columns: list[str], rows: list[Row]) -> B
         return row.kind != "partial" or name.startswith(PAPER)
 
     higher = dict.fromkeys(columns, True)
-    return Board(title, TASK, one.table, columns, ranked(rows, higher, fair), higher, one.first)
+    made = [
+        replace(row, tied=_unlike(row.tied, row.best), untested=_unlike(row.untested, row.best))
+        for row in ranked(rows, higher, fair)
+    ]
+    return Board(title, TASK, one.table, columns, made, higher, one.first)
+
+
+def _unlike(names: tuple[str, ...], best: tuple[str, ...]) -> tuple[str, ...]:
+    """What is marked of a row: where it is the best itself, nothing."""
+    return tuple(name for name in names if name not in best)
 
 
 def grid_chart(record: dict[str, Any]) -> Chart:

@@ -5,18 +5,16 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from collections.abc import Iterable
-from dataclasses import replace
-from typing import Any, Protocol
-
-import numpy as np
+from typing import Any
 
 from bench import registry
 from bench.contracts import Task
 from bench.errors import BenchError
 from bench.files.tensor_store import digest
+from bench.report.marks import Backing, by_value, marked
 from bench.report.reference import ReferenceRow, reference_rows
-from bench.report.tables import Board, Row, ranked
-from bench.results.document import Document, Value, to_json
+from bench.report.tables import Board, Row
+from bench.results.document import Document, to_json
 
 REMARKS = {
     "paper": "",
@@ -28,15 +26,6 @@ PARTIAL = (
     "Not all items of the set are answered: not ranked. bench compare sets two such results side "
     "by side on the items that both answered."
 )
-Draws = dict[str, np.ndarray]
-
-
-class Backing(Protocol):
-    """What stands behind results; see `bench.results.comparison.Evidence`."""
-
-    def draws(self, document: Document) -> Draws | None: ...
-    def stale(self, document: Document) -> list[str]: ...
-    def checked(self, document: Document) -> tuple[dict[str, Value], list[str]]: ...
 
 
 def boards(
@@ -50,8 +39,7 @@ def boards(
     Sets of different size never share a board: ranks among more videos are harder. Nor do runs of
     different task settings, such as another situation head. `published` adds the boards that so far
     hold published rows only. With `backing`, numbers are those that the kept predictions give;
-    edited and stale results are marked, and so are values that a paired bootstrap cannot tell from
-    the best.
+    edited and stale results are marked, and so are values that cannot be told from the best.
     """
     grouped = _grouped([one for one in results if task in (None, one.task)])
     usual = _usual(grouped.values())
@@ -130,20 +118,20 @@ def _board(
     higher = {n: one.higher_is_better for d in documents[:1] for n, one in d.metric_info.items()}
     if kind:  # which way is better is the task's to say, not a file's
         higher |= {name: metric.higher_is_better for name, metric in kind.metrics.items()}
-    rows = []
+    rows, notes = list[Row](), tuple[str, ...]()
     if documents:
+        whole = [pair for pair in pairs if pair[0].kind == "measured"]
+        rest = [row for row, _ in pairs if row.kind != "measured"]
         primary = documents[0].primary
-        sign = -1 if higher[primary] else 1
-        worst = float("inf")  # of a result whose lines do not give it
-        pairs.sort(key=lambda pair: (
-            pair[0].kind, sign * pair[0].values.get(primary, sign * worst), pair[0].model
-        ))  # fmt: skip
-        rows = _ranked(pairs, higher, backing) + _chances(documents)
+        rest.sort(key=lambda row: (row.kind, *by_value(row, higher, primary)))
+        rows, notes = marked(whole, higher, primary, backing)
+        rows += rest + _chances(documents)
     rows += [_published(reference) for reference in references]
     used = dict.fromkeys(name for row in rows for name in row.values)
     columns = [name for name in (kind and kind.columns) or used if name in used]
     title = _title(protocol, documents, usual, data)
-    return Board(title, task, protocol, columns, rows, {n: higher[n] for n in columns})
+    ways = {name: higher[name] for name in columns}
+    return Board(title, task, protocol, columns, rows, ways, notes=notes)
 
 
 def _references(task: str, protocol: str) -> list[ReferenceRow]:
@@ -209,43 +197,6 @@ def _measured(document: Document, references: list[ReferenceRow], backing: Backi
         flagged=bool(reasons or edits or document.warnings or not whole),
         notes=() if whole else (PARTIAL,),
     )  # fmt: skip
-
-
-def _ranked(
-    pairs: list[tuple[Row, Document]], higher: dict[str, bool], backing: Backing | None
-) -> list[Row]:
-    """Mark the best, the second, and ties with the best; partial rows are never ranked."""
-    whole = [document for row, document in pairs if row.kind == "measured"]
-    rows = ranked([row for row, _ in pairs if row.kind == "measured"], higher)
-    if backing:
-        rows = [
-            replace(row, tied=_tied(row, document, rows, whole, backing))
-            for row, document in zip(rows, whole, strict=True)
-        ]
-    return rows + [row for row, _ in pairs if row.kind != "measured"]
-
-
-def _tied(
-    row: Row, document: Document, rows: list[Row], documents: list[Document], backing: Backing
-) -> tuple[str, ...]:
-    """The metrics in which `row` is statistically tied with the best of `rows`."""
-    best = {
-        name: one
-        for other, one in zip(reversed(rows), reversed(documents), strict=True)
-        for name in other.best
-    }
-    rivals = [(name, best[name]) for name in row.values if name in best and name not in row.best]
-    return tuple(name for name, one in rivals if _alike(name, one, document, backing))
-
-
-def _alike(name: str, best: Document, other: Document, backing: Backing) -> bool:
-    """Whether a paired bootstrap over the same items leaves the two apart, as `bench compare`."""
-    from bench.results.comparison import apart, comparable
-
-    one, two = backing.draws(best), backing.draws(other)
-    if one is None or two is None or name not in one or name not in two:
-        return False  # a scored file keeps no lines
-    return not comparable(best, other) and not apart(one[name], two[name])[0]
 
 
 def _chances(documents: list[Document]) -> list[Row]:

@@ -75,6 +75,8 @@ def _merged(whole: Row, row: Row, task: str, shown: list[str]) -> Row:
         best=whole.best + named(row.best),
         second=whole.second + named(row.second),
         tied=whole.tied + named(row.tied),
+        untested=whole.untested + named(row.untested),
+        spread=whole.spread | valued(row.spread),
         notes=tuple(dict.fromkeys(whole.notes + row.notes)),
         provenance="+".join(filter(None, [whole.provenance, row.provenance])),
         remark="; ".join(remarks),  # what two tasks say alike, once

@@ -12,8 +12,9 @@ class Row:
     """One line of a board.
 
     `kind` is measured, partial, stale, edited, published or chance; only measured rows are ranked.
-    `tied` names the metrics in which it is statistically tied with the best (`bench compare` says
-    so too). `differences` are to the published value of the same model. `notes` are
+    `tied` names the metrics in which it is statistically tied with the best, `untested` those in
+    which that is not known. `spread` is the standard deviation over training seeds. `differences`
+    are to the published value of the same model. `notes` are
     footnotes. `provenance` is the id of the result it came from, or empty.
     """
 
@@ -25,6 +26,8 @@ class Row:
     best: tuple[str, ...] = ()
     second: tuple[str, ...] = ()
     tied: tuple[str, ...] = ()
+    untested: tuple[str, ...] = ()
+    spread: dict[str, float] = field(default_factory=dict)
     about: bool = False  # read off a chart: no exact number
     dual_softmax: bool = False  # knows the whole test set; its name has a dagger
     differences: dict[str, float] = field(default_factory=dict)
@@ -35,7 +38,10 @@ class Row:
 
 @dataclass(frozen=True)
 class Board:
-    """All rows of one protocol. `higher` says which way a column is better, where that is known."""
+    """All rows of one protocol. `higher` says which way a column is better, where that is known.
+
+    `notes` hold for the board as a whole.
+    """
 
     title: str
     task: str
@@ -44,6 +50,7 @@ class Board:
     rows: list[Row]
     higher: dict[str, bool] = field(default_factory=dict)
     first: str = "model"  # what the first column is called
+    notes: tuple[str, ...] = ()
 
 
 def ranked(

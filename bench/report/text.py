@@ -18,8 +18,10 @@ from bench.report.tables import Board, Row
 NUMBERS, INTERVALS, REMARKS = range(3)
 DOUBTFUL = ("partial", "stale", "edited")  # kinds that a narrow table names beside the model
 LEGEND = (
-    "Best measured in bold, second underlined, ≈ statistically tied with the best (paired "
-    "bootstrap, 95 %), [95 % interval], ↑ higher is better, ↓ lower is better."
+    "Best measured in bold, second underlined, ≈ statistically tied with the best, ? not tested; "
+    "without a mark it is apart from the best (paired, 5 % a column; MdR is never marked). "
+    "[95 % interval]: how far other videos of the same kind would move the number, for these "
+    "weights. ↑ higher is better, ↓ lower is better."
 )
 
 
@@ -91,7 +93,7 @@ def _markdown(board: Board) -> str:
     align += ["left"] * (len(head) - len(align))
     table = tabulate(lines, headers=head, tablefmt="github", colalign=align, disable_numparse=True)
     listed = [f"{place}. {markdown_cell(note)}" for note, place in notes.items()]
-    parts = [f"### {markdown_cell(board.title)}", table]
+    parts = [f"### {markdown_cell(board.title)}", table, *map(markdown_cell, board.notes)]
     return "\n\n".join([*parts, "\n".join(listed)] if listed else parts)
 
 
@@ -121,8 +123,9 @@ def _latex(board: Board) -> str:
         cells += [_tex(difference(row, board.columns))] if gaps else []
         lines.append(" & ".join([*cells, _tex(row.remark)]) + r" \\")
     lines += [r"\bottomrule", r"\end{tabular}"]
-    if notes:
-        notes_ = [rf"\textsuperscript{{{place}}}~{_tex(note)}" for note, place in notes.items()]
+    if notes or board.notes:
+        notes_ = [*map(_tex, board.notes)]
+        notes_ += [rf"\textsuperscript{{{place}}}~{_tex(note)}" for note, place in notes.items()]
         lines += [r"\par\smallskip", r"\begin{minipage}{\linewidth}\footnotesize",
                   "\\\\\n".join(notes_), r"\end{minipage}"]  # fmt: skip
     return "\n".join([*lines, r"\end{table}"])
@@ -140,6 +143,7 @@ def _cell(row: Row, name: str, latex: bool) -> str:
         text = f"\\underline{{{text}}}" if latex else f"<ins>{text}</ins>"
     if name in row.tied:
         text += r"$\approx$" if latex else "≈"
+    text += "?" if name in row.untested else ""
     if name in row.bounds:
         low, high = row.bounds[name]
         bounds = f"[{low:.1f}, {high:.1f}]"
@@ -181,8 +185,9 @@ def _rich(board: Board) -> str:
                 console.print(told_of, soft_wrap=True)
         left = "sources" if detail == INTERVALS else "intervals and sources"
         console.print(f"{left}: a wider terminal, or --format md", style="dim")
-    for note, place in footnotes(board).items():
-        console.print(Text(f"[{place}] {printable(note)}"))
+    listed = [f"[{place}] {note}" for note, place in footnotes(board).items()]
+    for note in (*board.notes, *listed):
+        console.print(Text(printable(note)))
     assert isinstance(console.file, io.StringIO)
     return console.file.getvalue()
 
@@ -236,7 +241,7 @@ def _terminal(row: Row, name: str, bounds: bool) -> Any:
         return Text("")
     style = "bold" if name in row.best else "underline" if name in row.second else ""
     text = Text("~" if row.about else "").append(number(row, name), style)
-    text.append("≈" if name in row.tied else "")
+    text.append("≈" if name in row.tied else "?" if name in row.untested else "")
     if bounds and name in row.bounds:
         low, high = row.bounds[name]
         text.append(f"\n{low:.1f}..{high:.1f}", "dim")
@@ -266,7 +271,7 @@ def _csv(found: list[Board]) -> str:
     columns = list(dict.fromkeys(name for board in found for name in board.columns))
     writer = csv.writer(out, lineterminator="\n")
     limits = [f"{name} {side}" for name in columns for side in ("low", "high")]
-    marks = ["best", "second", "tied", "differences", "remark", "notes"]
+    marks = ["best", "second", "tied", "untested", "differences", "remark", "notes"]
     head = ["board", "task", "protocol", "model", "kind", *columns, *limits, *marks]
     writer.writerow(map(_inert, head))
     for board in found:
@@ -275,6 +280,7 @@ def _csv(found: list[Board]) -> str:
             bounds = [side for name in columns for side in row.bounds.get(name, ("", ""))]
             names = (board.title, board.task, board.protocol, row.model, row.kind)
             words = (" ".join(row.best), " ".join(row.second), " ".join(row.tied),
-                     difference(row, board.columns), row.remark, " ".join(row.notes))  # fmt: skip
+                     " ".join(row.untested), difference(row, board.columns), row.remark,
+                     " ".join(row.notes))  # fmt: skip
             writer.writerow([*map(_inert, names), *values, *bounds, *map(_inert, words)])
     return out.getvalue().rstrip("\n")

@@ -1,4 +1,4 @@
-"""What stands behind kept results: numbers computed again, bootstrap draws, and what changed."""
+"""What stands behind kept results: numbers computed again, their replicates, and what changed."""
 
 from __future__ import annotations
 
@@ -15,18 +15,20 @@ from bench.contracts import Scores, Task
 from bench.errors import BenchError, DataError
 from bench.files.tensor_store import TensorStore, digest
 from bench.files.untrusted import well_formed
+from bench.metrics.bootstrap import RULES
 from bench.results.document import Document, Value, valued
 from bench.results.files import kept_lines, load_predictions, predictions_path
+from bench.results.replicates import Found, packed, replicates_of, unpacked
 
 Key = tuple[Path | None, bytes]
 ANSWERED = "answered"  # what the number of items is called beside the metrics
 
 
 class Evidence:
-    """Numbers, draws and staleness of results that lie in files, each worked out once.
+    """Numbers, replicates and staleness of results that lie in files, each worked out once.
 
     A document that `found` has is of its file, and one that it has not of the first file with the
-    same lines. Numbers and draws are kept in the cache under the hash of the prediction lines.
+    same lines. Numbers and replicates are kept in the cache under the hash of the prediction lines.
     """
 
     def __init__(self, found: Iterable[tuple[Path, Document]], config: Config) -> None:
@@ -37,7 +39,7 @@ class Evidence:
         self._store = TensorStore(config.run.cache_folder / "draws")
         self._checked: dict[Key, tuple[dict[str, Value], list[str]]] = {}
         self._sources: dict[tuple[str, str, str], Task | None] = {}
-        self._draws: dict[Key, dict[str, np.ndarray] | None] = {}
+        self._replicates: dict[Key, Found | None] = {}
         self._stale: dict[Key, list[str]] = {}
         self._unfit: dict[Key, list[str]] = {}
 
@@ -49,29 +51,30 @@ class Evidence:
         """Of the file and all that it says: a copy has the same lines, or lacks them."""
         return self.path(document), msgspec.json.encode(document)
 
-    def draws(self, document: Document) -> dict[str, np.ndarray] | None:
-        """Each metric in every bootstrap resample, float64 [resamples]; None without predictions.
+    def replicates(self, document: Document) -> Found | None:
+        """Each metric in every bootstrap resample; None without predictions.
 
-        Of the same items and seed draws are paired, as `bench compare` needs them.
+        Those of the same items and seed are paired, as `bench compare` needs them.
         """
         key = self._key(document)
-        if key not in self._draws:
-            self._draws[key] = self._drawn(document)
-        return self._draws[key]
+        if key not in self._replicates:
+            self._replicates[key] = self._resampled(document)
+        return self._replicates[key]
 
-    def _drawn(self, document: Document) -> dict[str, np.ndarray] | None:
+    def _resampled(self, document: Document) -> Found | None:
         path, run = self.path(document), self._config.run
         if path is None or self.stale(document):
             return None
         task = registry.task_class(document.task)
-        key = digest("draws", task.name, task.version, document.lines, run.resamples, run.seed)
+        key = digest("replicates", RULES, task.name, task.version, document.lines, run.resamples,
+                     run.seed)  # fmt: skip
 
-        def drawn() -> dict[str, np.ndarray]:
+        def made() -> dict[str, np.ndarray]:
             with well_formed(path, "run it again"):
                 lines = load_predictions(path, document)
-                return task.draws(lines, resamples=run.resamples, seed=run.seed)
+                return packed(replicates_of(task, lines, run.resamples, run.seed))
 
-        return {name: values.copy() for name, values in self._kept(key, drawn).items()}
+        return unpacked(self._kept(key, made))
 
     def _kept(self, key: str, make: Callable[[], dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
         """From the cache, or made; a cache that cannot be written keeps nobody from reading."""
@@ -100,7 +103,7 @@ class Evidence:
         if not settings:
             return document.metrics, ["no settings are kept with it, so no number can be checked"]
         task = registry.task_class(document.task)
-        key = digest("scores", task.name, task.version, document.lines, settings.resamples,
+        key = digest("scores", RULES, task.name, task.version, document.lines, settings.resamples,
                      settings.seed)  # fmt: skip
         try:
             kept = self._kept(key, lambda: _arrays(_scores(path, document)))
@@ -180,18 +183,6 @@ class Evidence:
             return None
 
 
-def apart(first: np.ndarray, second: np.ndarray) -> tuple[bool, float, float]:
-    """Whether paired draws differ, and the 95 % interval of second less first.
-
-    They differ where the interval leaves zero out: the one rule of `bench compare` and of the
-    marks on boards.
-    """
-    from bench.metrics.bootstrap import interval
-
-    low, high = interval(second - first)
-    return not low <= 0 <= high, low, high
-
-
 def comparable(first: Document, second: Document, whole: bool = True) -> str:
     """What keeps two results from being compared, as `key one, but two`; empty if nothing does.
 
@@ -234,12 +225,15 @@ def differing(
 ) -> list[tuple[str, str, float | None, float | None]]:
     """Where a document differs from what was computed, by more than 1e-9.
 
-    The metric, its side (value, low or high), what is kept and what is computed.
+    The metric, its side (value, low or high), what is kept and what is computed. Bounds that were
+    made by older rules are not compared: they are what these rules gave.
     """
+    current = not document.settings or document.settings.intervals == RULES
+    sides = ("value", "low", "high") if current else ("value",)
     found: list[tuple[str, str, float | None, float | None]] = [
         (name, side, one, other)
         for name in {**document.metrics, **computed}
-        for side in ("value", "low", "high")
+        for side in sides
         for one, other in [(getattr(document.metrics.get(name), side, None),
                             getattr(computed.get(name), side, None))]
         if not _same(one, other)

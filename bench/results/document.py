@@ -87,10 +87,15 @@ class Lines(Struct, frozen=True):
 
 
 class Settings(Struct, frozen=True):
-    """What the numbers depend on beside model and data; `task` are the task's own settings."""
+    """What the numbers depend on beside model and data; `task` are the task's own settings.
+
+    `intervals` are the rules by which intervals were made: 1 of before clusters and order
+    statistics.
+    """
 
     resamples: Annotated[int, Meta(ge=0, le=MOST_RESAMPLES)]
     seed: Count
+    intervals: Count = 1
     task: dict[str, Any] = {}
     plan: str | UnsetType = UNSET
     decoder: str | UnsetType = UNSET

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,12 +11,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bench import distributed, registry
-from bench.errors import BenchError, DataError
+from bench.errors import BenchError
 from bench.files.atomic import check_writable, write_text
 from bench.files.tensor_store import digest
 from bench.files.untrusted import well_formed
+from bench.metrics.bootstrap import Replicates, bounds
+from bench.metrics.differences import over_seeds, paired, tied
 from bench.results.document import Document
 from bench.results.files import SWEEPS, load, load_predictions, save, slug
+from bench.results.replicates import replicates_of
 from bench.training.grids import MEAN, SCHEMA, Cell, Grid, geometric_mean
 from bench.training.plan import TrainingPlan, plan_training
 
@@ -88,7 +91,7 @@ class Sweep:
 
     def _cells(self, bar: Bar) -> Iterator[dict[str, Any]]:
         rows: list[dict[str, Any]] = []
-        first: dict[int, tuple[Path, Document]] = {}  # the first row's results, by seed
+        runs: list[dict[int, Replicated]] = []  # of every row, by seed
         plans = self.plans()
         self._check(plans)  # all, before the first is trained
         for cell, plan in plans:
@@ -99,14 +102,13 @@ class Sweep:
             if not found:
                 continue  # the main process alone keeps results
             row = _row(cell, seeds, plan, found, self.folder)
-            shown = summary(found, self.grid.measured, self.config.run.seed)
-            row["metrics"] = shown[0]
-            if self.grid.columns and first:
-                same = [first[seed] for seed in seeds if seed in first]
-                other = summary(same, self.grid.measured, self.config.run.seed)
-                row["differences"] = _differences(shown, other)
-            first = first or dict(zip(seeds, found, strict=True))
+            made = replicated(found, self.config.run.resamples, self.config.run.seed)
+            runs.append(dict(zip(seeds, made, strict=True)))
+            row["metrics"] = summary(made, self.grid.measured)
+            if self.grid.columns and len(runs) > 1:
+                row["differences"] = _differences(runs[0], runs[-1], self.grid.measured)
             rows.append(row)
+            marks(rows, [[*one.values()] for one in runs], self.grid.measured)
             document = found[0][1]
             record = {
                 "schema": SCHEMA, "kind": "sweep", "grid": self.name, "model": self.model,
@@ -149,7 +151,7 @@ class Sweep:
 
 
 Found = list[tuple[Path, Document]]  # result files of one cell, a seed each
-Summary = tuple[dict[str, dict[str, float]], dict[str, np.ndarray]]  # metrics, and their draws
+Replicated = dict[str, Replicates]  # of one run, by metric
 
 
 def _row(
@@ -171,43 +173,69 @@ def _row(
     }
 
 
-def summary(found: Found, columns: tuple[str, ...], seed: int) -> Summary:
-    """Metrics `columns` and the geometric mean of one cell, as the mean over its runs, with the
-    interval of that mean; and its value in each bootstrap resample of the videos.
+def replicated(found: Found, resamples: int, seed: int) -> list[Replicated]:
+    """Every run's metrics and their geometric mean in each bootstrap resample.
 
-    For a `seed` all cells draw the same videos. DataError for lines that changed.
+    For a `seed` all cells draw the same clusters. DataError for lines that changed.
     """
-    from bench.metrics.bootstrap import interval
-
     runs = []
     for path, document in found:
-        remedy = "remove it, and run the sweep again"
-        if not document.settings:
-            raise DataError(f"{path}: no settings are kept with it; {remedy}")
-        with well_formed(path, remedy):
-            draws = registry.task_class(document.task).draws(
-                load_predictions(path, document),
-                resamples=document.settings.resamples, seed=seed,
+        with well_formed(path, "remove it, and run the sweep again"):
+            task = registry.task_class(document.task)
+            one = replicates_of(task, load_predictions(path, document), resamples, seed)
+            values = {name: each.value for name, each in one.items()}
+            drawn = {name: each.values for name, each in one.items()}
+            mean = replace(
+                next(iter(one.values())), value=geometric_mean(values),
+                values=geometric_mean(drawn), mean=None, errors=None,
             )  # fmt: skip
-            both = (document.values, draws)
-            runs.append(tuple(one | {MEAN: geometric_mean(one)} for one in both))
-    names = [name for name in dict.fromkeys([*columns, MEAN]) if all(name in v for v, _ in runs)]
-    means = {name: np.mean([draws[name] for _, draws in runs], axis=0) for name in names}
+            runs.append({**one, MEAN: mean})
+    return runs
+
+
+def _shared(columns: Iterable[str], *runs: Replicated) -> list[str]:
+    """Of the columns and the geometric mean those that all runs have."""
+    return [name for name in dict.fromkeys([*columns, MEAN]) if all(name in one for one in runs)]
+
+
+def summary(runs: list[Replicated], columns: Sequence[str]) -> dict[str, dict[str, float]]:
+    """Metrics `columns` and the geometric mean of one cell, as the mean over its runs.
+
+    The interval is over videos, and over training seeds where there are several.
+    """
     metrics = {}
-    for name in names:
-        low, high = interval(means[name])
-        value = float(np.mean([values[name] for values, _ in runs]))
+    for name in _shared(columns, *runs):
+        each = [run[name] for run in runs]
+        low, high = over_seeds(each) if len(each) > 1 else bounds(each[0])
+        value = float(np.mean([one.value for one in each]))
         metrics[name] = {"value": value, "low": low, "high": high}
-    return metrics, means
+    return metrics
 
 
-def _differences(one: Summary, other: Summary) -> dict[str, dict[str, float]]:
-    """Each metric of `one` less that of `other`, with the interval of paired draws."""
-    from bench.results.comparison import apart
-
+def _differences(
+    first: dict[int, Replicated], runs: dict[int, Replicated], columns: Sequence[str]
+) -> dict[str, dict[str, float | None]]:
+    """Each metric less the first row's of the same seeds; no bounds where nothing can be tested."""
+    seeds = [seed for seed in runs if seed in first]
     found = {}
-    for name in sorted(one[0].keys() & other[0].keys()):
-        _, low, high = apart(other[1][name], one[1][name])
-        value = one[0][name]["value"] - other[0][name]["value"]
-        found[name] = {"value": value, "low": low, "high": high}
+    for name in _shared(columns, *first.values(), *runs.values()):
+        one = paired([first[seed][name] for seed in seeds], [runs[seed][name] for seed in seeds])
+        low, high = (bound if np.isfinite(bound) else None for bound in (one.low, one.high))
+        found[name] = {"value": one.value, "low": low, "high": high}
     return found
+
+
+def marks(rows: list[dict[str, Any]], runs: list[list[Replicated]], columns: Sequence[str]) -> None:
+    """Note in every row the metrics in which it is statistically tied with the best of all."""
+    for row in rows:
+        row["tied"] = []
+    for name in dict.fromkeys([*columns, MEAN]):
+        having = [
+            (row, [run[name] for run in of_row])
+            for row, of_row in zip(rows, runs, strict=True)
+            if not row["partial"] and all(name in run for run in of_row)
+        ]
+        if len(having) < 2:
+            continue
+        for (row, _), alike in zip(having, tied([of for _, of in having], True), strict=True):
+            row["tied"] += [name] if alike else []

@@ -21,7 +21,7 @@ from tasks.toyworld.annotations import annotate, vote
 from tasks.toyworld.video import Video, encode_missing
 from tasks.toyworld.world import PEOPLE, Event, deal, make_clip, make_groups, sentence
 
-VERSION = 1  # raise it when a file's bytes could change
+VERSION = 2  # raise it when a file's bytes could change
 _GROUPS = 24
 _SPLITS = {"train": 600, "valid": 100, "testvb": 20, "testsrl": 20, "testevrel": 20}
 _ANNOTATORS = 3
@@ -92,17 +92,21 @@ def _groups(task: str, seed: int, scale: float) -> list[list[Event]]:
 
 
 def _msrvtt(folder: Path, seed: int, scale: float) -> tuple[dict[Path, str], list[Video]]:
-    """MSRVTT 1k-A's table and videos: one sentence a video, groups of twelve alike."""
+    """MSRVTT 1k-A's table and videos: one sentence a video, groups of twelve alike.
+
+    The column `cluster` says which videos are of one group.
+    """
     table = io.StringIO()
     rows = csv.writer(table, lineterminator="\n")
-    rows.writerow(("key", "vid_key", "video_id", "sentence"))
+    rows.writerow(("key", "vid_key", "video_id", "sentence", "cluster"))
     videos = []
     rng = random.Random(f"msrvtt words {seed}")
-    events = [event for group in _groups("msrvtt", seed, scale) for event in group]
-    for index, event in enumerate(events):
+    groups = _groups("msrvtt", seed, scale)
+    events = [(number, event) for number, group in enumerate(groups, 1) for event in group]
+    for index, (group, event) in enumerate(events):
         name = f"video{7000 + index}"
         text = sentence(event, rng.randrange(4))
-        rows.writerow((f"ret{index}", f"msr{7000 + index}", name, text))
+        rows.writerow((f"ret{index}", f"msr{7000 + index}", name, text, f"group{group}"))
         videos.append(Video(folder / "videos" / f"{name}.mp4", (event,), 3.0, 10))
     return {folder / "MSRVTT_JSFUSION_test.csv": table.getvalue()}, videos
 

@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 
-from bench.metrics.bootstrap import rank_draws
 from bench.metrics.events import (
     EVENT_METRICS,
     OWN,
@@ -21,6 +20,7 @@ from bench.metrics.events import (
     event_metrics,
     event_ranks,
 )
+from bench.metrics.resampling import Statistics, rank_statistics
 from tasks.vidsitu.annotations import Annotation
 from tasks.vidsitu.prompts import PUBLISHED_NEGATIVES, RoleNames, dense_prompt, negative_prompts
 
@@ -84,16 +84,16 @@ def metrics_of(ranks: Mapping[str, Ranks]) -> dict[str, float]:
     }
 
 
-def draws_of(ranks: Mapping[str, Ranks], resamples: int, seed: int) -> dict[str, np.ndarray]:
-    """Every event metric in each bootstrap resample of the videos."""
-    draws: dict[str, np.ndarray] = {}
+def statistics_of(ranks: Mapping[str, Ranks]) -> Statistics:
+    """Every event metric as a function of how often each video is drawn."""
+    statistics: Statistics = {}
     for prefix, found in ranks.items():
         for kind, only in (("all", None), ("own", OWN), ("hard", VERB_ROLE)):
             if kind not in found:
                 continue
             videos, places = found[kind].shape
-            clusters = np.repeat(np.arange(videos), places)
-            drawn = rank_draws(found[kind].ravel(), clusters, resamples, seed)
-            named = drawn if only is None else {only: drawn["R@1"]}
-            draws |= {prefix + name: values for name, values in named.items()}
-    return draws
+            video = np.repeat(np.arange(videos), places)
+            each = rank_statistics(found[kind].ravel(), video, videos)
+            named = each if only is None else {only: each["R@1"]}
+            statistics |= {prefix + name: one for name, one in named.items()}
+    return statistics

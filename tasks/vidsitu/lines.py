@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
+from bench.metrics.bootstrap import Sample
 from bench.metrics.events import Ranks
+from bench.metrics.resampling import sample_of
 from bench.metrics.verbs import VerbScores, verb_metrics, verb_scores
 from tasks.vidsitu.annotations import Annotation, Event
-from tasks.vidsitu.events import draws_of, metrics_of, ranks_of
-from tasks.vidsitu.names import ROLES, VERBS, ZERO_SHOT, renamed
-from tasks.vidsitu.scoring.intervals import role_draws, verb_draws
+from tasks.vidsitu.events import metrics_of, ranks_of, statistics_of
+from tasks.vidsitu.names import ROLES, VERBS, ZERO_SHOT, renamed, renamed_statistics
+from tasks.vidsitu.scoring.intervals import role_statistics, verb_statistics
 from tasks.vidsitu.scoring.rules import RoleScores, reference_metrics
 
 
@@ -50,10 +51,11 @@ def truth_of(line: Mapping[str, Any]) -> Truth:
 
 @dataclass(frozen=True)
 class Scored:
-    """All that the numbers of a set of lines are made of. `zero_shot` may be absent; `events` are
-    the ranks that there are, by the prefix of their metrics."""
+    """All that the numbers of a set of lines are made of. `clusters` names what each video is drawn
+    with; `zero_shot` may be absent; `events` are the ranks that there are, by the prefix of their
+    metrics."""
 
-    videos: int
+    clusters: list[str]
     verbs: VerbScores
     zero_shot: VerbScores | None
     roles: RoleScores
@@ -67,18 +69,24 @@ class Scored:
             return found
         return found | _zero_shot(renamed(VERBS, verb_metrics(self.zero_shot)))
 
-    def draws(self, resamples: int, seed: int) -> dict[str, np.ndarray]:
-        """Every metric in each bootstrap resample of the videos; all metrics draw the same ones."""
-        found = renamed(VERBS, verb_draws(self.verbs, resamples, seed))
-        found |= renamed(ROLES, role_draws(self.roles, resamples, seed))
-        found |= draws_of(self.events, resamples, seed)
-        if self.zero_shot is None:
-            return found
-        return found | _zero_shot(renamed(VERBS, verb_draws(self.zero_shot, resamples, seed)))
+    def sample(self) -> Sample:
+        """Every metric as a function of how often each cluster is drawn."""
+        found = renamed_statistics(VERBS, verb_statistics(self.verbs))
+        found |= renamed_statistics(ROLES, role_statistics(self.roles))
+        found |= statistics_of(self.events)
+        if self.zero_shot is not None:
+            found |= _zero_shot(renamed_statistics(VERBS, verb_statistics(self.zero_shot)))
+        return sample_of(found, self.clusters)
 
 
 def _zero_shot(values: dict[str, Any]) -> dict[str, Any]:
     return {ZERO_SHOT + name: value for name, value in values.items()}
+
+
+def cluster_of(segment: str) -> str:
+    """The YouTube video that a segment was cut from: segments of one are no independent draws."""
+    found = re.fullmatch(r"v_(.+)_seg_\d+_\d+", segment)
+    return found[1] if found else segment
 
 
 def scored(lines: Iterable[dict[str, Any]]) -> Scored:
@@ -88,7 +96,7 @@ def scored(lines: Iterable[dict[str, Any]]) -> Scored:
     votes = [truth.votes for truth in truths]
     zero_shot = [line["zero_shot"] for line in ordered if "zero_shot" in line]
     return Scored(
-        len(ordered),
+        [cluster_of(line["item"]) for line in ordered],
         verb_scores([line["verbs"] for line in ordered], votes),
         verb_scores(zero_shot, votes) if len(zero_shot) == len(ordered) else None,
         reference_metrics(

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TypeVar
 
-import numpy as np
-
+from bench.metrics.resampling import Statistics, scaled
 from tasks.vidsitu.scoring.rules import SCORED
 
 ZERO_SHOT = "zero-shot/"  # stands before the verbs' numbers without training
@@ -26,9 +24,12 @@ ROLES = {
 }  # fmt: skip
 RELATIONS = {"Top_1": "EvRel@1", "Macro_Top_1": "EvRel-macro@1"}
 
-Value = TypeVar("Value", float, np.ndarray)
 
-
-def renamed(names: Mapping[str, str], official: Mapping[str, Value]) -> dict[str, Value]:
+def renamed(names: Mapping[str, str], official: Mapping[str, float]) -> dict[str, float]:
     """Those of `names` that are there, under our name and times 100."""
     return {ours: 100 * official[name] for name, ours in names.items() if name in official}
+
+
+def renamed_statistics(names: Mapping[str, str], official: Statistics) -> Statistics:
+    """The same of functions."""
+    return {ours: scaled(official[name], 100) for name, ours in names.items() if name in official}

@@ -23,7 +23,7 @@ from bench.contracts import (
     normalise,
 )
 from bench.files.tensor_store import checksum, digest
-from bench.metrics.bootstrap import interval
+from bench.metrics.bootstrap import Sample
 from bench.metrics.events import Ranks
 from bench.metrics.verbs import TOP
 from bench.results.document import Document
@@ -51,7 +51,7 @@ from tasks.vidsitu.check import check_tree
 from tasks.vidsitu.events import NAMES as EVENT_NAMES
 from tasks.vidsitu.events import EventTexts
 from tasks.vidsitu.head.settings import HeadSettings
-from tasks.vidsitu.lines import Truth, scored, truth_line
+from tasks.vidsitu.lines import Truth, cluster_of, scored, truth_line
 from tasks.vidsitu.names import ROLES, VERBS, ZERO_SHOT
 from tasks.vidsitu.prompts import RoleNames, dense_prompt
 from tasks.vidsitu.roles import given_roles
@@ -232,19 +232,21 @@ class VidSitu(Task):
         return most_frequent(self.training.values(), truth) if truth and self.training else {}
 
     @classmethod
-    def draws(
-        cls, predictions: Iterable[dict[str, Any]], *, resamples: int, seed: int
-    ) -> dict[str, np.ndarray]:
-        """Every metric in each resample of the videos."""
-        return scored(predictions).draws(resamples, seed)
+    def cluster(cls, line: dict[str, Any]) -> str:
+        """The YouTube video."""
+        return cluster_of(line["item"])
+
+    @classmethod
+    def sample(cls, predictions: Iterable[dict[str, Any]]) -> Sample:
+        """Every metric as a function of how often each YouTube video is drawn."""
+        return scored(predictions).sample()
 
     @classmethod
     def score(cls, predictions: Iterable[dict[str, Any]], *, resamples: int, seed: int) -> Scores:
-        """The official numbers of the answered videos; intervals resampled by video."""
+        """The official numbers of the answered videos; intervals over their YouTube videos."""
         found = scored(predictions)
-        draws = found.draws(resamples, seed)
-        intervals = {name: interval(values) for name, values in draws.items()}
-        return Scores(found.metrics(), intervals, found.videos)
+        intervals = found.sample().intervals(resamples, seed)
+        return Scores(found.metrics(), intervals, len(found.clusters))
 
     # --- what it offers beside (bench.capabilities) -----------------------------------------------
 

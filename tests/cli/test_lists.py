@@ -118,9 +118,8 @@ def test_a_check_names_its_files_finds_wrong_ones_and_shows_samples(source: Path
     assert [(row["what"], row["count"], row["first"]) for row in found["problems"]] == [
         ("empty file", 1, videos[0].stem), ("web page instead of a video", 1, videos[1].stem),
     ]  # fmt: skip
-    of = dict(
-        line.split(",", 3)[2:] for line in Path(found["annotations"]).read_text().splitlines()
-    )
+    lines = Path(found["annotations"]).read_text().splitlines()
+    of = {line.split(",")[2]: line.split(",", 3)[3].rpartition(",")[0] for line in lines}
     for sample in found["samples"]:
         assert sample["text"] == of[sample["id"]].strip()
     assert len({sample["text"] for sample in found["samples"]}) == 3

@@ -12,8 +12,8 @@ from tests.mutants.__main__ import Outcome, report
 from tests.mutants.catalogue import ROOT, Mutation, catalogue
 
 SAMPLE = 8
-ONE = Mutation("Z1", "area", "what", "bench/metrics/bootstrap.py", "[2.5, 97.5]", "[5, 95]",
-               ["tests/metrics/test_retrieval.py"])  # fmt: skip
+ONE = Mutation("Z1", "area", "what", "bench/metrics/bootstrap.py", "LEVEL = 0.05", "LEVEL = 0.1",
+               ["tests/metrics/test_bootstrap.py"])  # fmt: skip
 
 
 def test_every_mutation_can_be_applied() -> None:
@@ -29,7 +29,7 @@ def test_every_mutation_can_be_applied() -> None:
         ({"find": "nowhere"}, "stands 0 times"),
         ({"find": "import"}, r"stands \d+ times"),
         ({"file": "bench/gone.py"}, "is gone"),
-        ({"replace": "[2.5, 97.5]"}, "changes nothing"),
+        ({"replace": "LEVEL = 0.05"}, "changes nothing"),
         ({"tests": ["tests/gone.py"]}, "no tests/gone.py"),
         ({"tests": []}, "no tests named"),
     ],

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
+from bench.metrics.bootstrap import Sample
 from tasks.vidsitu.annotations import EVENTS, Annotation, load_annotations, load_split, load_votes
-from tasks.vidsitu.scoring.intervals import role_draws, verb_draws
+from tasks.vidsitu.scoring.intervals import role_statistics, verb_statistics
 from tasks.vidsitu.scoring.rules import permuted, role_items, role_metrics, short_role
 from tests.perf.peers import caption_metrics
 from tests.perf.table import Figure, interleaved, median, seconds
@@ -58,7 +59,8 @@ def _roles(annotations: list[list[Annotation]], rounds: int) -> list[Figure]:
         rounds,
     )  # fmt: skip
     scores = role_metrics(annotations, predictions)
-    draws = [seconds(lambda: role_draws(scores, 1000, 0)) for _ in range(max(3, rounds))]
+    sample = Sample(len(annotations), role_statistics(scores))
+    draws = [seconds(lambda: sample.intervals(9999, 0)) for _ in range(max(3, rounds))]
     official = caption_metrics(items.hypotheses, items.references, [items.verb, items.role])
     assert abs(official["all"][0] - scores.metrics["cider"]) < 1e-9
     assert abs(official["macro 0"][0] - scores.metrics["MacroVb_cider"]) < 1e-9
@@ -68,7 +70,7 @@ def _roles(annotations: list[list[Annotation]], rounds: int) -> list[Figure]:
                [b / a for a, b in zip(ours, theirs, strict=True)], 10.0,
                note="ours also counts coreference in all rounds, the peer does not. "
                f"{len(items.role)} items; the numbers are equal to 1e-9."),
-        Figure("Metrics", "bootstrap of every role metric, 1,000 resamples", median(draws), "2 s",
+        Figure("Metrics", "bootstrap of every role metric, 9,999 resamples", median(draws), "2 s",
                met=float(np.median(draws)) <= 2),
     ]  # fmt: skip
 
@@ -83,8 +85,8 @@ def _verbs(root: Path, segments: list[str], rounds: int) -> Figure:
     def score() -> None:
         scores = verb_scores(predicted, labels)
         verb_metrics(scores)
-        verb_draws(scores, 1000, 0)
+        Sample(len(labels), verb_statistics(scores)).intervals(9999, 0)
 
     times = [seconds(score) for _ in range(rounds)]
-    return Figure("Metrics", "verbs with 1,000 resamples", median(times), "2 s",
+    return Figure("Metrics", "verbs with 9,999 resamples", median(times), "2 s",
                   met=float(np.median(times)) <= 2)  # fmt: skip

@@ -12,13 +12,15 @@ import pytest
 from click.testing import CliRunner
 from msgspec import structs
 
+from bench.cli import compare
 from bench.cli.main import cli
 from bench.config import RunConfig
 from bench.contracts import Clip, Features, Source
 from bench.errors import DataError
+from bench.metrics.differences import two_way
 from bench.results.document import Coverage, Data, Document, Reading, Settings, valued
 from bench.results.files import Result, load, load_predictions, save
-from bench.results.paired import compared
+from bench.results.paired import ONE_SEED, compared
 from bench.video.sampling import Uniform
 from tasks import retrieval_common
 from tasks.msrvtt import MSRVTT
@@ -90,7 +92,7 @@ def test_what_both_answered_is_compared_and_what_is_unknown_left_out(
     runs: dict[str, Path],
 ) -> None:
     """The whole run's numbers become those of a run on the part."""
-    found = compared((runs["all"], runs["other"]), RUN)
+    found = compared([runs["all"]], [runs["other"]], RUN)
     part, whole = load(runs["30"]).values, load(runs["all"]).values
     assert found.items == 30 and found.common
     for row in found.rows:
@@ -110,9 +112,12 @@ def test_what_both_answered_is_compared_and_what_is_unknown_left_out(
 
 
 def test_two_runs_of_one_part_are_compared_as_they_are(runs: dict[str, Path]) -> None:
-    found = compared((runs["30"], runs["other"]), RUN)
+    found = compared([runs["30"]], [runs["other"]], RUN)
     assert not found.common and not found.unknown
-    assert found.remarks == [f"both are {load(runs['30']).covered}: no numbers of the full set"]
+    assert found.remarks == [
+        ONE_SEED,
+        f"both are {load(runs['30']).covered}: no numbers of the full set",
+    ]
 
 
 def changed(path: Path, to: Path, edit: Any) -> Path:
@@ -129,13 +134,13 @@ def test_lists_of_other_length_and_tasks_that_cannot_are_refused(
 ) -> None:
     longer = changed(runs["30"], tmp_path / "a", lambda d: d["coverage"].update(expected=99))
     with pytest.raises(DataError, match="run on other data"):
-        compared((runs["all"], longer), RUN)
+        compared([runs["all"]], [longer], RUN)
     monkeypatch.setattr(retrieval_common, "_questions", lambda lines: id(lines))
     with pytest.raises(DataError, match="other sentences of the same videos than"):
-        compared((runs["all"], runs["30"]), RUN)
+        compared([runs["all"]], [runs["30"]], RUN)
     monkeypatch.delattr("tasks.retrieval.RetrievalTask.common")
     with pytest.raises(DataError, match=r"other items than .*; compare runs of the same coverage"):
-        compared((runs["all"], runs["30"]), RUN)
+        compared([runs["all"]], [runs["30"]], RUN)
 
 
 def test_runs_that_share_nothing_or_nothing_known_are_refused(
@@ -144,7 +149,7 @@ def test_runs_that_share_nothing_or_nothing_known_are_refused(
     nothing: Any = ([], [])
     monkeypatch.setattr(MSRVTT, "common", lambda first, second: (nothing, nothing))
     with pytest.raises(DataError, match=r"no item that .* answered too"):
-        compared((runs["all"], runs["30"]), RUN)
+        compared([runs["all"]], [runs["30"]], RUN)
 
     def vague(first: Any, second: Any) -> Any:
         one = [{**line, "rank": 1} for line in second], [{**line, "rank": 30} for line in second]
@@ -152,20 +157,20 @@ def test_runs_that_share_nothing_or_nothing_known_are_refused(
 
     monkeypatch.setattr(MSRVTT, "common", vague)
     with pytest.raises(DataError, match="run both on the same videos"):
-        compared((runs["all"], runs["30"]), RUN)
+        compared([runs["all"]], [runs["30"]], RUN)
 
 
 def test_lines_count_and_not_what_was_edited(runs: dict[str, Path], tmp_path: Path) -> None:
     true = load(runs["30"]).values["R@10"]
     edited = changed(runs["30"], tmp_path / "a", lambda d: d["metrics"]["R@10"].update(value=99.5))
-    found = compared((edited, runs["other"]), RUN)
+    found = compared([edited], [runs["other"]], RUN)
     assert next(row.first for row in found.rows if row.metric == "R@10") == true
     assert f"edited: R@10 99.5 kept, {true:.1f} computed; what" in found.remarks[-1]
 
 
 def test_two_rules_are_named(runs: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(MSRVTT, "version", 7)
-    found = compared((runs["30"], runs["other"]), RUN)
+    found = compared([runs["30"]], [runs["other"]], RUN)
     assert "the numbers here are by version 7" in found.remarks[-1]
 
 
@@ -193,4 +198,75 @@ def test_other_training_is_said(runs: dict[str, Path], monkeypatch: pytest.Monke
         return structs.replace(one, coverage=structs.replace(one.coverage, support=count))
 
     monkeypatch.setattr("bench.results.paired.load", support)
-    assert "they learned from 9 and 3 clips" in compared((runs["all"], runs["30"]), RUN).remarks
+    assert "they learned from 9 and 3 clips" in compared([runs["all"]], [runs["30"]], RUN).remarks
+
+
+@pytest.fixture(scope="module")
+def seeds(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Two models of three trainings each, as results of all videos."""
+    folder = tmp_path_factory.mktemp("seeds")
+    return {
+        f"{name}{seed}": made(folder / str(seed), name, 10 * place + seed, VIDEOS)
+        for place, name in enumerate("ab") for seed in range(3)
+    }  # fmt: skip
+
+
+def test_several_trainings_are_compared_over_videos_and_seeds(seeds: dict[str, Path]) -> None:
+    first, second = ([seeds[f"{name}{n}"] for n in range(3)] for name in "ab")
+    found = compared(first, second, RUN)
+    one = compared(first[:1], second[:1], RUN)
+    assert found.names == ("a (3 runs)", "b (3 runs)") and found.items == VIDEOS
+    assert ONE_SEED in one.remarks and ONE_SEED not in found.remarks
+    by_name = {row.metric: row for row in found.rows}
+    for name, row in by_name.items():
+        values = [np.mean([load(path).values[name] for path in side]) for side in (first, second)]
+        assert (row.first, row.second) == pytest.approx(values)
+        assert row.difference == pytest.approx(values[1] - values[0])
+    ranks = [
+        [[line["rank"] for line in sorted(lines(path), key=lambda line: line["item"])
+          if line["direction"] == "t2v"] for path in side]
+        for side in (first, second)
+    ]  # fmt: skip
+    table = 100.0 * (np.array(ranks) <= 1)
+    expected = two_way((table[1] - table[0]).T)
+    row = by_name["R@1"]
+    assert (row.low, row.high, row.p) == pytest.approx((expected.low, expected.high, expected.p))
+    assert row.detectable == pytest.approx(2.8 * expected.error)
+    assert row.holm >= row.p and by_name["MdR"].p > 0.05
+
+
+def test_the_command_parts_its_sides_by_two_dashes(seeds: dict[str, Path]) -> None:
+    a, b = ([str(seeds[f"{name}{n}"]) for n in range(3)] for name in "ab")
+    shown = CliRunner().invoke(cli, ["compare", *a, "--", *b, "--json"])
+    assert shown.exit_code == 0, shown.output
+    data = json.loads(shown.stdout)
+    assert data["runs"] == [3, 3] and data["models"] == ["a (3 runs)", "b (3 runs)"]
+    assert data["primary"] == "R@1"
+    table = CliRunner().invoke(cli, ["compare", "--seed", "3", *a, "--", *b]).stdout
+    assert table.startswith("first: a (3 runs)\nsecond: b (3 runs)\n")
+    assert max(map(len, table.splitlines())) <= 80
+    assert "The primary metric is R@1" in table and "Holm" in table
+    one = CliRunner().invoke(cli, ["compare", "--json", a[0], "--", *b])
+    assert "a is one run: what is said of it holds for its weights only" in one.stderr
+    assert json.loads(one.stdout)["runs"] == [1, 3]
+    for arguments, says in (
+        ([*a, "--", *b[:2]], "3 results beside 2"),
+        ([a[0], a[0], "--", *b[:2]], "the same predictions as"),
+        ([a[0]], "give two results"),
+        ([*a, *b], "give two results"),
+        ([*a, "--"], "give two results"),
+        ([a[0], "--", b[0], "--", b[1]], "give two results"),
+    ):
+        refused = CliRunner().invoke(cli, ["compare", *arguments])
+        assert refused.exit_code != 0 and says in refused.output, refused.output
+
+
+def test_runs_of_seeds_answer_the_same_items(runs: dict[str, Path], seeds: dict[str, Path]) -> None:
+    with pytest.raises(DataError, match=r"must answer the same items|run on other data"):
+        compared([runs["30"], runs["all"]], [seeds["a0"], seeds["a1"]], RUN)
+
+
+def test_a_p_at_its_floor_is_not_printed_as_zero(runs: dict[str, Path], tmp_path: Path) -> None:
+    """9,999 resamples give no p below .0002."""
+    assert compare._p(0.0002) == "<.001" and compare._p(0.0514) == ".051"
+    assert compare._p(1.0) == "1.000" and compare._interval(-np.inf, np.inf, 2) == "not tested"

@@ -314,6 +314,34 @@ def test_videos_are_drawn_with_all_their_captions(tmp_path: Path) -> None:
     assert drawn.std() == pytest.approx(50 / 20**0.5, rel=0.15)
 
 
+def test_what_a_file_says_belongs_together_is_drawn_together(tmp_path: Path) -> None:
+    """By its column `cluster`, in both directions; without one by the video."""
+    task = MSRVTT.load(msrvtt(tmp_path, rows(4)))
+    given = features([[1, 0], [0, 1], [-1, 0], [0, -1]])
+    plain = list(task.answer(given, Stub()))
+    assert all("cluster" not in line for line in plain)
+    assert {MSRVTT.cluster(line) for line in plain} == {f"video{n}" for n in range(4)}
+    file = tmp_path / MSRVTT.files[0]
+    head, *lines_ = file.read_text().splitlines()
+    grouped = [f"{head},cluster", *(f"{line},film{n // 2}" for n, line in enumerate(lines_))]
+    file.write_text("\n".join(grouped))
+    again = MSRVTT.load(Source("lab", tmp_path))
+    assert again.fingerprint == task.fingerprint and again.protocol == task.protocol
+    found = list(again.answer(given, Stub()))
+    assert [line["cluster"] for line in found] == ["film0", "film0", "film1", "film1"] * 2
+    assert MSRVTT.sample(found).clusters == 2 and MSRVTT.sample(plain).clusters == 4
+    for ranked in (found, plain):
+        ranked[0]["rank"] = 4
+    drawn = [MSRVTT.draws(ranked, resamples=400, seed=0)["MnR"] for ranked in (found, plain)]
+    assert set(drawn[0]) == {1, 1.75, 2.5} and len(set(drawn[1])) > 3
+
+
+def test_clips_of_a_film_are_drawn_together() -> None:
+    clip = "0001_American_Beauty_00.00.51.926-00.00.54.129"
+    for target, film in ((clip, "0001_American_Beauty"), ("another", "another")):
+        assert LSMDC.cluster({"item": "t2v 0", "target": target}) == film
+
+
 def test_a_failed_clip_leaves_its_texts_out(tmp_path: Path) -> None:
     task = MSRVTT.load(msrvtt(tmp_path, rows(3)))
     given = features([[1, 0], [0, 1], [-1, 0]])

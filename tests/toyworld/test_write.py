@@ -40,7 +40,8 @@ def load(toy: Path, folder: str, name: str) -> Any:
 def test_msrvtt_table_and_videos(toy: Path) -> None:
     with (toy / "msrvtt/MSRVTT_JSFUSION_test.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
-    assert list(rows[0]) == ["key", "vid_key", "video_id", "sentence"]
+    assert list(rows[0]) == ["key", "vid_key", "video_id", "sentence", "cluster"]
+    assert {row["cluster"] for row in rows} == {"group1"}
     assert len(rows) == 12
     assert len({row["sentence"] for row in rows}) == 12
     assert rows[3]["key"] == "ret3"

@@ -18,12 +18,14 @@ import pytest
 import leaderboards
 from bench.config import load_config
 from bench.errors import BenchError, UsageError
+from bench.metrics.bootstrap import Mean, Replicates, bounds, interval, resample_weights
+from bench.metrics.differences import over_seeds
 from bench.progress import Bar
 from bench.report.ablations import grid_boards, grid_chart
 from bench.results.document import Document, to_json
 from bench.results.files import load
-from bench.training.grids import Cell, Grid, geometric_mean, grid, grids
-from bench.training.sweep import Sweep, summary
+from bench.training.grids import MEAN, Cell, Grid, geometric_mean, grid, grids
+from bench.training.sweep import Sweep, marks, replicated, summary
 from tasks.toyworld import write
 
 KEPT = Path(leaderboards.__file__).parent / "results"
@@ -87,26 +89,32 @@ def test_a_row_has_the_mean_of_its_runs_and_the_interval_of_that_mean() -> None:
         path = KEPT / "vidsitu" / "toy" / f"{model}.json"
         found.append((path, load(path)))
     columns = ("Vb@1", "CIDEr", "vc/R@1")
-    (one, one_draws), (other, other_draws), (both, _) = (
-        summary(some, columns, 0) for some in (found[:1], found[1:], found)
-    )
+    runs = replicated(found, 1000, 0)
+    one, other, both = (summary(some, columns) for some in (runs[:1], runs[1:], runs))
+    value = {name: run.value for name, run in runs[0].items()}
     kept = to_json(found[0][1])["metrics"]
     for name in ("Vb@1", "CIDEr"):
-        assert one[name] == pytest.approx(kept[name])
+        assert one[name]["value"] == pytest.approx(kept[name]["value"])
+        assert [one[name]["low"], one[name]["high"]] == pytest.approx(
+            [kept[name]["low"], kept[name]["high"]], rel=0.02
+        )
         mean = (one[name]["value"] + other[name]["value"]) / 2
         assert both[name]["value"] == pytest.approx(mean)
-        draws = (one_draws[name] + other_draws[name]) / 2  # of the same videos
-        bounds = np.percentile(draws, [2.5, 97.5])
-        assert [both[name]["low"], both[name]["high"]] == pytest.approx(bounds)
+        # Over two trainings it is wider than over the videos alone.
+        draws = (runs[0][name].values + runs[1][name].values) / 2
+        low, high = np.percentile(draws, [2.5, 97.5])
+        assert both[name]["high"] - both[name]["low"] > 0.99 * (high - low)
+        expected = over_seeds([run[name] for run in runs])
+        assert (both[name]["low"], both[name]["high"]) == expected != bounds(runs[0][name])
     # Only metrics that all runs have; a model without a contextualizer has no such events.
     assert "vc/R@1" in other and "vc/R@1" not in both
-    value = kept
-    mean = one["geometric mean"]
-    assert mean["value"] == pytest.approx((value["Vb@1"]["value"] * value["CIDEr"]["value"]) ** 0.5)
-    means = np.sqrt(one_draws["Vb@1"] * one_draws["CIDEr"])
-    assert [mean["low"], mean["high"]] == pytest.approx(np.percentile(means, [2.5, 97.5]))
+    mean_of = one["geometric mean"]
+    assert mean_of["value"] == pytest.approx((value["Vb@1"] * value["CIDEr"]) ** 0.5)
+    means = np.sqrt(runs[0]["Vb@1"].values * runs[0]["CIDEr"].values)
+    assert [mean_of["low"], mean_of["high"]] == pytest.approx(interval(means))
     # Narrower than the product of the two intervals: the draws are of the same videos.
-    assert mean["low"] > geometric_mean({name: value[name]["low"] for name in ("Vb@1", "CIDEr")})
+    lows = {name: one[name]["low"] for name in ("Vb@1", "CIDEr")}
+    assert mean_of["low"] > geometric_mean(lows)
 
 
 @pytest.mark.slow
@@ -300,13 +308,18 @@ def test_differences_are_to_the_first_row_of_the_same_seed(
     def found(path: Path) -> Document:
         return load(KEPT / "vidsitu" / "toy" / "clip-tiny.json")
 
-    def mean(runs: Any, columns: Any, seed: int) -> Any:
-        value = float(np.mean([numbers[path.parents[3].name] for path, _ in runs]))
-        return {"Vb@1": {"value": value, "low": value, "high": value}}, {"Vb@1": np.full(9, value)}
+    def made(found: Any, resamples: int, seed: int) -> Any:
+        runs = []
+        for path, _ in found:
+            value = numbers[path.parents[3].name]
+            mean = Mean(np.full(60, value), np.ones(60))
+            one = Replicates(value, np.full(resamples, value), 60, mean)
+            runs.append({"Vb@1": one, MEAN: one})
+        return runs
 
     monkeypatch.setattr(Sweep, "_cell", named)
     monkeypatch.setattr("bench.training.sweep.load", found)
-    monkeypatch.setattr("bench.training.sweep.summary", mean)
+    monkeypatch.setattr("bench.training.sweep.replicated", made)
     config = load_config()
     config = replace(config, run=replace(config.run, seed=1))
     for seeds, expected in (([0], 1.0), ([1], 6.0), ([0, 1], 3.5)):
@@ -316,9 +329,26 @@ def test_differences_are_to_the_first_row_of_the_same_seed(
             "rows"
         ]
         assert first["seeds"] == [1, 2] and second["seeds"] == [1 + seed for seed in seeds]
-        assert second["differences"]["Vb@1"] == {
-            "value": expected, "low": expected, "high": expected
-        }  # fmt: skip
+        gap = second["differences"]["Vb@1"]
+        assert gap["value"] == expected
+        # Of one seed nothing varies here; of two the difference does, from 1 to 6.
+        assert (gap["low"] == gap["high"] == expected) == (len(seeds) == 1)
+
+
+def test_a_row_is_marked_where_it_cannot_be_told_from_the_best() -> None:
+    """Of all rows so far, anew with each; a partial row takes no part."""
+    random = np.random.default_rng(0)
+    weights = np.concatenate([*resample_weights(200, 999, 0)])
+
+    def run(level: float) -> dict[str, Replicates]:
+        mean = Mean(level + random.normal(size=200), np.ones(200))
+        one = Replicates(float(mean(np.ones((1, 200)))[0]), mean(weights), 200, mean)
+        return {"Vb@1": one, MEAN: one}
+
+    rows: list[dict[str, Any]] = [{"partial": level > 8} for level in (5, 5.01, 1, 9)]
+    runs = [[run(level)] for level in (5, 5.01, 1, 9)]
+    marks(rows, runs, ["Vb@1", "CIDEr"])
+    assert [row["tied"] for row in rows] == [["Vb@1", MEAN], ["Vb@1", MEAN], [], []]
 
 
 def test_a_grids_chart_and_remarks_are_the_records() -> None:

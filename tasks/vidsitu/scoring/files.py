@@ -12,8 +12,8 @@ from bench.contracts import Source
 from bench.errors import DataError, UsageError, nearest
 from bench.files.tensor_store import checksum
 from bench.files.untrusted import shown
-from bench.metrics.bootstrap import interval
-from bench.metrics.resampling import Replicates
+from bench.metrics.bootstrap import RULES
+from bench.metrics.resampling import Statistics, sample_of
 from bench.metrics.verbs import relation_metrics, relation_scores, verb_metrics, verb_scores
 from bench.results.document import Coverage, Data, Document, Reading, Settings, valued
 from bench.results.files import environment
@@ -29,8 +29,9 @@ from tasks.vidsitu.annotations import (
     load_votes,
     of_every_segment,
 )
-from tasks.vidsitu.names import RELATIONS, ROLES, VERBS, renamed
-from tasks.vidsitu.scoring.intervals import relation_draws, role_draws, verb_draws
+from tasks.vidsitu.lines import cluster_of
+from tasks.vidsitu.names import RELATIONS, ROLES, VERBS, renamed, renamed_statistics
+from tasks.vidsitu.scoring.intervals import relation_statistics, role_statistics, verb_statistics
 from tasks.vidsitu.scoring.java import java_metrics
 from tasks.vidsitu.scoring.predictions import RELATION_EVENTS, Predictions, read_predictions
 from tasks.vidsitu.scoring.rules import REFERENCES, permuted, role_items, role_metrics
@@ -70,7 +71,9 @@ def score_file(
     if also and predictions.kind != "roles":
         raise UsageError(f"{', '.join(also)} are of roles, and {path} holds {predictions.kind}")
     remarks = _REMARKS[predictions.kind](truth, predictions)
-    values, bounds = _SCORERS[predictions.kind](truth, predictions, resamples, seed)
+    values, statistics = _SCORERS[predictions.kind](truth, predictions)
+    sample = sample_of(statistics, [cluster_of(segment) for segment in truth.segments])
+    bounds = sample.intervals(resamples, seed)
     if also:
         items = role_items(permuted(truth.annotations), _roles_of(predictions))
         values |= java_metrics(also, items)
@@ -90,7 +93,7 @@ def score_file(
         ),
         chance={},
         warnings=predictions.remarks + remarks,
-        settings=Settings(resamples=resamples, seed=seed),
+        settings=Settings(resamples=resamples, seed=seed, intervals=RULES),
         environment=environment(),
     )  # fmt: skip
 
@@ -102,27 +105,27 @@ def _truth(source: Source) -> _Truth:
     return _Truth(root, segments, of_every_segment(root, found, segments, "annotations"))
 
 
-_Scored = tuple[dict[str, float], dict[str, tuple[float, float]]]
+_Scored = tuple[dict[str, float], Statistics]  # metrics, and what their intervals are made of
 
 
-def _score_verbs(truth: _Truth, found: Predictions, resamples: int, seed: int) -> _Scored:
+def _score_verbs(truth: _Truth, found: Predictions) -> _Scored:
     votes = load_votes(truth.root, VALID)
     labels = of_every_segment(truth.root, votes, truth.segments, "verb labels")
     predicted = [answer or [[]] * len(EVENTS) for answer in found.answers]
     scores = verb_scores(predicted, labels)
-    return _named(VERBS, verb_metrics(scores), verb_draws(scores, resamples, seed))
+    return _named(VERBS, verb_metrics(scores), verb_statistics(scores))
 
 
-def _score_roles(truth: _Truth, found: Predictions, resamples: int, seed: int) -> _Scored:
+def _score_roles(truth: _Truth, found: Predictions) -> _Scored:
     scores = role_metrics(truth.annotations, _roles_of(found))
-    return _named(ROLES, scores.metrics, role_draws(scores, resamples, seed))
+    return _named(ROLES, scores.metrics, role_statistics(scores))
 
 
 def _roles_of(found: Predictions) -> list[dict[str, dict[str, str]]]:
     return [answer or {} for answer in found.answers]
 
 
-def _score_relations(truth: _Truth, found: Predictions, resamples: int, seed: int) -> _Scored:
+def _score_relations(truth: _Truth, found: Predictions) -> _Scored:
     labels = _labels(truth)
     known = _known_relations(labels)
     wrong = [[[""] * len(event) for event in video] for video in labels]
@@ -134,8 +137,8 @@ def _score_relations(truth: _Truth, found: Predictions, resamples: int, seed: in
         scores = relation_scores(predicted, labels)
     except ValueError as error:
         raise DataError(f"{found.path}: {error}, one an annotation") from error
-    draws = relation_draws(scores, len(labels), resamples, seed)
-    return _named(RELATIONS, relation_metrics(scores), draws)
+    statistics = relation_statistics(scores, len(labels))
+    return _named(RELATIONS, relation_metrics(scores), statistics)
 
 
 def _labels(truth: _Truth) -> list[list[list[str]]]:
@@ -154,12 +157,11 @@ def _known_relations(labels: list[list[list[str]]]) -> tuple[str, ...]:
     return (*RELATION_NAMES, *sorted(found.difference(RELATION_NAMES)))
 
 
-def _named(names: dict[str, str], official: dict[str, float], draws: Replicates) -> _Scored:
-    bounds = {name: interval(values) for name, values in renamed(names, draws).items()}
-    return renamed(names, official), bounds
+def _named(names: dict[str, str], official: dict[str, float], statistics: Statistics) -> _Scored:
+    return renamed(names, official), renamed_statistics(names, statistics)
 
 
-_SCORERS: dict[str, Callable[[_Truth, Predictions, int, int], _Scored]] = {
+_SCORERS: dict[str, Callable[[_Truth, Predictions], _Scored]] = {
     "verbs": _score_verbs,
     "roles": _score_roles,
     "evrel": _score_relations,

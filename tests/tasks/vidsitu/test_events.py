@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 from bench.contracts import Features, Source, Workplace
+from bench.metrics.bootstrap import Sample
 from tasks.vidsitu.annotations import Annotation, Event, load_annotations, load_split
-from tasks.vidsitu.events import NAMES, EventTexts, draws_of, metrics_of
+from tasks.vidsitu.events import NAMES, EventTexts, metrics_of, statistics_of
 from tasks.vidsitu.prompts import RoleNames, dense_prompt
 from tasks.vidsitu.task import VidSitu
 
@@ -96,10 +97,12 @@ def test_an_interval_is_of_whole_videos() -> None:
     mixed = np.where(np.arange(5) % 2, 9, 1)
     split = {"zero-shot/": {"all": np.tile(mixed, (20, 1)), "own": np.tile(mixed, (20, 1))}}
     assert metrics_of(agreeing)["zero-shot/R@1"] == 50
-    wide, none = (draws_of(found, 400, 0) for found in (agreeing, split))
+    wide, none = (
+        Sample(20, statistics_of(found)).replicates(400, 0) for found in (agreeing, split)
+    )
     for name in ("zero-shot/R@1", "zero-shot/own-five"):
-        assert wide[name].std() == pytest.approx(50 / 20**0.5, rel=0.15)
-        assert none[name].std() == 0
+        assert wide[name].values.std() == pytest.approx(50 / 20**0.5, rel=0.15)
+        assert none[name].values.std() == 0
 
 
 def test_negatives_are_drawn_as_a_plain_search_would(tmp_path: Path) -> None:

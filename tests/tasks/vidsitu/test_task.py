@@ -178,3 +178,12 @@ def test_verbs_without_labels_are_named(source: Source, tmp_path: Path) -> None:
 def test_scoring_ignores_what_is_no_line() -> None:
     with pytest.raises(DataError, match="no scored role"):
         scored([{"warning": "nothing"}])
+
+
+@pytest.mark.parametrize(
+    ("segment", "video"),
+    [("v_0a-_9bcdEFG_seg_5_15", "0a-_9bcdEFG"), ("v_a_seg_1_2_seg_0_10", "a_seg_1_2"),
+     ("clip7", "clip7")],
+)  # fmt: skip
+def test_segments_of_one_youtube_video_are_drawn_together(segment: str, video: str) -> None:
+    assert VidSitu.cluster({"item": segment}) == video

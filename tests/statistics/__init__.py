@@ -1,0 +1,1 @@
+"""Simulations with a known truth: how often intervals hold it, and how often tests err."""

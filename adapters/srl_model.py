@@ -54,7 +54,8 @@ class SRLModel(nn.Module):
         super().__init__()
         self.settings, self.base, self._reader = settings, base.facts(), reader
         self.clip = base.load().requires_grad_(False)
-        self.preprocessing, dim = base.preprocessing, base.embed_dim
+        self.preprocessing, self.embed_dim = base.preprocessing, base.embed_dim
+        dim = self.embed_dim
         if dim % settings.vc_heads:
             raise UsageError(f"vc_heads {settings.vc_heads} does not divide {dim} features")
         if settings.weights == FULL:

@@ -120,6 +120,9 @@ def check_writable(path: Path) -> None:
     try:
         while not folder.exists():
             folder = folder.parent
+        for part in path.parts[len(folder.parts) :]:
+            with suppress(FileNotFoundError):
+                (folder / part).lstat()  # raises where a name is too long
         if folder == path and not path.is_dir():
             folder = path.parent  # a file to be replaced
         tempfile.TemporaryFile(prefix=leftovers.prefix(path.name), dir=folder).close()
@@ -145,8 +148,11 @@ REMEDIES = {
     errno.EROFS: "mount it for writing",
     errno.EACCES: "make its folder writable for you",
     errno.EPERM: "make its folder writable for you",
+    errno.ENAMETOOLONG: "choose a shorter name",
     errno.ENOTDIR: "move away the file that is in the way",
     errno.EEXIST: "move away the file that is in the way",
+    errno.EISDIR: "move away the folder that is in the way",
+    errno.ENOTEMPTY: "move away the folder that is in the way",
 }
 
 

@@ -35,6 +35,7 @@ class Trainable(Protocol):
     """A torch module to train; `adapters.srl_model.SRLModel` is one."""
 
     preprocessing: Preprocessing
+    embed_dim: int  # of text features, and of frames'
 
     @property
     def fingerprint(self) -> str:

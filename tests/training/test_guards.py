@@ -35,7 +35,7 @@ EVENTS, FRAMES, DIM = 2, 2, 16
 class Tiny(nn.Module):
     """Two linear layers on images of 8 pixels; a text's feature is drawn from its hash."""
 
-    preprocessing, fingerprint = Preprocessing(8), "tiny"
+    preprocessing, embed_dim, fingerprint = Preprocessing(8), DIM, "tiny"
 
     def __init__(self, poison: float = 1.0) -> None:
         super().__init__()

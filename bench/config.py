@@ -278,7 +278,7 @@ def _model(name: str, item: Item, base: Path) -> ModelConfig:
     for key in PATHS:
         if isinstance(value := settings.get(key), str):
             try:
-                settings[key] = beside(value, base)
+                settings[key] = beside(value, base, key != "pretrained" and value != "shipped")
             except UsageError as error:
                 raise UsageError(f"{items[key].where}: model '{name}': {key}: {error}") from error
     return ModelConfig(name, items["adapter"].value, settings, item.where)

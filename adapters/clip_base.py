@@ -118,7 +118,7 @@ class CLIPBase:
         """What a fingerprint hashes of it, encoded in `precision`."""
         activation = bool(self.config.get("quick_gelu", False))
         more = ["resize_positions"] if self.resize_positions else []
-        more += [["tokenizer", self.tokenizer]] if self.tokenizer else []
+        more += [f"tokenizer {self.tokenizer}"] if self.tokenizer else []
         return [self.config, self.tag or "file", self.sha256, precision,
                 *self.published.key(activation), *more]  # fmt: skip
 

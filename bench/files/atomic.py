@@ -9,7 +9,7 @@ import re
 import secrets
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -128,6 +128,21 @@ def check_writable(path: Path) -> None:
         tempfile.TemporaryFile(prefix=leftovers.prefix(path.name), dir=folder).close()
     except OSError as error:
         raise unwritable(path, error) from error
+
+
+def check_replaceable(folder: Path, names: Collection[str]) -> None:
+    """BenchError where a folder that is to take `folder`'s place would remove what is not ours.
+
+    Ours are the files called one of `names`; a link is replaced, and its target is not touched.
+    """
+    foreign = [] if folder.is_symlink() or not folder.exists() else [folder.name]
+    if foreign and folder.is_dir():
+        foreign = sorted(path.name for path in folder.iterdir() if path.name not in names)
+    if foreign:
+        raise BenchError(
+            f"{folder}: would be replaced, and {foreign[0]} is no part of what is written there; "
+            "move it away, or choose another folder with --output"
+        )
 
 
 def _umask() -> int:

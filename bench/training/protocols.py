@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -36,6 +37,7 @@ class Trainable(Protocol):
 
     preprocessing: Preprocessing
     embed_dim: int  # of text features, and of frames'
+    files: Collection[str]  # what `save` may write
 
     @property
     def fingerprint(self) -> str:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from bench.video.preprocessing import Preprocessing
 
 SAMPLES = 3  # clips that a check shows
+MOST_RESAMPLES = 1_000_000  # of a bootstrap; more would only exhaust the memory
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,6 +25,7 @@ from bench.features.validation import StoredFeatures, checked, is_valid
 from bench.files import locks
 from bench.files.tensor_store import TensorStore, digest
 from bench.video import DecodedFrames, FrameStore
+from bench.video.sampling import planned_times
 from bench.video.store import CHANGED, Outcome
 
 TEXTS_AT_ONCE = 256
@@ -143,15 +144,17 @@ class _Encoder:
                 for clip in (self.keys if clips is None else clips)
                 if clip not in self.features and (key := self.keys[clip])
             }
-            entries = self.store.get_each([*wanted.values()])
+            entries, plan = self.store.get_each([*wanted.values()]), self.work.task.plan
             for (clip, key), found in zip(wanted.items(), entries, strict=True):
                 if found is None:
                     continue
                 arrays, record = found
-                complete = {"decoder", "times"} <= record.keys()
-                if complete and is_valid(self.work.adapter, arrays, None):
+                times, decoder = planned_times(record.get("times"), plan), record.get("decoder")
+                if times is None or not isinstance(decoder, str):
+                    continue
+                if is_valid(arrays, len(times), self.work.adapter.embed_dim):
                     self.features.add(clip, key, arrays["features"])
-                    self.work.read[clip] = record["decoder"], np.array(record["times"])
+                    self.work.read[clip] = decoder, times
 
     def missing(self) -> list[list[Clip]]:
         """The groups of which a clip has no features yet."""
@@ -269,5 +272,5 @@ def _encode_texts(work: Work, store: TensorStore, chunk: Sequence[str]) -> np.nd
     return store.kept(
         key,
         lambda: {"features": work.encode("texts", chunk)},
-        lambda arrays: is_valid(work.adapter, arrays, len(chunk)),
+        lambda arrays: is_valid(arrays, len(chunk), work.adapter.embed_dim),
     )["features"]

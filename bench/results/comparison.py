@@ -18,10 +18,10 @@ from bench.files.untrusted import well_formed
 from bench.metrics.bootstrap import RULES
 from bench.results.document import Document, Value, valued
 from bench.results.files import kept_lines, load_predictions, predictions_path
+from bench.results.kept import ANSWERED, are_replicates, are_scores
 from bench.results.replicates import Found, packed, replicates_of, unpacked
 
 Key = tuple[Path | None, bytes]
-ANSWERED = "answered"  # what the number of items is called beside the metrics
 
 
 class Evidence:
@@ -74,12 +74,17 @@ class Evidence:
                 lines = load_predictions(path, document)
                 return packed(replicates_of(task, lines, run.resamples, run.seed))
 
-        return unpacked(self._kept(key, made))
+        return unpacked(self._kept(key, made, lambda found: are_replicates(found, run.resamples)))
 
-    def _kept(self, key: str, make: Callable[[], dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
+    def _kept(
+        self,
+        key: str,
+        make: Callable[[], dict[str, np.ndarray]],
+        sound: Callable[[dict[str, np.ndarray]], bool],
+    ) -> dict[str, np.ndarray]:
         """From the cache, or made; a cache that cannot be written keeps nobody from reading."""
         try:
-            return self._store.kept(key, make)
+            return self._store.kept(key, make, sound)
         except DataError:
             raise  # of the lines
         except BenchError:
@@ -106,7 +111,7 @@ class Evidence:
         key = digest("scores", RULES, task.name, task.version, document.lines, settings.resamples,
                      settings.seed)  # fmt: skip
         try:
-            kept = self._kept(key, lambda: _arrays(_scores(path, document)))
+            kept = self._kept(key, lambda: _arrays(_scores(path, document)), are_scores)
         except DataError as error:
             return document.metrics, [f"its lines give no numbers ({error})"]
         answered = int(kept[ANSWERED][0])

@@ -1,0 +1,105 @@
+"""From a sound track to the spectrograms that VAST reads, as its AudioMapper makes them at test.
+
+The filter bank is Kaldi's and the resampler torchaudio's, both in float64; what they are is stated
+in the documentation of `torchaudio.compliance.kaldi.fbank` and `torchaudio.transforms.Resample`.
+"""
+
+from __future__ import annotations
+
+import math
+from functools import cache
+
+import numpy as np
+
+from bench.errors import DataError
+
+RATE = 16000  # Hz
+WINDOW, STEP, FFT = 400, 160, 512  # samples: 25 ms, 10 ms
+PREEMPHASIS, LOWEST, FLOOR = 0.97, 20.0, np.finfo(np.float32).eps
+MEAN, STD = 15.41663, 6.55582  # of AudioSet's log energies; the deviation is doubled
+MELS, TIME = 64, 1024  # audio_melbins, audio_target_length of VAST's configurations
+CROSSINGS, ROLLOFF = 6, 0.99  # of the resampler's windowed sinc
+LARGEST_STEP = 1000  # 44.1 kHz has 441
+
+
+def segments(
+    waveform: np.ndarray | None, rate: int, count: int = 1, mels: int = MELS, time: int = TIME
+) -> np.ndarray:
+    """The normalised spectrograms float32 [count, time, mels] of a sound track.
+
+    `waveform` is int16 [channels, samples], of which the first channel is read; None without a
+    track, which gives zeros: the mean. DataError for less than one window of 25 ms.
+    """
+    if waveform is None:
+        return np.zeros((count, time, mels), np.float32)
+    mono = resampled(waveform[0].astype(np.float64) / 2**15, rate) * 2**15
+    if len(mono) < WINDOW:
+        raise DataError(f"a sound track of {len(mono)} samples at 16 kHz is shorter than 25 ms")
+    normal = (filter_bank(mono, mels) - MEAN) / (2 * STD)
+    # A track that ends with a segment still gets another one, of zeros alone.
+    pad = max(time * count - len(normal), time - len(normal) % time)
+    slices = np.pad(normal, ((0, pad), (0, 0))).reshape(-1, time, mels)
+    return slices[chosen(len(slices), count)].astype(np.float32)
+
+
+def chosen(length: int, count: int) -> list[int]:
+    """Of `length` things in `count` nearly equal parts, longer ones first, each part's middle."""
+    size, longer = divmod(length, count)
+    sizes = [size + (part < longer) for part in range(count)]
+    starts = np.cumsum([0, *sizes[:-1]]).tolist()
+    return [start + (size + 1) // 2 - 1 for start, size in zip(starts, sizes, strict=True)]
+
+
+def filter_bank(mono: np.ndarray, mels: int) -> np.ndarray:
+    """Samples at 16 kHz, in the scale of int16 -> log energies float64 [whole windows, mels]."""
+    windows = np.lib.stride_tricks.sliding_window_view(mono, WINDOW)[::STEP]
+    centred = windows - windows.mean(axis=1, keepdims=True)
+    before = np.concatenate([centred[:, :1], centred[:, :-1]], axis=1)
+    shaped = (centred - PREEMPHASIS * before) * _povey()
+    power = np.abs(np.fft.rfft(shaped, FFT)) ** 2
+    return np.log(np.maximum(power @ _triangles(mels).T, FLOOR))
+
+
+def _povey() -> np.ndarray:
+    """Kaldi's own window: a symmetric Hann window to the power of 0.85."""
+    return (0.5 - 0.5 * np.cos(2 * np.pi * np.arange(WINDOW) / (WINDOW - 1))) ** 0.85
+
+
+@cache
+def _triangles(mels: int) -> np.ndarray:
+    """Weights [mels, frequencies]: triangles in mel, from 20 Hz to half of the rate."""
+    edges = np.linspace(_mel(LOWEST), _mel(RATE / 2), mels + 2)[:, None]
+    frequencies = _mel(np.arange(FFT // 2 + 1) * RATE / FFT)[None]
+    width = edges[1] - edges[0]
+    rising, falling = (frequencies - edges[:-2]) / width, (edges[2:] - frequencies) / width
+    found: np.ndarray = np.maximum(0, np.minimum(rising, falling))
+    return found
+
+
+def _mel(frequency: float | np.ndarray) -> np.ndarray:
+    """Kaldi's mel of a frequency in Hz."""
+    return np.asarray(1127 * np.log1p(np.asarray(frequency) / 700))
+
+
+def resampled(samples: np.ndarray, rate: int) -> np.ndarray:
+    """Samples at `rate` -> at 16 kHz, by a sinc of six zero crossings in a Hann window.
+
+    DataError for a rate that needs more kernels than any recorder's.
+    """
+    if rate < 1 or (old := rate // math.gcd(rate, RATE)) > LARGEST_STEP:
+        raise DataError(f"a sound track of {rate} Hz cannot be resampled; convert it to 16 kHz")
+    new = RATE // math.gcd(rate, RATE)
+    if old == new:
+        return samples
+    cut = min(old, new) * ROLLOFF
+    reach = math.ceil(CROSSINGS * old / cut)
+    # Each of `new` phases has its own kernel, applied every `old` samples.
+    taps = np.arange(-reach, reach + old) / old
+    times = (taps[None] - np.arange(new)[:, None] / new) * cut
+    times = times.clip(-CROSSINGS, CROSSINGS)
+    window = np.cos(np.pi * times / CROSSINGS / 2) ** 2
+    kernels = np.sinc(times) * window * cut / old
+    padded = np.pad(samples, (reach, reach + old))
+    blocks = np.lib.stride_tricks.sliding_window_view(padded, len(taps))[::old]
+    length = -(-new * len(samples) // old)
+    return (blocks @ kernels.T).reshape(-1)[:length]

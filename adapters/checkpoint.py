@@ -28,7 +28,7 @@ def read_state(path: Path) -> State:
     """
     path = weights_file(path)
     found = _shards(path) if path.name.endswith(INDEX) else _read(path)
-    state = _unprefixed(_unnested(found, path))
+    state = unprefixed(_unnested(found, path))
     if any(name.startswith(TRANSFORMERS) for name in state):
         raise BenchError(
             f"{path}: in transformers' format, not open_clip's; give its folder, with its "
@@ -74,7 +74,7 @@ def _unnested(found: Mapping[str, Any], path: Path) -> State:
     return dict(found)
 
 
-def _unprefixed(state: State) -> State:
+def unprefixed(state: State) -> State:
     """Names without what all of them begin with, as DDP, compile, Lightning and CLIP4Clip add."""
     while prefix := next((p for p in PREFIXES if all(n.startswith(p) for n in state)), None):
         state = {name.removeprefix(prefix): value for name, value in state.items()}
@@ -83,12 +83,11 @@ def _unprefixed(state: State) -> State:
 
 def misfit(own: Mapping[str, torch.Tensor], state: State) -> str:
     """How `state` differs from what a model has; empty where it fits."""
-    reasons = []
-    for what, names in (("lacks", own.keys() - state.keys()),
-                        ("has an unknown", state.keys() - own.keys())):  # fmt: skip
+    reasons, unknown = [], state.keys() - own.keys()
+    for what, names in (("lacks", own.keys() - state.keys()), ("has an unknown", unknown)):
         if names:
             reasons.append(f"{what} {min(names)} ({len(names)} such names)")
-    if prefixed := sorted({p for p in PREFIXES for name in state if name.startswith(p)}):
+    if prefixed := sorted({p for p in PREFIXES for name in unknown if name.startswith(p)}):
         reasons.append(f"some names, not all, begin with {', '.join(prefixed)}")
     for name in sorted(own.keys() & state.keys()):
         if own[name].shape != state[name].shape:

@@ -13,9 +13,12 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 import numpy as np
+
+from bench.errors import BenchError
 
 if TYPE_CHECKING:
     from bench.video.preprocessing import Preprocessing
@@ -59,15 +62,38 @@ class Plan(Protocol):
         """Seconds from the clip's start, ascending, for a clip of `duration` seconds."""
 
 
+@dataclass(frozen=True)
+class Setup:
+    """How a system was evaluated on a task by its authors: what `--protocol published` runs.
+
+    The frames that `plan` takes, prepared by `preprocessing`; texts of `text_length` tokens, start
+    and end included, None for all that the model reads. `remarks` are quirks of the official
+    evaluation that a published number rests on, each a short sentence; results have them.
+    """
+
+    plan: Plan
+    preprocessing: Preprocessing
+    text_length: int | None = None
+    remarks: Sequence[str] = ()
+
+
 class Adapter(ABC):
     """A video-text model. Subclass it and name the class in an entry point `bench.adapters`.
 
+    A frame model implements `encode_frames`, a video model `encode_clips`: one of the two.
     `fingerprint` must change whenever a feature could: it is the key of every cached feature.
+    `inputs` are what it reads of a clip, `frames` and maybe `audio` or `subtitles`; what a task
+    does not have is refused. `published` holds by a task's name how the model was published there;
+    while a run of that protocol lasts, `text_length` is the setup's: an adapter whose setups have
+    one cuts its texts to it, and counts them as cut.
     """
 
     name: str
     embed_dim: int
     image_size: int
+    inputs: frozenset[str] = frozenset({"frames"})
+    published: Mapping[str, Setup] = MappingProxyType({})
+    text_length: int | None = None
 
     @classmethod
     def problem(cls, run: Any, name: str, **settings: Any) -> str | None:
@@ -79,7 +105,7 @@ class Adapter(ABC):
 
     @property
     def preprocessing(self) -> Preprocessing:
-        """How pictures become the squares that `encode_frames` gets: OpenAI's rule, unless said.
+        """How pictures become the squares that the model gets: OpenAI's rule, unless said.
 
         Only what is done to whole pixels: mean and standard deviation are the adapter's own.
         """
@@ -95,9 +121,33 @@ class Adapter(ABC):
     def prepare(self) -> None:  # noqa: B027 - an adapter without slow parts needs none
         """Load what encoding needs; called before the first encoding, and only if there is one."""
 
-    @abstractmethod
+    @property
+    def is_video_model(self) -> bool:
+        """Whether it encodes clips, not frames. BenchError where it does neither, or both."""
+        own = type(self)
+        clips = own.encode_clips is not Adapter.encode_clips
+        if clips == (own.encode_frames is not Adapter.encode_frames):
+            fault = "both encode_frames and encode_clips" if clips else "no encode_frames"
+            raise BenchError(
+                f"{self.name}: its adapter {own.__name__} has {fault}; implement encode_frames for "
+                "a model of frames, or encode_clips for one of clips"
+            )
+        return clips
+
     def encode_frames(self, frames: np.ndarray) -> np.ndarray:
         """uint8 [N, image_size, image_size, 3] RGB -> float32 [N, embed_dim], not normalised."""
+        raise NotImplementedError
+
+    def encode_clips(self, clips: np.ndarray) -> np.ndarray:
+        """uint8 [V, T, image_size, image_size, 3] RGB -> float32 [V, embed_dim], not normalised.
+
+        The clips of a call have equally many frames, T. A short video may give fewer than the plan
+        asks for: the adapter pads them as its model wants it, repeats them or takes them as they
+        are. What `inputs` names beside frames comes in keyword arguments, one a clip: `subtitles`
+        list[str], empty for a clip without; `audio` list[float32 [samples]], the mono sound track
+        at 16 kHz, empty for a silent film.
+        """
+        raise NotImplementedError
 
     @abstractmethod
     def encode_texts(self, texts: Sequence[str]) -> np.ndarray:
@@ -107,7 +157,7 @@ class Adapter(ABC):
         """Frame features [T, D] -> one video feature [D] of length 1.
 
         The mean of normalised frame features, normalised: CLIP4Clip's mean pooling
-        (docs/method.md 7).
+        (docs/method.md 7). Of a video model, T is the number of clips: its feature, normalised.
         """
         return normalise(normalise(frame_features).mean(axis=0))
 
@@ -116,7 +166,8 @@ class Adapter(ABC):
     def contextualize(self, frame_features: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
         """Frame features [V, P, T, D] of V videos -> events [V, P, C] and videos [V, C].
 
-        float32 in and out. None for a model without a video module of its own.
+        float32 in and out. None for a model without a video module of its own, and so for one whose
+        `encode_clips` is all of it.
         """
         return None
 
@@ -160,7 +211,8 @@ class Features:
     """What the engine hands to `Task.learn` and `Task.answer`.
 
     `clips` maps a clip's id to its frame features float32 [T, D], read from disk where they are too
-    many to be held: ask for each once. A clip that failed is absent. `texts` is float32 [M, D] in
+    many to be held: ask for each once. Of a video model they are [P, D], of the P clips that a
+    task's `parts` makes of it. A clip that failed is absent. `texts` is float32 [M, D] in
     the order of `Task.texts`. `learnt` is what `Task.learn` returned.
     """
 
@@ -247,6 +299,7 @@ class Task(ABC):
     primary: ClassVar[str]
     recipe: ClassVar[type | None] = None
     floor: ClassVar[str] = "(chance)"  # what the row of `chance` is called on a board
+    parts: ClassVar[int] = 1  # clips of equally many frames that a video model gets of each clip
     columns: ClassVar[Sequence[str]] = ()  # the metrics on its boards, in order; (): all
     overview: ClassVar[Sequence[str]] = ()  # of these, what stands in the overview of all tasks
     citation: ClassVar[str] = ""  # of its data, and under which licence that comes
@@ -266,6 +319,7 @@ class Task(ABC):
     settings: dict[str, Any] = field(default_factory=dict)
     remarks: list[str] = field(default_factory=list)
     annotations: Path | None = None  # the file or folder that was read
+    subtitles: Mapping[str, str] | None = None  # by the clip's id; None where the data have none
 
     def caption(self, clip: str) -> str:
         """What the data say of a clip, in short; empty where they say nothing."""

@@ -13,8 +13,9 @@ from bench.compute import use_threads
 from bench.config import RunConfig
 from bench.contracts import Adapter, Failure, Features, Progress, Scores, Task, Workplace
 from bench.errors import BenchError
-from bench.features.extraction import Silent, Work, clip_features, text_features
+from bench.features.extraction import clip_features, text_features
 from bench.features.validation import collapsed
+from bench.features.work import Silent, Work
 from bench.files.tensor_store import digest
 from bench.results.document import (
     Coverage,

@@ -8,76 +8,23 @@ uninterrupted run: a matrix product may round differently in a batch of another 
 from __future__ import annotations
 
 import os
-import time
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
-from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 
 from bench import distributed
 from bench.config import RunConfig
-from bench.contracts import Adapter, Clip, Failure, Progress, Task
-from bench.features.validation import StoredFeatures, checked, is_valid
+from bench.contracts import Adapter, Clip, Failure, Task
+from bench.features.validation import StoredFeatures, is_valid
+from bench.features.work import Work
 from bench.files import locks
 from bench.files.tensor_store import TensorStore, digest
 from bench.video import DecodedFrames, FrameStore
 from bench.video.store import CHANGED, Outcome
 
 TEXTS_AT_ONCE = 256
-
-
-class Silent:
-    """No progress, for notebooks and tests."""
-
-    def start(self, stage: str, total: int) -> None: ...
-    def advance(self, by: int = 1) -> None: ...
-    def warn(self, line: str) -> None: ...
-
-
-@dataclass
-class Work:
-    """One run's parts and what it has noted so far."""
-
-    adapter: Adapter
-    task: Task
-    run: RunConfig
-    progress: Progress
-    seconds: dict[str, float] = field(default_factory=dict)
-    encoded: dict[str, int] = field(default_factory=lambda: {"frames": 0, "texts": 0})
-    failures: list[Failure] = field(default_factory=list)
-    read: dict[str, tuple[str, np.ndarray]] = field(default_factory=dict)
-    """Clip id -> which decoder read it, and the seconds of its frames, float64 [T]."""
-
-    @property
-    def clips(self) -> list[Clip]:
-        """The clips to learn from, then those that are asked about."""
-        return [*self.task.support, *self.task.clips]
-
-    def encode(self, what: str, inputs: Any) -> np.ndarray:
-        """Features of `frames` or `texts`, checked and counted; the model is loaded by the first.
-
-        BenchError where the adapter breaks its contract.
-        """
-        if not any(self.encoded.values()):
-            with self.stage("load model"):
-                self.adapter.prepare()
-        call = self.adapter.encode_frames if what == "frames" else self.adapter.encode_texts
-        with self.stage(f"encode {what}"):
-            features = checked(self.adapter, call(inputs), len(inputs))
-        self.encoded[what] += len(inputs)
-        return features
-
-    @contextmanager
-    def stage(self, name: str) -> Iterator[None]:
-        began = time.perf_counter()
-        try:
-            yield
-        finally:
-            self.seconds[name] = self.seconds.get(name, 0) + time.perf_counter() - began
 
 
 def frame_store(adapter: Adapter, task: Task, run: RunConfig) -> FrameStore:
@@ -149,7 +96,7 @@ class _Encoder:
                     continue
                 arrays, record = found
                 complete = {"decoder", "times"} <= record.keys()
-                if complete and is_valid(self.work.adapter, arrays, None):
+                if complete and is_valid(self.work.adapter, arrays, self.work.parts):
                     self.features.add(clip, key, arrays["features"])
                     self.work.read[clip] = record["decoder"], np.array(record["times"])
 
@@ -206,10 +153,8 @@ class _Encoder:
 
     def _encode_group(self, batch: list[tuple[Clip, DecodedFrames]]) -> None:
         work = self.work
-        lengths = [len(decoded.frames) for _, decoded in batch]
-        encoded = work.encode("frames", np.concatenate([found.frames for _, found in batch]))
-        parts = np.split(encoded, np.cumsum(lengths)[:-1])
-        for (clip, decoded), part in zip(batch, parts, strict=True):
+        encoded = work.encode_frames([decoded.frames for _, decoded in batch])
+        for (clip, decoded), part in zip(batch, encoded, strict=True):
             times, key = decoded.times.round(6), _feature_key(work, decoded.key)
             with work.stage("store"):
                 record = {"decoder": decoded.decoder, "times": times.tolist()}
@@ -224,6 +169,8 @@ def _take(decoded: Iterator[Outcome], count: int) -> list[Outcome]:
 
 def _feature_key(work: Work, frames: str) -> str:
     """What features of the frames under the key `frames` are kept under."""
+    if work.parts is not None:
+        return digest("video clips", work.adapter.fingerprint, work.parts, frames)
     return digest("clip", work.adapter.fingerprint, frames)
 
 
@@ -268,6 +215,6 @@ def _encode_texts(work: Work, store: TensorStore, chunk: Sequence[str]) -> np.nd
     key = digest("texts", work.adapter.fingerprint, list(chunk))
     return store.kept(
         key,
-        lambda: {"features": work.encode("texts", chunk)},
+        lambda: {"features": work.encode_texts(chunk)},
         lambda arrays: is_valid(work.adapter, arrays, len(chunk)),
     )["features"]

@@ -71,6 +71,7 @@ class VidSitu(Task):
     primary: ClassVar[str] = "Vb@1"
     recipe: ClassVar[type | None] = HeadSettings
     floor: ClassVar[str] = "(most frequent)"
+    parts: ClassVar[int] = len(EVENTS)
     metrics: ClassVar[dict[str, Metric]] = {
         **{
             name: Metric("%", True)

@@ -19,7 +19,8 @@ import numpy as np
 
 from bench.config import RunConfig
 from bench.contracts import Adapter, Clip, Source
-from bench.features.extraction import Silent, Work, clip_features
+from bench.features.extraction import clip_features
+from bench.features.work import Silent, Work
 from bench.video import Uniform
 from tasks.msrvtt import MSRVTT
 from tests.perf.table import Figure, median, peak_mib, seconds, told

@@ -180,9 +180,14 @@ def own_features(frames: np.ndarray, adapter: Adapter) -> tuple[np.ndarray, np.n
 
 
 def frames_of(names: Sequence[str], features: Features) -> np.ndarray:
-    """Frame features [V, P, T, D] of the named videos; each is read once."""
-    frames = np.stack([features.clips[name] for name in names])
-    return frames.reshape(len(names), len(EVENTS), FRAMES, -1)
+    """Frame features [V, P, T, D] of the named videos; each is read once.
+
+    A video model's one feature of an event stands for each of its frames: the head is the same for
+    every model, and sees that nothing moves from one to the next.
+    """
+    clips = np.stack([features.clips[name] for name in names])
+    frames = clips.reshape(len(names), len(EVENTS), -1, clips.shape[-1])
+    return np.repeat(frames, FRAMES, axis=2) if frames.shape[2] == 1 else frames
 
 
 def _means(frames: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

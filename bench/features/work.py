@@ -1,0 +1,109 @@
+"""One run's parts, what it has noted so far, and its calls of the model: checked and counted."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from bench.config import RunConfig
+from bench.contracts import Adapter, Clip, Failure, Progress, Task
+from bench.errors import BenchError
+from bench.features.validation import checked
+
+
+class Silent:
+    """No progress, for notebooks and tests."""
+
+    def start(self, stage: str, total: int) -> None: ...
+    def advance(self, by: int = 1) -> None: ...
+    def warn(self, line: str) -> None: ...
+
+
+@dataclass
+class Work:
+    """One run's parts and what it has noted so far."""
+
+    adapter: Adapter
+    task: Task
+    run: RunConfig
+    progress: Progress
+    seconds: dict[str, float] = field(default_factory=dict)
+    encoded: dict[str, int] = field(default_factory=lambda: {"frames": 0, "texts": 0})
+    failures: list[Failure] = field(default_factory=list)
+    read: dict[str, tuple[str, np.ndarray]] = field(default_factory=dict)
+    """Clip id -> which decoder read it, and the seconds of its frames, float64 [T]."""
+
+    @property
+    def clips(self) -> list[Clip]:
+        """The clips to learn from, then those that are asked about."""
+        return [*self.task.support, *self.task.clips]
+
+    @property
+    def parts(self) -> int | None:
+        """Features of a clip: as many as the task makes clips of it; None for one a frame."""
+        return self.task.parts if self.adapter.is_video_model else None
+
+    def encode_texts(self, texts: Sequence[str]) -> np.ndarray:
+        """Features [M, D], checked and counted. BenchError for an adapter that breaks its word."""
+        return self._encode("texts", len(texts), self.adapter.encode_texts, texts)
+
+    def encode_frames(self, videos: Sequence[np.ndarray]) -> list[np.ndarray]:
+        """Features of each video's frames [T, S, S, 3]: [T, D], of a video model [parts, D].
+
+        Checked and counted as of `encode_texts`. All frames are encoded at once, and at once those
+        clips that have equally many.
+        """
+        if self.parts is None:
+            frames = np.concatenate(videos)
+            found = self._encode("frames", len(frames), self.adapter.encode_frames, frames)
+            return np.split(found, np.cumsum([len(video) for video in videos])[:-1])
+        features: list[np.ndarray] = [np.empty(0)] * len(videos)
+        for places in _alike([len(video) for video in videos]):
+            clips = np.stack([self._parted(videos[place]) for place in places])
+            found = self._encode("frames", clips[..., 0, 0, 0].size, self.adapter.encode_clips,
+                                 clips.reshape(-1, *clips.shape[2:]))  # fmt: skip
+            for place, part in zip(places, np.split(found, len(places)), strict=True):
+                features[place] = part
+        return features
+
+    def _parted(self, video: np.ndarray) -> np.ndarray:
+        """Frames [T, S, S, 3] as those of the task's clips [parts, T / parts, S, S, 3]."""
+        if len(video) % self.task.parts:
+            raise BenchError(
+                f"{self.task.name}: {len(video)} frames are not those of {self.task.parts} clips "
+                f"(plan {self.task.plan.key}); fix the task's plan or its parts"
+            )
+        return video.reshape(self.task.parts, -1, *video.shape[1:])
+
+    def _encode(
+        self, what: str, count: int, call: Callable[[Any], np.ndarray], inputs: Any
+    ) -> np.ndarray:
+        """What `call` makes of inputs, a row each; the model is loaded by the first."""
+        if not any(self.encoded.values()):
+            with self.stage("load model"):
+                self.adapter.prepare()
+        with self.stage(f"encode {what}"):
+            features = checked(self.adapter, call(inputs), len(inputs))
+        self.encoded[what] += count
+        return features
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        began = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.seconds[name] = self.seconds.get(name, 0) + time.perf_counter() - began
+
+
+def _alike(lengths: Sequence[int]) -> list[list[int]]:
+    """The places of each length, lengths in the order of their first."""
+    places: dict[int, list[int]] = {}
+    for place, length in enumerate(lengths):
+        places.setdefault(length, []).append(place)
+    return list(places.values())

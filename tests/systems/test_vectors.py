@@ -1,0 +1,36 @@
+"""Every system equals its own code on the golden vectors (tests/golden/systems)."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.systems.__main__ import compare, systems
+
+ROOT = Path(__file__).parents[2]
+GOLDEN = ROOT / "tests/golden/systems"
+CASES = sorted(
+    [config.parent for config in GOLDEN.glob("*/*/config.json")]
+    + [tensors.with_suffix("") for tensors in GOLDEN.glob("*/a*.safetensors")]
+)
+
+
+def test_every_system_has_a_case() -> None:
+    assert {path.parent.name for path in CASES} == set(systems())
+
+
+@pytest.mark.parametrize("path", CASES, ids=lambda path: str(path.relative_to(GOLDEN)))
+def test_outputs_are_the_official_ones(path: Path) -> None:
+    lines = compare(path.parent.name, path)
+    assert lines and [line for line in lines if not line.passed] == []
+
+
+def test_the_command_prints_a_line_an_output() -> None:
+    command = [sys.executable, "-m", "tests.systems", "vifi-clip", str(GOLDEN / "vifi-clip/a")]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[0].startswith("frame_features ")
+    assert done.stdout.rstrip().endswith("6 of 6 outputs within tolerance")

@@ -50,5 +50,14 @@ def _positions(shape: torch.Size) -> torch.Tensor:
     return torch.arange(shape[-1]).expand(shape)
 
 
-# The buffers that open_clip's and transformers' text towers compute.
-_MADE = {"attn_mask": _causal, "position_ids": _positions}
+def _no_types(shape: torch.Size) -> torch.Tensor:
+    return torch.zeros(shape, dtype=torch.int64)
+
+
+def _zeros(shape: torch.Size) -> torch.Tensor:
+    return torch.zeros(shape)
+
+
+# The buffers that open_clip's and transformers' text towers and timm's EVA compute.
+_MADE = {"attn_mask": _causal, "position_ids": _positions, "token_type_ids": _no_types,
+         "k_bias": _zeros}  # fmt: skip

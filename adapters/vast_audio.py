@@ -12,6 +12,7 @@ from functools import cache
 import numpy as np
 
 from bench.errors import DataError
+from bench.video.sampling import Parts
 
 RATE = 16000  # Hz
 WINDOW, STEP, FFT = 400, 160, 512  # samples: 25 ms, 10 ms
@@ -23,31 +24,24 @@ LARGEST_STEP = 1000  # 44.1 kHz has 441
 
 
 def segments(
-    waveform: np.ndarray | None, rate: int, count: int = 1, mels: int = MELS, time: int = TIME
+    track: np.ndarray, rate: int = RATE, count: int = 1, mels: int = MELS, time: int = TIME
 ) -> np.ndarray:
     """The normalised spectrograms float32 [count, time, mels] of a sound track.
 
-    `waveform` is int16 [channels, samples], of which the first channel is read; None without a
-    track, which gives zeros: the mean. DataError for less than one window of 25 ms.
+    `track` is [samples] of -1 to 1, at `rate` a second: the first channel alone, as the official
+    code reads it. An empty one, of a clip without sound, gives zeros, which are the mean. DataError
+    for less than one window of 25 ms.
     """
-    if waveform is None:
+    if not len(track):
         return np.zeros((count, time, mels), np.float32)
-    mono = resampled(waveform[0].astype(np.float64) / 2**15, rate) * 2**15
+    mono = resampled(track.astype(np.float64), rate) * 2**15
     if len(mono) < WINDOW:
         raise DataError(f"a sound track of {len(mono)} samples at 16 kHz is shorter than 25 ms")
     normal = (filter_bank(mono, mels) - MEAN) / (2 * STD)
     # A track that ends with a segment still gets another one, of zeros alone.
     pad = max(time * count - len(normal), time - len(normal) % time)
     slices = np.pad(normal, ((0, pad), (0, 0))).reshape(-1, time, mels)
-    return slices[chosen(len(slices), count)].astype(np.float32)
-
-
-def chosen(length: int, count: int) -> list[int]:
-    """Of `length` things in `count` nearly equal parts, longer ones first, each part's middle."""
-    size, longer = divmod(length, count)
-    sizes = [size + (part < longer) for part in range(count)]
-    starts = np.cumsum([0, *sizes[:-1]]).tolist()
-    return [start + (size + 1) // 2 - 1 for start, size in zip(starts, sizes, strict=True)]
+    return slices[Parts(count).indices(len(slices), 0.0)].astype(np.float32)
 
 
 def filter_bank(mono: np.ndarray, mels: int) -> np.ndarray:

@@ -7,18 +7,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 
-from adapters.checkpoint import State, misfit, read_state
+from adapters.checkpoint import State, read_state
+from adapters.official import built
 from adapters.vast_model import VAST
-from adapters.vast_sizes import VASTSettings, VASTSizes
+from adapters.vast_settings import RELEASED, VASTSettings
+from adapters.vast_sizes import VASTSizes
 from bench.errors import BenchError
 
-RELEASED = (
-    "the released one is pretrain_vast/ckpt/model_step_N.pt, linked in the README of "
-    "github.com/TXH-mercury/VAST"
-)
 # Of a name the first that it contains is replaced; `module.` is removed before.
 SPELLINGS = (
     ("video", "vision"),
@@ -30,24 +29,24 @@ SPELLINGS = (
 def load(path: Path, settings: VASTSettings, tasks: Sequence[str]) -> VAST:
     """The model of a checkpoint for `tasks`, on the CPU. BenchError names file, fault, remedy."""
     try:
-        return build(read_state(path), settings, tasks)
+        state = read_state(path)
     except BenchError as error:
-        text = str(error)
-        if text.startswith(str(path)):  # not a file of tensors at all
-            raise BenchError(f"{text}; {RELEASED}") from error
-        raise BenchError(f"{path}: not a checkpoint of VAST: {text}; {RELEASED}") from error
+        raise BenchError(f"{error}; {RELEASED}") from error
+    return build(state, settings, tasks, path)
 
 
-def build(state: State, settings: VASTSettings, tasks: Sequence[str]) -> VAST:
-    """The model of a state dict. BenchError says what of all that `tasks` need is missing."""
-    state = renamed(state)
-    sizes = VASTSizes.of({name: value.shape for name, value in state.items()}, tasks, settings)
-    model = VAST(sizes, settings, tasks)
-    own = model.state_dict()
-    if fault := misfit(own, {name: value for name, value in state.items() if name in own}):
-        raise BenchError(f"it {fault}")
-    model.load_state_dict({name: state[name] for name in own})
-    return model.eval()
+def build(state: State, settings: VASTSettings, tasks: Sequence[str], where: Any = "VAST") -> VAST:
+    """The model of a state dict. BenchError names `where` and what of all that `tasks` need."""
+    try:
+        state = renamed(state)
+        shapes = {name: value.shape for name, value in state.items()}
+        sizes = VASTSizes.of(shapes, tasks, settings)
+    except BenchError as error:
+        raise BenchError(f"{where}: {error}; {RELEASED}") from error
+    with torch.device("meta"):
+        needed = VAST(sizes, settings, tasks).state_dict().keys()
+    known = {name: state[name] for name in needed & state.keys()}
+    return built(lambda: VAST(sizes, settings, tasks), known, where, RELEASED)
 
 
 def renamed(state: Mapping[str, torch.Tensor]) -> State:

@@ -17,7 +17,8 @@ from torch import nn
 
 from adapters.beats import BEATs
 from adapters.fusion_bert import EPS, FusionBert, Memory
-from adapters.vast_sizes import TASKS, VASTSettings, VASTSizes
+from adapters.vast_settings import TASKS, VASTSettings
+from adapters.vast_sizes import VASTSizes
 
 VISION_EPS = 1e-6
 NAMES = {"v": "vision", "a": "audio", "s": "subtitle"}
@@ -30,7 +31,7 @@ class VAST(nn.Module):
 
     def __init__(self, sizes: VASTSizes, settings: VASTSettings, tasks: Sequence[str]) -> None:
         super().__init__()
-        self._settings = settings
+        self.sizes, self._settings = sizes, settings
         widths = {"v": sizes.vision_width, "s": sizes.width}
         if sizes.audio is not None:
             widths["a"] = sizes.audio.width

@@ -8,28 +8,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from adapters.beats import BEATsSizes
+from adapters.vast_settings import TASKS, VASTSettings
 from bench.errors import BenchError
 
 Shapes = Mapping[str, Sequence[int]]
 VISUAL, BERT, AUDIO = "vision_encoder.visual", "multimodal_encoder.bert", "audio_encoder"
-# Task -> what it reads of a video, in the order of its contrastive head and of its condition.
-TASKS: Mapping[str, str] = {"tv": "v", "ta": "a", "tva": "va", "tvs": "vs", "tvas": "vas"}
-
-
-@dataclass(frozen=True)
-class VASTSettings:
-    """What no tensor's shape says; the defaults are the released model's.
-
-    `vision_frames` and `audio_segments` are the largest numbers of frames and segments of a clip in
-    the configuration of the evaluation's training set (max_vision_sample_num, 8 for MSRVTT, and
-    max_audio_sample_num).
-    """
-
-    vision_heads: int = 16
-    text_heads: int = 12
-    vision_frames: int = 8
-    audio_segments: int = 1
-    audio_distance: int = 800
 
 
 @dataclass(frozen=True)

@@ -15,12 +15,12 @@ from safetensors.torch import save_file
 from torch.nn.functional import normalize
 
 from adapters.beats import relative_buckets
-from adapters.vast_audio import RATE, WINDOW, chosen, resampled, segments
+from adapters.vast_audio import RATE, WINDOW, resampled, segments
 from adapters.vast_checkpoint import build, load, spelling
 from adapters.vast_model import VAST, matched
-from adapters.vast_rerank import best_pairs, reranked
-from adapters.vast_sizes import TASKS, VASTSettings, VASTSizes
-from bench.errors import BenchError, DataError, UsageError
+from adapters.vast_settings import TASKS, VASTSettings
+from adapters.vast_sizes import VASTSizes
+from bench.errors import BenchError, DataError
 from tests.systems.__main__ import compare
 from tests.systems.case import Case, read_case
 from tests.systems.vast import model_of, tokens_of
@@ -86,27 +86,6 @@ def test_keys_and_values_are_made_once_for_a_video(
         condition = model.condition("tv", tokens_of(model, case.inputs))
         matched(model, case.inputs["input_ids"], case.inputs["attention_mask"], condition[0], 2)
     assert len(calls) == 1
-
-
-def test_only_the_best_pairs_are_scored_and_the_rest_is_zero() -> None:
-    similarity = np.array([[0.9, 0.1, 0.5], [0.2, 0.3, 0.2]], np.float32)
-    asked: list[tuple[int, list[int]]] = []
-
-    def match(video: int, texts: list[int]) -> np.ndarray:
-        asked.append((video, list(texts)))
-        return np.full(len(texts), 0.25)
-
-    found = reranked(similarity, 2, 1, match)
-    assert asked == [(0, [0, 1]), (1, [1]), (2, [0])]  # of the equal videos 0 and 2 the first
-    np.testing.assert_array_equal(found, np.float32([[0.25, 0, 0.25], [0.25, 0.25, 0]]))
-    np.testing.assert_array_equal(best_pairs(similarity, 1, 0), [[1, 0, 1], [0, 1, 0]])
-    np.testing.assert_array_equal(best_pairs(similarity, 2, 0), np.ones((2, 3)))
-
-
-@pytest.mark.parametrize(("k", "axis"), [(4, 1), (3, 0), (0, 1)])
-def test_more_than_there_are_cannot_be_re_ranked(k: int, axis: int) -> None:
-    with pytest.raises(UsageError, match=f"the {k} best of {3 if axis else 2} cannot"):
-        best_pairs(np.zeros((2, 3)), k, axis)
 
 
 # --- checkpoints ---------------------------------------------------------------------------------
@@ -206,8 +185,8 @@ def test_a_missing_name_is_refused(case: Case, tmp_path: Path, name: str) -> Non
     torch.save(without(case.state, name), path)
     with pytest.raises(BenchError) as error:
         load(path, VASTSettings(vision_heads=4, text_heads=4), ["tv"])
-    assert str(error.value).startswith(f"{path}: not a checkpoint of VAST: it lacks {name}")
-    assert "linked in the README of github.com/TXH-mercury/VAST" in str(error.value)
+    assert str(error.value).startswith(f"{path}: it lacks {name}")
+    assert "is linked in the README of github.com/TXH-mercury/VAST" in str(error.value)
     assert "\n" not in str(error.value)
 
 
@@ -255,7 +234,8 @@ TRACKS = load_file(GOLDEN / "audio_preprocess.safetensors")
      for count in map(int, facts["segments"])],
 )  # fmt: skip
 def test_spectrograms_are_the_official_ones(name: str, count: int) -> None:
-    facts, track = AUDIO["cases"][name], TRACKS.get(f"inputs.{name}.waveform")
+    facts, waveform = AUDIO["cases"][name], TRACKS.get(f"inputs.{name}.waveform")
+    track = np.empty(0) if waveform is None else waveform[0] / 2**15
     found = segments(track, facts["sample_rate"] or RATE, count, facts["audio_melbins"],
                      facts["audio_target_length"])  # fmt: skip
     official = TRACKS[f"outputs.{name}.fbank_{count}"]
@@ -274,20 +254,20 @@ def test_resampling_is_torchaudio_s(name: str) -> None:
 
 def test_a_track_shorter_than_a_window_or_of_an_odd_rate_is_refused() -> None:
     with pytest.raises(DataError, match="399 samples"):
-        segments(TRACKS["inputs.too_short_16000.waveform"], RATE)
-    assert segments(np.zeros((1, WINDOW), np.int16), RATE).shape == (1, 1024, 64)
-    for rate in (0, 44101):
+        segments(TRACKS["inputs.too_short_16000.waveform"][0], RATE)
+    assert segments(np.zeros(WINDOW), RATE).shape == (1, 1024, 64)
+    for rate in (0, 16016):  # 16016 in steps of 1001 samples
         with pytest.raises(DataError, match=f"{rate} Hz"):
-            segments(np.zeros((1, 9000), np.int16), rate)
+            segments(np.zeros(9000), rate)
 
 
 def test_the_middle_of_a_long_track_is_heard() -> None:
     for row in AUDIO["official_segment_choice_one_segment"]:
-        track = np.zeros((1, WINDOW + 160 * (row["frames"] - 1)), np.int16)
         slices = -(-(row["frames"] + 1) // 1024)
-        assert slices == row["slices"] and chosen(slices, 1) == [row["used_slice"]]
-        if row["frames"] < 1100:
+        assert slices == row["slices"]
+        if slices < 2:
             continue
+        track = np.zeros(WINDOW + 160 * (row["frames"] - 1))
         first = (1024 * row["used_slice"] + 8) * 160
-        track[0, first : first + 8000] = 3000 * np.sin(np.arange(8000))
-        assert segments(track, RATE)[0, 20].max() > 0  # the tone, and elsewhere silence
+        track[first : first + 8000] = 0.1 * np.sin(np.arange(8000))
+        assert segments(track)[0, 20].max() > 0  # the tone, and elsewhere silence

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -11,8 +11,7 @@ from torch.nn.functional import normalize
 
 from adapters.vast_checkpoint import build
 from adapters.vast_model import NAMES, VAST, matched, pooled
-from adapters.vast_rerank import reranked
-from adapters.vast_sizes import TASKS, VASTSettings
+from adapters.vast_settings import TASKS, VASTSettings
 from tests.systems.case import Case, Output, State
 
 FEATURES, ITM = "feats (normalised) and sims", "itm and reranked"
@@ -82,7 +81,7 @@ def _outputs_of(
     condition = model.condition(task, tokens)
     ids, mask = case.inputs["input_ids"], case.inputs["attention_mask"]
 
-    def match(video: int, texts: Sequence[int]) -> np.ndarray:
+    def match(video: int, texts: list[int]) -> np.ndarray:
         return matched(model, ids[texts], mask[texts], condition[video]).numpy()
 
     name = "video_feats_before_normalise"  # of the case without sound: of tv alone
@@ -96,6 +95,23 @@ def _outputs_of(
     for side, axis in (("t2v", 1), ("v2t", 0)):
         found = reranked(similarity.numpy(), k, axis, match)
         yield Output(f"reranked_{side}_{task}", torch.from_numpy(found), tolerance[ITM])
+
+
+def reranked(
+    similarity: np.ndarray, k: int, axis: int, match: Callable[[int, list[int]], np.ndarray]
+) -> np.ndarray:
+    """float32 [texts, videos]: what `match` gives for a video and its texts, and 0 elsewhere.
+
+    The pairs are those of the `k` largest similarities of each text (axis 1) or video (axis 0).
+    """
+    best = np.argsort(-similarity, axis=axis, kind="stable").take(range(k), axis=axis)
+    marks = np.zeros(similarity.shape, bool)
+    np.put_along_axis(marks, best, True, axis=axis)
+    found = np.zeros(similarity.shape, np.float32)
+    for video, marked in enumerate(marks.T):
+        if texts := np.flatnonzero(marked).tolist():
+            found[texts, video] = match(video, texts)
+    return found
 
 
 def _all_pairs(

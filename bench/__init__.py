@@ -65,9 +65,13 @@ def evaluate(
     task: Task,
     config: str | Path | None = None,
     progress: Progress | None = None,
+    protocol: str = "task",
 ) -> Result:
-    """Run a model on a task. Nothing is written but the stores; `bench.results.save` keeps it."""
+    """Run a model on a task. Nothing is written but the stores; `bench.results.save` keeps it.
+
+    With the protocol `published`, frames and texts are taken as the model was published.
+    """
     from bench.config import load_config
     from bench.engine import evaluate as run
 
-    return run(adapter, task, load_config(Path(config) if config else None).run, progress)
+    return run(adapter, task, load_config(Path(config) if config else None).run, progress, protocol)

@@ -16,7 +16,7 @@ import numpy as np
 
 from bench import distributed
 from bench.config import RunConfig
-from bench.contracts import Adapter, Clip, Failure, Task
+from bench.contracts import Clip, Failure
 from bench.features.validation import StoredFeatures, is_valid
 from bench.features.work import Work
 from bench.files import locks
@@ -27,10 +27,10 @@ from bench.video.store import CHANGED, Outcome
 TEXTS_AT_ONCE = 256
 
 
-def frame_store(adapter: Adapter, task: Task, run: RunConfig) -> FrameStore:
-    """The store of a task's frames, shared by all adapters of one preprocessing."""
-    folder = run.cache_folder / "frames"
-    return FrameStore(folder, adapter.preprocessing, task.plan, run.decoder, run.frames)
+def frame_store(work: Work) -> FrameStore:
+    """The store of a run's frames, shared by all models of one plan and preprocessing."""
+    run, folder = work.run, work.run.cache_folder / "frames"
+    return FrameStore(folder, work.preprocessing, work.plan, run.decoder, run.frames)
 
 
 def decoding_workers(run: RunConfig) -> int:
@@ -76,7 +76,7 @@ class _Encoder:
 
     def __init__(self, work: Work) -> None:
         self.work = work
-        self.frames = frame_store(work.adapter, work.task, work.run)
+        self.frames = frame_store(work)
         self.store = TensorStore(work.run.cache_folder / "features")
         self.features = StoredFeatures(self.store, work.run.memory << 20)
         with work.stage("keys"):
@@ -188,7 +188,7 @@ def _groups(work: Work) -> Iterator[list[Clip]]:
     Clips to learn from are grouped by themselves: their features, and so what is learnt, must not
     depend on which clips are asked about.
     """
-    longest = max(1, len(work.task.plan.times(10.0)))
+    longest = max(1, len(work.plan.times(10.0)))
     size = max(1, work.run.batch_frames // longest)
     for clips in (work.task.support, work.task.clips):
         for at in range(0, len(clips), size):
@@ -212,7 +212,9 @@ def text_features(work: Work) -> np.ndarray:
 
 
 def _encode_texts(work: Work, store: TensorStore, chunk: Sequence[str]) -> np.ndarray:
-    key = digest("texts", work.adapter.fingerprint, list(chunk))
+    length = work.adapter.text_length
+    cut = [] if length is None else [length]
+    key = digest("texts", work.adapter.fingerprint, *cut, list(chunk))
     return store.kept(
         key,
         lambda: {"features": work.encode_texts(chunk)},

@@ -11,9 +11,10 @@ from typing import Any
 import numpy as np
 
 from bench.config import RunConfig
-from bench.contracts import Adapter, Clip, Failure, Progress, Task
+from bench.contracts import Adapter, Clip, Failure, Plan, Progress, Setup, Task
 from bench.errors import BenchError
 from bench.features.validation import checked
+from bench.video.preprocessing import Preprocessing
 
 
 class Silent:
@@ -32,11 +33,33 @@ class Work:
     task: Task
     run: RunConfig
     progress: Progress
+    setup: Setup | None = None  # of the protocol `published`
     seconds: dict[str, float] = field(default_factory=dict)
     encoded: dict[str, int] = field(default_factory=lambda: {"frames": 0, "texts": 0})
     failures: list[Failure] = field(default_factory=list)
     read: dict[str, tuple[str, np.ndarray]] = field(default_factory=dict)
     """Clip id -> which decoder read it, and the seconds of its frames, float64 [T]."""
+
+    @property
+    def plan(self) -> Plan:
+        """Which frames are taken."""
+        return self.setup.plan if self.setup else self.task.plan
+
+    @property
+    def preprocessing(self) -> Preprocessing:
+        """How they are prepared."""
+        return self.setup.preprocessing if self.setup else self.adapter.preprocessing
+
+    @contextmanager
+    def as_set_up(self) -> Iterator[None]:
+        """While it lasts, the adapter reads texts of the length that it was published with."""
+        before = self.adapter.text_length
+        if self.setup:
+            self.adapter.text_length = self.setup.text_length
+        try:
+            yield
+        finally:
+            self.adapter.text_length = before
 
     @property
     def clips(self) -> list[Clip]:
@@ -76,7 +99,7 @@ class Work:
         if len(video) % self.task.parts:
             raise BenchError(
                 f"{self.task.name}: {len(video)} frames are not those of {self.task.parts} clips "
-                f"(plan {self.task.plan.key}); fix the task's plan or its parts"
+                f"(plan {self.plan.key}); fix the task's plan or its parts"
             )
         return video.reshape(self.task.parts, -1, *video.shape[1:])
 

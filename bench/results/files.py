@@ -68,14 +68,16 @@ class Result:
 def save(result: Result, folder: Path, variant: Mapping[str, Any] | None = None) -> Path:
     """Write `<task>/<source>/<model>.json` and its `.predictions.jsonl` below `folder`.
 
-    A limited run, and a `variant` by other settings of the task than the configured ones, goes to a
-    name of its own, so that it never replaces a full and plain one. Nor does a run on other data
-    under the same source's name: it goes to `<model>.data-<hash>.json`. The document is written
-    last: where it stands, its predictions are complete. BenchError if not writable.
+    A limited run, one of another protocol than the task's own, and a `variant` by other settings of
+    the task than the configured ones, goes to a name of its own, so that it never replaces a full
+    and plain one. Nor does a run on other data under the same source's name: it goes to
+    `<model>.data-<hash>.json`. The document is written last: where it stands, its predictions are
+    complete. BenchError if not writable.
     """
     document = result.document
     limit = document.coverage.limit
     stem = slug(document.name) + (f".limit{limit}" if limit else "")
+    stem += "".join(f".{slug(departure)}" for departure in document.departures)
     stem += "".join(f".{slug(f'{key}-{value}')}" for key, value in sorted((variant or {}).items()))
     path = folder / document.task / slug(document.source.name) / f"{stem}.json"
     with locks.locked(path):  # two runs could else leave one's lines beside the other's numbers

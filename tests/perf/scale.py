@@ -81,7 +81,7 @@ def _fill(root: Path, size: int) -> None:
     from bench.files.tensor_store import TensorStore, digest
 
     task, run, adapter = _task(root, size), RunConfig(cache=root / "cache"), Generated()
-    frames = frame_store(adapter, task, run)
+    frames = frame_store(Work(adapter, task, run, Silent()))
     store = TensorStore(run.cache_folder / "features")
     chooser = np.random.default_rng(0)
     record = {"decoder": "none", "times": [float(at) for at in range(FRAMES)]}

@@ -39,7 +39,21 @@ def read_state(path: Path) -> State:
 def read_tensors(path: Path) -> State:
     """The state dict of a checkpoint under its own names. Raises as `read_state`."""
     path = weights_file(path)
-    return _unnested(_shards(path) if path.name.endswith(INDEX) else _read(path), path)
+    found = _unnested(_shards(path) if path.name.endswith(INDEX) else _read(path), path)
+    try:
+        return {
+            name: value.tensor() if isinstance(value, torch_archive.Saved) else value
+            for name, value in found.items()
+        }
+    except Exception as error:  # of a zip that is cut or lies about its numbers
+        raise BenchError(f"{path}: damaged ({plain(error)}); fetch it again") from error
+
+
+def tensor_names(path: Path) -> set[str]:
+    """The names that `read_tensors` would give, of a file of torch.save without its numbers."""
+    path = weights_file(path)
+    found = None if path.suffix == ".safetensors" else _beside_objects(path)
+    return set(read_tensors(path) if found is None else _unnested(found, path))
 
 
 def _read(path: Path) -> Mapping[str, Any]:
@@ -80,7 +94,7 @@ def _shards(path: Path) -> State:
     return state
 
 
-def _unnested(found: Mapping[str, Any], path: Path) -> State:
+def _unnested(found: Mapping[str, Any], path: Path) -> Mapping[str, Any]:
     """The state dict inside of `found`, which may hold an optimiser and more beside it."""
     kinds = (torch.Tensor, torch_archive.Saved)
     while not (found and all(isinstance(value, kinds) for value in found.values())):
@@ -92,13 +106,7 @@ def _unnested(found: Mapping[str, Any], path: Path) -> State:
                 "give the state dict itself"
             )
         found = found[inner[0]]
-    try:
-        return {
-            name: value.tensor() if isinstance(value, torch_archive.Saved) else value
-            for name, value in found.items()
-        }
-    except Exception as error:  # of a zip that is cut or lies about its numbers
-        raise BenchError(f"{path}: damaged ({plain(error)}); fetch it again") from error
+    return found
 
 
 def unprefixed(state: State) -> State:

@@ -26,15 +26,16 @@ class Tokens:
         """Token ids int64 [M, context_length]; longer texts are cut."""
         return self._call([self._plain(text) for text in texts])
 
-    def truncated(self, texts: Sequence[str]) -> int:
-        """How many of `texts` have more tokens than the context length holds."""
+    def truncated(self, texts: Sequence[str], length: int | None = None) -> int:
+        """How many of `texts` have more tokens than `length`, by default the context length."""
+        length = length or self.context_length
         plain = [self._plain(text) for text in texts]
         if self._inner is None:
-            room = self.context_length - 2  # beside its start and end
+            room = length - 2  # beside its start and end
             return sum(len(self._call.encode(text)) > room for text in plain)
         cleaned = [self._call.clean_fn(text) for text in plain]
         found = self._inner(cleaned, truncation=False)["input_ids"]
-        return sum(len(ids) > self.context_length for ids in found)
+        return sum(len(ids) > length for ids in found)
 
     def _plain(self, text: str) -> str:
         return self._special.sub(" ", text)

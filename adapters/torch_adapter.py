@@ -83,19 +83,24 @@ class TorchAdapter(Adapter):
         """`encode_texts` by another model of this architecture: training's path is evaluation's."""
         import torch
 
-        tokens = self.base.tokens(texts)
+        tokens = self._tokens(texts)
         with torch.inference_mode(), self._autocast():
             features = model.encode_text(tokens.to(self.device))
         found: np.ndarray = features.float().cpu().numpy()
         return found
 
+    def _tokens(self, texts: Sequence[str]) -> Any:
+        """What `encode_text` reads of texts. `text_length` is honoured where a setup has one."""
+        return self.base.tokens(texts)
+
     def count_truncated(self, texts: Sequence[str]) -> int:
-        """Texts of more tokens than the context length holds beside its start and end tokens."""
+        """Texts of more tokens than the model reads beside its start and end tokens."""
         # A token is at least one byte of the text: for short ones, all that a run from the cache
         # has as a rule, no tokenizer and with it no torch is loaded.
-        room = self.base.context_length - 2
+        length = self.text_length or self.base.context_length
+        room = length - 2
         doubtful = [text for text in texts if len(text.encode()) > room]
-        return self.base.tokens.truncated(doubtful) if doubtful else 0
+        return self.base.tokens.truncated(doubtful, length) if doubtful else 0
 
     def _autocast(self) -> torch.autocast:
         return autocast(self.device, self._run.torch_precision)

@@ -8,7 +8,7 @@ head of its own.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import dataclass
 from functools import cached_property
 from itertools import groupby
 from pathlib import Path
@@ -16,12 +16,11 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from adapters.clip_base import pixel_scaling
 from adapters.published import MEAN, STD
+from adapters.system import SystemBase
 from adapters.torch_adapter import TorchAdapter
 from adapters.vast_audio import WINDOW, segments
 from adapters.vast_settings import RELEASED, TASKS, VASTSettings
-from adapters.weights import file_hash
 from bench.config import RunConfig
 from bench.contracts import Setup
 from bench.errors import BenchError, MissingWeights, UsageError, nearest
@@ -65,7 +64,7 @@ class VASTAdapter(TorchAdapter):
         tokenizer: str | None = None,
         sizes: dict[str, Any] | None = None,
     ) -> None:
-        super().__init__(name, run, VASTBase(name, run, checkpoint, variant, tokenizer, sizes))
+        super().__init__(name, run, _base(name, run, checkpoint, variant, tokenizer, sizes))
         self.variant = variant
         self.inputs = frozenset(INPUTS[kind] for kind in TASKS[variant])
         self.published = _published(self.image_size, variant)
@@ -82,7 +81,7 @@ class VASTAdapter(TorchAdapter):
     @property
     def fingerprint(self) -> str:
         """Hash of checkpoint, tokenizer, variant, sizes and precision."""
-        return digest("vast", VERSION, *self.base.key(), self.precision)
+        return digest("vast", VERSION, *self.base.key(self.precision))
 
     def encode_clips(
         self,
@@ -110,13 +109,13 @@ class VASTAdapter(TorchAdapter):
         model, found = self._load(), []
         for place, clip in enumerate(clips):
             with torch.inference_mode(), self._autocast():
-                tokens = self._tokens(
+                tokens = self._seen(
                     model, clip, audio[place : place + 1], subtitles[place : place + 1]
                 )
                 found.append(getattr(model, what)(self.variant, tokens).float().cpu().numpy())
         return np.concatenate(found)
 
-    def _tokens(
+    def _seen(
         self, model: VAST, clip: np.ndarray, audio: Sequence[np.ndarray], subtitles: Sequence[str]
     ) -> dict[str, torch.Tensor]:
         """The tokens of one clip, by modality."""
@@ -169,55 +168,16 @@ class VASTAdapter(TorchAdapter):
         return found
 
 
-class VASTBase:
-    """A VAST before it is loaded; see `VASTAdapter`."""
+@dataclass(frozen=True)
+class VASTBase(SystemBase):
+    """A VAST before it is loaded. `folder` is where BERT's vocabulary may lie."""
 
-    context_length = CAPTION
-
-    def __init__(
-        self,
-        name: str,
-        run: RunConfig,
-        checkpoint: str | None,
-        variant: str,
-        tokenizer: str | None,
-        sizes: dict[str, Any] | None,
-    ) -> None:
-        if variant not in VARIANTS:
-            raise UsageError(
-                f"model '{name}': unknown variant '{variant}'{nearest(variant, list(VARIANTS))}; "
-                f"known: {', '.join(VARIANTS)}"
-            )
-        self.settings = settings_from(VASTSettings, sizes or {}, f"sizes of model '{name}'")
-        self.embed_dim, self.image_size = self.settings.embed_dim, self.settings.image_size
-        self.weights, self.variant = _checkpoint(name, run, checkpoint), variant
-        self._folder = Path(tokenizer).expanduser() if tokenizer else self.weights.parent
-        self._cache = run.cache_folder
+    folder: Path = Path()
 
     @property
-    def preprocessing(self) -> Preprocessing:
-        """Of its own evaluation on MSRVTT."""
-        return _preprocessing(self.image_size, "shortest")
-
-    def key(self) -> list[Any]:
-        """What a fingerprint hashes of it."""
-        files = [self._folder / name for name in VOCABULARIES if (self._folder / name).is_file()]
-        vocabulary = [file_hash(file, self._cache) for file in files]
-        return [file_hash(self.weights, self._cache), vocabulary, self.variant,
-                asdict(self.settings)]  # fmt: skip
-
-    def facts(self) -> dict[str, Any]:
-        """Provenance: what a result says of it."""
-        return {"arch": f"VAST {self.variant}", "pretrained": self.weights.name,
-                "weights_sha256": file_hash(self.weights, self._cache)}  # fmt: skip
-
-    def describe_pixels(self) -> str:
-        """Preprocessing in words."""
-        return f"{self.preprocessing}, CLIP's mean and std (VAST's evaluation on MSRVTT)"
-
-    def pixel_scaling(self) -> tuple[torch.Tensor, torch.Tensor]:
-        """Scale and shift [1, 3, 1, 1] that take a byte to what the model reads."""
-        return pixel_scaling(MEAN, STD)
+    def context_length(self) -> int:
+        """Tokens of a caption, its start and end included."""
+        return CAPTION
 
     @cached_property
     def tokens(self) -> Tokens:
@@ -232,20 +192,46 @@ class VASTBase:
     def _tokens(self, length: int) -> Tokens:
         from adapters.bert_tokens import bert_tokens
 
-        return bert_tokens(self._folder, VOCABULARIES, length)
+        return bert_tokens(self.folder, VOCABULARIES, length)
 
-    def load(self) -> VAST:
-        """The model on the CPU. BenchError for another checkpoint than `sizes` say."""
-        from adapters.vast_checkpoint import load
 
-        model = load(self.weights, self.settings, [self.variant])
-        found, said = model.sizes, self.settings
-        if (found.image_size, found.embed_dim) != (said.image_size, said.embed_dim):
-            raise BenchError(
-                f"{self.weights}: image_size {found.image_size} and embed_dim {found.embed_dim}, "
-                f"not {said.image_size} and {said.embed_dim}; give them as the model's sizes"
-            )
-        return model
+def _base(
+    name: str,
+    run: RunConfig,
+    checkpoint: str | None,
+    variant: str,
+    tokenizer: str | None,
+    sizes: dict[str, Any] | None,
+) -> VASTBase:
+    """What the settings of a model name; see `VASTAdapter`."""
+    if variant not in VARIANTS:
+        raise UsageError(
+            f"model '{name}': unknown variant '{variant}'{nearest(variant, list(VARIANTS))}; "
+            f"known: {', '.join(VARIANTS)}"
+        )
+    settings = settings_from(VASTSettings, sizes or {}, f"sizes of model '{name}'")
+    weights = _checkpoint(name, run, checkpoint)
+    folder = Path(tokenizer).expanduser() if tokenizer else weights.parent
+    words = {file: folder / file for file in VOCABULARIES if (folder / file).is_file()}
+    return VASTBase(
+        "VAST", {"weights": weights, **words}, settings.embed_dim,
+        _preprocessing(settings.image_size, "shortest"), MEAN, STD, run.cache_folder,
+        lambda: _loaded(weights, settings, variant), {"variant": variant, **(sizes or {})}, folder,
+    )  # fmt: skip
+
+
+def _loaded(weights: Path, settings: VASTSettings, variant: str) -> VAST:
+    """The model on the CPU. BenchError for another checkpoint than the sizes say."""
+    from adapters.vast_checkpoint import load
+
+    model = load(weights, settings, [variant])
+    found = model.sizes
+    if (found.image_size, found.embed_dim) != (settings.image_size, settings.embed_dim):
+        raise BenchError(
+            f"{weights}: image_size {found.image_size} and embed_dim {found.embed_dim}, not "
+            f"{settings.image_size} and {settings.embed_dim}; give them as the model's sizes"
+        )
+    return model
 
 
 def _preprocessing(size: int, resize: str) -> Preprocessing:

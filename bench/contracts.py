@@ -8,7 +8,6 @@ be built on any framework and that no command pays for importing torch until a m
 from __future__ import annotations
 
 import hashlib
-import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -21,6 +20,7 @@ import numpy as np
 from bench.errors import BenchError
 
 if TYPE_CHECKING:
+    from bench.capabilities import Matching
     from bench.video.preprocessing import Preprocessing
 
 SAMPLES = 3  # clips that a check shows
@@ -213,12 +213,14 @@ class Features:
     `clips` maps a clip's id to its frame features float32 [T, D], read from disk where they are too
     many to be held: ask for each once. Of a video model they are [P, D], of the P clips that a
     task's `parts` makes of it. A clip that failed is absent. `texts` is float32 [M, D] in
-    the order of `Task.texts`. `learnt` is what `Task.learn` returned.
+    the order of `Task.texts`. `learnt` is what `Task.learn` returned. `matching` is there in a run
+    that re-ranks, of a task that `reranks`.
     """
 
     clips: Mapping[str, np.ndarray]
     texts: np.ndarray
     learnt: Any = None
+    matching: Matching | None = None
 
     def identity(self, clip: str) -> str:
         """Tells a clip's features from any others: what is made of them belongs under its hash.
@@ -275,13 +277,6 @@ class Check:
     samples: list[tuple[str, str, str]] = field(default_factory=list)
 
 
-def video_folder(source: Source, found: Iterable[Path]) -> Path:
-    """The folder below which the files lie, or else where they were looked for."""
-    if folders := {str(path.parent) for path in found}:
-        return Path(os.path.commonpath(folders))
-    return source.videos or source.root
-
-
 @dataclass
 class Task(ABC):
     """One benchmark on one source. Subclass it and name the class in an entry point `bench.tasks`.
@@ -299,6 +294,7 @@ class Task(ABC):
     primary: ClassVar[str]
     recipe: ClassVar[type | None] = None
     floor: ClassVar[str] = "(chance)"  # what the row of `chance` is called on a board
+    reranks: ClassVar[bool] = False  # whether `answer` uses `Features.matching`
     parts: ClassVar[int] = 1  # clips of equally many frames that a video model gets of each clip
     columns: ClassVar[Sequence[str]] = ()  # the metrics on its boards, in order; (): all
     overview: ClassVar[Sequence[str]] = ()  # of these, what stands in the overview of all tasks
@@ -341,14 +337,14 @@ class Task(ABC):
     @classmethod
     def check(cls, source: Source) -> Check:
         """Counts and faults of the files of `source`. DataError where they cannot be used."""
-        from bench.video.heads import wrong_files
+        from bench.video.heads import common_folder, wrong_files
 
         task = cls.load(source)
         missing = [clip.id for clip in task.clips if clip.path is None]
         found = {clip.id: clip.path for clip in task.clips if clip.path is not None}
         facts = {
             "annotations": str(task.annotations or source.annotations or source.root),
-            "video folder": str(video_folder(source, found.values())),
+            "video folder": str(common_folder(found.values()) or source.videos or source.root),
             "protocol": task.protocol, "texts": len(task.texts), "videos": len(task.clips),
             "fingerprint": task.fingerprint,
         }  # fmt: skip

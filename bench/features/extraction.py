@@ -148,14 +148,15 @@ class _Encoder:
         """
         if isinstance(found, Failure) or self.keys[clip.id] is None:
             return found
-        same = self.keys[clip.id] == _feature_key(self.work, found.key)
+        same = self.keys[clip.id] == _feature_key(self.work, clip, found.key)
         return found if same else Failure(clip.id, "broken", CHANGED)
 
     def _encode_group(self, batch: list[tuple[Clip, DecodedFrames]]) -> None:
         work = self.work
-        encoded = work.encode_frames([decoded.frames for _, decoded in batch])
+        frames = [decoded.frames for _, decoded in batch]
+        encoded = work.encode_frames([clip for clip, _ in batch], frames)
         for (clip, decoded), part in zip(batch, encoded, strict=True):
-            times, key = decoded.times.round(6), _feature_key(work, decoded.key)
+            times, key = decoded.times.round(6), _feature_key(work, clip, decoded.key)
             with work.stage("store"):
                 record = {"decoder": decoded.decoder, "times": times.tolist()}
                 self.store.put(key, {"features": part}, record)
@@ -167,17 +168,18 @@ def _take(decoded: Iterator[Outcome], count: int) -> list[Outcome]:
     return [next(decoded) for _ in range(count)]
 
 
-def _feature_key(work: Work, frames: str) -> str:
-    """What features of the frames under the key `frames` are kept under."""
+def _feature_key(work: Work, clip: Clip, frames: str) -> str:
+    """What features of the clip, its frames under the key `frames`, are kept under."""
     if work.parts is not None:
-        return digest("video clips", work.adapter.fingerprint, work.parts, frames)
+        beside = work.identity_of_inputs(clip)
+        return digest("video clips", work.adapter.fingerprint, work.parts, *beside, frames)
     return digest("clip", work.adapter.fingerprint, frames)
 
 
 def _expected_key(work: Work, frames: FrameStore, clip: Clip) -> str | None:
     """The clip's key among features as its file is now; None for a clip without a file."""
     try:
-        return _feature_key(work, frames.key(clip))
+        return _feature_key(work, clip, frames.key(clip))
     except OSError:
         return None  # decoding will say why
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bench.capabilities import Reranks
 from bench.contracts import Adapter, Setup, Task
 from bench.errors import BenchError, UsageError
 
@@ -47,8 +48,17 @@ def check_inputs(adapter: Adapter, task: Task) -> None:
         )
 
 
-def departures(adapter: Adapter, setup: Setup | None) -> list[str]:
+def check_reranking(adapter: Adapter, task: Task) -> Reranks:
+    """The adapter, if it can re-rank and the task makes use of it; else UsageError."""
+    if not isinstance(adapter, Reranks):
+        raise UsageError(f"model '{adapter.name}' has no matching head; leave --rerank out")
+    if not task.reranks:
+        raise UsageError(f"task '{task.name}' ranks nothing again; leave --rerank out")
+    return adapter
+
+
+def departures(adapter: Adapter, setup: Setup | None, reranks: Reranks | None) -> list[str]:
     """What sets a run apart from its task's protocol, as the protocol's name goes on."""
-    beside = [name for name in INPUTS if name in adapter.inputs - {"frames"}]
-    inputs = [f"with {' and '.join(beside)}"] if beside else []
-    return [*([PUBLISHED] if setup else []), *inputs]
+    beside = "+".join(name for name in INPUTS if name in adapter.inputs - {"frames"})
+    again = f"re-ranked-{reranks.matching}-{reranks.rerank_top}" if reranks else ""
+    return [name for name in (PUBLISHED if setup else "", beside, again) if name]

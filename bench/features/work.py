@@ -6,10 +6,12 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
 
+from bench.capabilities import Reranks
 from bench.config import RunConfig
 from bench.contracts import Adapter, Clip, Failure, Plan, Progress, Setup, Task
 from bench.errors import BenchError
@@ -34,6 +36,7 @@ class Work:
     run: RunConfig
     progress: Progress
     setup: Setup | None = None  # of the protocol `published`
+    reranks: Reranks | None = None  # the adapter, in a run that ranks the best again
     seconds: dict[str, float] = field(default_factory=dict)
     encoded: dict[str, int] = field(default_factory=lambda: {"frames": 0, "texts": 0})
     failures: list[Failure] = field(default_factory=list)
@@ -75,8 +78,10 @@ class Work:
         """Features [M, D], checked and counted. BenchError for an adapter that breaks its word."""
         return self._encode("texts", len(texts), self.adapter.encode_texts, texts)
 
-    def encode_frames(self, videos: Sequence[np.ndarray]) -> list[np.ndarray]:
-        """Features of each video's frames [T, S, S, 3]: [T, D], of a video model [parts, D].
+    def encode_frames(
+        self, clips: Sequence[Clip], videos: Sequence[np.ndarray]
+    ) -> list[np.ndarray]:
+        """Features of each clip's frames [T, S, S, 3]: [T, D], of a video model [parts, D].
 
         Checked and counted as of `encode_texts`. All frames are encoded at once, and at once those
         clips that have equally many.
@@ -87,9 +92,12 @@ class Work:
             return np.split(found, np.cumsum([len(video) for video in videos])[:-1])
         features: list[np.ndarray] = [np.empty(0)] * len(videos)
         for places in _alike([len(video) for video in videos]):
-            clips = np.stack([self._parted(videos[place]) for place in places])
-            found = self._encode("frames", clips[..., 0, 0, 0].size, self.adapter.encode_clips,
-                                 clips.reshape(-1, *clips.shape[2:]))  # fmt: skip
+            parted = np.stack([self._parted(videos[place]) for place in places])
+            beside = self._inputs([clips[place] for place in places for _ in range(self.parts)])
+            encode: Callable[..., np.ndarray] = self.adapter.encode_clips
+            call = partial(encode, **beside)
+            found = self._encode("frames", parted[..., 0, 0, 0].size, call,
+                                 parted.reshape(-1, *parted.shape[2:]))  # fmt: skip
             for place, part in zip(places, np.split(found, len(places)), strict=True):
                 features[place] = part
         return features
@@ -103,17 +111,62 @@ class Work:
             )
         return video.reshape(self.task.parts, -1, *video.shape[1:])
 
+    def condition(self, adapter: Reranks, clip: Clip, frames: np.ndarray) -> np.ndarray:
+        """What the matching head reads of a clip's frames [T, S, S, 3]: [1, ...]."""
+        self._load()
+        with self.stage("encode frames"):
+            found = np.asarray(adapter.condition(frames[None], **self._inputs([clip])))
+        self.encoded["frames"] += len(frames)
+        if len(found) != 1 or not np.isfinite(found).all():
+            raise BenchError(
+                f"{self.adapter.name}: a condition of shape {list(found.shape)}, or not finite; "
+                "[1, ...] was promised"
+            )
+        return found
+
+    def match(
+        self, adapter: Reranks, texts: Sequence[str], conditions: np.ndarray, pairs: np.ndarray
+    ) -> np.ndarray:
+        """Scores float32 [N] of pairs, checked and counted; see `bench.capabilities.Reranks`."""
+        self._load()
+        with self.stage("encode pairs"):
+            found = np.asarray(adapter.rerank(texts, conditions, pairs))
+        self.encoded["pairs"] = self.encoded.get("pairs", 0) + len(pairs)
+        if found.shape != (len(pairs),) or not ((found >= 0) & (found <= 1)).all():
+            raise BenchError(
+                f"{self.adapter.name}: scores of shape {list(found.shape)}, or some beyond 0 and "
+                f"1; [{len(pairs)}] was promised"
+            )
+        return found.astype(np.float32)
+
     def _encode(
         self, what: str, count: int, call: Callable[[Any], np.ndarray], inputs: Any
     ) -> np.ndarray:
         """What `call` makes of inputs, a row each; the model is loaded by the first."""
-        if not any(self.encoded.values()):
-            with self.stage("load model"):
-                self.adapter.prepare()
+        self._load()
         with self.stage(f"encode {what}"):
             features = checked(self.adapter, call(inputs), len(inputs))
         self.encoded[what] += count
         return features
+
+    def _load(self) -> None:
+        if not any(self.encoded.values()):
+            with self.stage("load model"):
+                self.adapter.prepare()
+
+    def identity_of_inputs(self, clip: Clip) -> list[Any]:
+        """What a clip's features depend on beside its file and frames."""
+        return [sorted(self.adapter.inputs - {"frames"}), self._inputs([clip])] * bool(
+            self.adapter.inputs - {"frames"}
+        )
+
+    def _inputs(self, clips: Sequence[Clip]) -> dict[str, list[Any]]:
+        """What the adapter reads beside frames, by its name, one a clip."""
+        found: dict[str, list[Any]] = {}
+        if "subtitles" in self.adapter.inputs:
+            said = self.task.subtitles or {}
+            found["subtitles"] = [said.get(clip.id, "") for clip in clips]
+        return found
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:

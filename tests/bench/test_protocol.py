@@ -181,7 +181,7 @@ def test_inputs_that_a_task_does_not_have_are_refused(task: Task, run: RunConfig
     with pytest.raises(BenchError, match="a model of frames reads nothing else"):
         evaluate(frames, task, run)
     adapter.inputs = frozenset({"frames", "subtitles"})
-    assert departures(adapter, None) == ["with subtitles"]
+    assert departures(adapter, None, None) == ["subtitles"]
 
 
 def test_the_command_line(toy: Path, tmp_path: Path) -> None:

@@ -45,6 +45,22 @@ class CLIP4Clip(nn.Module):
                 ) for _ in range(layers)
             )  # fmt: skip
 
+    def encode_image(self, images: torch.Tensor) -> torch.Tensor:
+        """Normalised pixels [N, 3, S, S] -> [N, D], not normalised."""
+        features: torch.Tensor = self.clip.encode_image(images)
+        return features
+
+    def encode_text(self, tokens: torch.Tensor) -> torch.Tensor:
+        """Token ids [M, context length] -> [M, D], not normalised."""
+        features: torch.Tensor = self.clip.encode_text(tokens)
+        return features
+
+    def encode_video(self, video: torch.Tensor) -> torch.Tensor:
+        """Normalised pixels [B, T, 3, S, S], none of them padding -> [B, D] by `seqTransf`."""
+        frames = self.encode_image(video.flatten(0, 1)).float().unflatten(0, video.shape[:2])
+        mask = torch.ones(video.shape[:2], device=video.device)
+        return pooled(self.sequence(frames, mask), mask)
+
     def sequence(self, frames: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
         """Frame features [B, T, D] in the light of each other, by `seqTransf`.
 
@@ -66,15 +82,22 @@ def pooled(frames: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
     return normalize(total / weights.sum(dim=1).clamp(min=1), dim=-1)
 
 
-def load(state: State, head: str, where: Any, remedy: str, layers: int = HEAD_LAYERS) -> CLIP4Clip:
+def load(
+    state: State,
+    head: str,
+    where: Any,
+    remedy: str,
+    layers: int = HEAD_LAYERS,
+    config: dict[str, Any] | None = None,
+) -> CLIP4Clip:
     """CLIP4Clip from a state dict of `official_state`. BenchError where it does not fit.
 
     Without weights for `seqTransf` the head is `started` with `layers` blocks; `meanP` leaves them
-    aside.
+    aside. `config` is open_clip's, by default that of the weights' own sizes.
     """
-    config = clip_config(
-        {name.removeprefix("clip."): value for name, value in state.items()}, where
-    )
+    if config is None:
+        config = clip_config({name.removeprefix("clip."): state[name] for name in state}, where)
+    sizes = config
     blocks = positions = 0
     if head == SEQUENCE:
         state = state if has_head(state) else started(state, layers)
@@ -83,7 +106,7 @@ def load(state: State, head: str, where: Any, remedy: str, layers: int = HEAD_LA
         positions = state["frame_position_embeddings.weight"].shape[0]
     else:
         state = {name: value for name, value in state.items() if not name.startswith(HEAD_NAMES)}
-    return built(lambda: CLIP4Clip(config, blocks, positions), state, where, remedy)
+    return built(lambda: CLIP4Clip(sizes, blocks, positions), state, where, remedy)
 
 
 def has_head(state: State) -> bool:

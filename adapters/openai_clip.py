@@ -46,7 +46,7 @@ def clip_config(state: State, where: Any) -> dict[str, Any]:
         }  # fmt: skip
 
 
-def clip(config: dict[str, Any]) -> nn.Module:
+def clip(config: dict[str, Any]) -> Any:
     """open_clip's model of its configuration, with random weights."""
     from open_clip.model import CLIP
 

@@ -30,7 +30,7 @@ OPENCV: dict[str, Any] = {
 
 @dataclass(frozen=True)
 class Release:
-    """A checkpoint as its authors give it out: what it is called, and where it is found."""
+    """A checkpoint as its authors give it out: the `file` that is looked for, and its source."""
 
     system: str
     file: str
@@ -39,14 +39,14 @@ class Release:
     @property
     def remedy(self) -> str:
         """What to do about a file that is another."""
-        return f"{self.system}'s own is {self.file}, from {self.source}"
+        return f"{self.system}'s own checkpoint is found in {self.source}"
 
     def found(self, run: RunConfig, checkpoint: str | None) -> Path:
         """The file: `checkpoint`, or the released name in the weights folder. MissingWeights."""
         path = Path(checkpoint).expanduser() if checkpoint else run.weights_folder / self.file
         if not path.exists():
             raise MissingWeights(
-                f"{path}: no weights of {self.system}; fetch {self.file} from {self.source} and "
+                f"{path}: no weights of {self.system}; fetch its checkpoint from {self.source} and "
                 "save it there, or name it as the model's `checkpoint`"
             )
         return weights_file(path)

@@ -22,9 +22,13 @@ class Tokens:
         special = self._inner.all_special_tokens if self._inner is not None else CLIP_SPECIAL
         self._special = re.compile("|".join(map(re.escape, filter(None, special))) or "(?!)")
 
-    def __call__(self, texts: Sequence[str]) -> Any:
-        """Token ids int64 [M, context_length]; longer texts are cut."""
-        return self._call([self._plain(text) for text in texts])
+    def __call__(self, texts: Sequence[str], length: int | None = None) -> Any:
+        """Token ids int64 [M, context_length]; longer texts are cut, with the end token kept.
+
+        `length` is another number of tokens, of open_clip's own tokenizers.
+        """
+        plain = [self._plain(text) for text in texts]
+        return self._call(plain) if length is None else self._call(plain, length)
 
     def truncated(self, texts: Sequence[str], length: int | None = None) -> int:
         """How many of `texts` have more tokens than `length`, by default the context length."""

@@ -114,4 +114,6 @@ class TVTSv2Adapter(ClipAdapter):
         from adapters.checkpoint import read_tensors, unprefixed
         from adapters.tvtsv2_model import Sizes, load
 
-        return load(Sizes.of(self._sizes), unprefixed(read_tensors(weights)), weights, release.remedy)
+        return load(
+            Sizes.of(self._sizes), unprefixed(read_tensors(weights)), weights, release.remedy
+        )

@@ -19,16 +19,19 @@ PROMPTS = "prompt_learner."  # the embedded training prompts: of no use for othe
 VISION, TEXT = "image_encoder.", "text_encoder."
 
 
-def load(state: State, tokens: State, where: Any, remedy: str) -> nn.Module:
+def load(
+    state: State, tokens: State, where: Any, remedy: str, config: dict[str, Any] | None = None
+) -> nn.Module:
     """open_clip's CLIP from the official names, the token embedding from OpenAI's weights `tokens`.
 
-    Both are state dicts. BenchError where they do not fit each other.
+    Both are state dicts. `config` is open_clip's, by default that of the weights' own sizes.
+    BenchError where they do not fit.
     """
     state = {name: value for name, value in state.items() if not name.startswith(PROMPTS)}
     if TOKENS in tokens:
         state[TOKENS] = tokens[TOKENS]
-    config = clip_config({_ours(name): value for name, value in state.items()}, where)
-    return built(lambda: clip(config), state, where, remedy, official_name)
+    sizes = config or clip_config({_ours(name): value for name, value in state.items()}, where)
+    return built(lambda: clip(sizes), state, where, remedy, official_name)
 
 
 def _ours(name: str) -> str:

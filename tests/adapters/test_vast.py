@@ -11,10 +11,12 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+import bench
 from adapters.vast import VASTAdapter
 from adapters.vast_audio import segments
 from bench.capabilities import Reranks
 from bench.config import RunConfig
+from bench.engine import evaluate
 from bench.errors import BenchError, MissingWeights, UsageError
 from tests.systems.case import Case, read_case
 from tests.systems.vast import model_of
@@ -168,3 +170,22 @@ def test_without_a_vocabulary_the_remedy_is_named(
     (run.weights_folder / "vast" / "vocab.txt").unlink()
     with pytest.raises(BenchError, match=r"no tokenizer of BERT .* put vocab\.txt"):
         adapter(run).prepare()
+
+
+def test_a_published_run_ranks_the_best_again(run: RunConfig, toy: Path) -> None:
+    ours = adapter(run)
+    task = bench.load_task("msrvtt", str(toy), limit=6)
+    result = evaluate(ours, task, run, protocol="published", rerank=True)
+    document = result.document
+    assert document.protocol.endswith("published, re-ranked-itm-50")
+    assert document.settings.plan == "parts-16"
+    assert document.settings.published is not None
+    assert "tvas, this is tv" in document.settings.published.remarks[1]
+    line = next(line for line in result.predictions if line["direction"] == "t2v")
+    scores = [score for _, score in line["top"]]
+    assert all(0 < score < 1 for score in scores) and scores == sorted(scores, reverse=True)
+    again = adapter(run)
+    assert evaluate(again, task, run, protocol="published", rerank=True).predictions == (
+        result.predictions
+    )
+    assert again._model is None  # all of it was kept

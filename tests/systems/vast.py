@@ -12,6 +12,7 @@ from torch.nn.functional import normalize
 from adapters.vast_checkpoint import build
 from adapters.vast_model import NAMES, VAST, matched, pooled
 from adapters.vast_settings import TASKS, VASTSettings
+from bench.metrics.reranking import nearest
 from tests.systems.case import Case, Output, State
 
 FEATURES, ITM = "feats (normalised) and sims", "itm and reranked"
@@ -92,25 +93,32 @@ def _outputs_of(
     yield Output(f"condition_feats_{task}", condition, tolerance[CONDITION])
     yield Output(f"itm_all_pairs_{task}", _all_pairs(model, ids, mask, condition), tolerance[ITM])
     k = case.config["itm_rerank_num"]
-    for side, axis in (("t2v", 1), ("v2t", 0)):
-        found = reranked(similarity.numpy(), k, axis, match)
+    for side in ("t2v", "v2t"):
+        found = reranked(texts, videos, k, side == "v2t", match)
         yield Output(f"reranked_{side}_{task}", torch.from_numpy(found), tolerance[ITM])
 
 
 def reranked(
-    similarity: np.ndarray, k: int, axis: int, match: Callable[[int, list[int]], np.ndarray]
+    texts: torch.Tensor,
+    videos: torch.Tensor,
+    k: int,
+    v2t: bool,
+    match: Callable[[int, list[int]], np.ndarray],
 ) -> np.ndarray:
     """float32 [texts, videos]: what `match` gives for a video and its texts, and 0 elsewhere.
 
-    The pairs are those of the `k` largest similarities of each text (axis 1) or video (axis 0).
+    The pairs are those that the harness chooses: the `k` best videos of each text, or for `v2t` the
+    best texts of each video.
     """
-    best = np.argsort(-similarity, axis=axis, kind="stable").take(range(k), axis=axis)
-    marks = np.zeros(similarity.shape, bool)
-    np.put_along_axis(marks, best, True, axis=axis)
-    found = np.zeros(similarity.shape, np.float32)
+    marks = np.zeros((len(texts), len(videos)), bool)
+    if v2t:
+        marks[nearest(videos.numpy(), texts.numpy(), k).T, np.arange(len(videos))] = True
+    else:
+        marks[np.arange(len(texts))[:, None], nearest(texts.numpy(), videos.numpy(), k)] = True
+    found = np.zeros(marks.shape, np.float32)
     for video, marked in enumerate(marks.T):
-        if texts := np.flatnonzero(marked).tolist():
-            found[texts, video] = match(video, texts)
+        if chosen := np.flatnonzero(marked).tolist():
+            found[chosen, video] = match(video, chosen)
     return found
 
 

@@ -83,9 +83,9 @@ class Adapter(ABC):
     A frame model implements `encode_frames`, a video model `encode_clips`: one of the two.
     `fingerprint` must change whenever a feature could: it is the key of every cached feature.
     `inputs` are what it reads of a clip, `frames` and maybe `audio` or `subtitles`; what a task
-    does not have is refused. `published` holds by a task's name how the model was published there;
-    while a run of that protocol lasts, `text_length` is the setup's: an adapter whose setups have
-    one cuts its texts to it, and counts them as cut.
+    does not have is refused. `published` holds by a task's name how the model was published there.
+    While a run of that protocol lasts, `setup` is that of its task, and None in any other: frames
+    come as it says, and an adapter whose setups have a `text_length` cuts its texts to it.
     """
 
     name: str
@@ -93,7 +93,12 @@ class Adapter(ABC):
     image_size: int
     inputs: frozenset[str] = frozenset({"frames"})
     published: Mapping[str, Setup] = MappingProxyType({})
-    text_length: int | None = None
+    setup: Setup | None = None
+
+    @property
+    def text_length(self) -> int | None:
+        """Tokens to cut texts to in the run that is under way, and count them as cut by."""
+        return self.setup.text_length if self.setup else None
 
     @classmethod
     def problem(cls, run: Any, name: str, **settings: Any) -> str | None:

@@ -55,14 +55,12 @@ class Work:
 
     @contextmanager
     def as_set_up(self) -> Iterator[None]:
-        """While it lasts, the adapter reads texts of the length that it was published with."""
-        before = self.adapter.text_length
-        if self.setup:
-            self.adapter.text_length = self.setup.text_length
+        """While it lasts, the adapter knows the setup of the run."""
+        before, self.adapter.setup = self.adapter.setup, self.setup
         try:
             yield
         finally:
-            self.adapter.text_length = before
+            self.adapter.setup = before
 
     @property
     def clips(self) -> list[Clip]:

@@ -25,6 +25,10 @@ REMARKS = {
     "secondary": "read in a note about the paper",
     "chart": "about, read off a chart",
 }
+SELECTED = {
+    "best": "epoch selected on the reported split",
+    "best-cider": "epoch selected on the reported split by CIDEr",
+}
 PARTIAL = (
     "Not all items of the set are answered: not ranked. bench compare sets two such results side "
     "by side on the items that both answered."
@@ -167,8 +171,7 @@ def _title(protocol: str, documents: list[Document], usual: dict[str, Any], data
     settings = documents[0].task_settings if documents else {}
     notes = [note for note in (mode, data) if note]
     notes += [
-        "epoch selected on the reported split" if (key, value) == ("select", "best")
-        else f"{key} {value}"
+        SELECTED[value] if key == "select" and value in SELECTED else f"{key} {value}"
         for key, value in settings.items() if usual.get(key) != value and key != "roles"
     ]  # fmt: skip
     size += "".join(f", {note}" for note in notes)

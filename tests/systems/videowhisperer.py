@@ -28,6 +28,7 @@ def sizes_of(config: dict[str, Any]) -> WhispererSizes:
            "dropout", "frames", "event_dim", "object_dim", "tokens")  # fmt: skip
     return WhispererSizes(
         **{name: config[name] for name in own},
+        encoder_heads=config["heads"],
         verbs=len(config["verb_symbols"]),
         predicts_roles="end-to-end" in config["task_type"],
     )

@@ -31,6 +31,7 @@ class WhispererSizes:
     tokens: int
     width: int = 1024
     heads: int = 8
+    encoder_heads: int = 8
     encoder_layers: int = 3
     decoder_layers: int = 3
     caption_layers: int = 3
@@ -169,7 +170,7 @@ class _VideoAndRoles(nn.Module):
         self.input_type_embed = nn.Embedding(2, width)
         self.vid_enc_emb_norm, self.obj_enc_emb_norm = nn.LayerNorm(width), nn.LayerNorm(width)
         self.vo_encoder: Any = Stack(
-            (EncoderLayer(width, sizes.heads, sizes.feed_forward, sizes.dropout)
+            (EncoderLayer(width, sizes.encoder_heads, sizes.feed_forward, sizes.dropout)
              for _ in range(sizes.encoder_layers)), width,
         )  # fmt: skip
         self.verb_classifier = _perceptron(width, 2 * width, sizes.verbs)

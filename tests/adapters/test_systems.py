@@ -177,6 +177,16 @@ def test_clip4clips_head_is_the_checkpoints(
     assert sequence.encode_clips(clips(4)).shape == (3, 64)
 
 
+def test_clip4clips_head_has_an_epsilon_of_its_own(sequence: TorchAdapter) -> None:
+    """1e-12, CLIP's is 1e-5: features that hardly vary are scaled up all the same."""
+    model, small = sequence._load(), 1e-3 * torch.randn(2, 64)
+    for norm, same in (
+        (model.transformerClip.resblocks[1].ln_2, True),
+        (model.clip.ln_final, False),
+    ):
+        assert torch.allclose(norm(small), norm(1000 * small), atol=1e-3) == same
+
+
 def test_clip4clip_keeps_the_end_token_of_cut_texts(sequence: TorchAdapter) -> None:
     sequence.text_length = 32
     tokens = sequence._tokens(["dog " * 40])

@@ -66,12 +66,16 @@ def evaluate(
     config: str | Path | None = None,
     progress: Progress | None = None,
     protocol: str = "task",
+    rerank: bool = False,
 ) -> Result:
     """Run a model on a task. Nothing is written but the stores; `bench.results.save` keeps it.
 
-    With the protocol `published`, frames and texts are taken as the model was published.
+    With the protocol `published`, frames and texts are taken as the model was published; with
+    `rerank`, its matching head ranks the best answers again.
     """
     from bench.config import load_config
     from bench.engine import evaluate as run
 
-    return run(adapter, task, load_config(Path(config) if config else None).run, progress, protocol)
+    return run(
+        adapter, task, load_config(Path(config) if config else None).run, progress, protocol, rerank
+    )

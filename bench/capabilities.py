@@ -191,7 +191,7 @@ class Reranks(Protocol):
     def condition(self, clips: np.ndarray) -> np.ndarray:
         """uint8 [V, T, S, S, 3] -> float32 [V, ...]: what the matching head reads of each clip.
 
-        Inputs beside frames come as in `encode_clips`. It is kept on disk.
+        Inputs beside frames come as in `encode_clips`.
         """
 
     def rerank(self, texts: Sequence[str], conditions: np.ndarray, pairs: np.ndarray) -> np.ndarray:
@@ -200,6 +200,18 @@ class Reranks(Protocol):
         A pair is a text's and a clip's place; those of a clip follow one another, so that what is
         made of its condition is made once. Batches are the adapter's own. A score must not depend
         on the other pairs of a call, but for rounding.
+        """
+
+
+class Matching(Protocol):
+    """A model's matching head: `top` answers of each query are ranked again by its scores."""
+
+    top: int
+
+    def scores(self, pairs: Sequence[tuple[int, str]]) -> np.ndarray:
+        """float32 [N], 0 to 1, of pairs of a text, by its place in `Task.texts`, and a clip's id.
+
+        All pairs are asked for at once: every process has a share of them.
         """
 
 

@@ -8,7 +8,6 @@ be built on any framework and that no command pays for importing torch until a m
 from __future__ import annotations
 
 import hashlib
-import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -21,6 +20,7 @@ import numpy as np
 from bench.errors import BenchError
 
 if TYPE_CHECKING:
+    from bench.capabilities import Matching
     from bench.video.preprocessing import Preprocessing
 
 SAMPLES = 3  # clips that a check shows
@@ -83,9 +83,9 @@ class Adapter(ABC):
     A frame model implements `encode_frames`, a video model `encode_clips`: one of the two.
     `fingerprint` must change whenever a feature could: it is the key of every cached feature.
     `inputs` are what it reads of a clip, `frames` and maybe `audio` or `subtitles`; what a task
-    does not have is refused. `published` holds by a task's name how the model was published there;
-    while a run of that protocol lasts, `text_length` is the setup's: an adapter whose setups have
-    one cuts its texts to it, and counts them as cut.
+    does not have is refused. `published` holds by a task's name how the model was published there.
+    While a run of that protocol lasts, `setup` is that of its task, and None in any other: frames
+    come as it says, and an adapter whose setups have a `text_length` cuts its texts to it.
     """
 
     name: str
@@ -93,7 +93,12 @@ class Adapter(ABC):
     image_size: int
     inputs: frozenset[str] = frozenset({"frames"})
     published: Mapping[str, Setup] = MappingProxyType({})
-    text_length: int | None = None
+    setup: Setup | None = None
+
+    @property
+    def text_length(self) -> int | None:
+        """Tokens to cut texts to in the run that is under way, and count them as cut by."""
+        return self.setup.text_length if self.setup else None
 
     @classmethod
     def problem(cls, run: Any, name: str, **settings: Any) -> str | None:
@@ -144,8 +149,8 @@ class Adapter(ABC):
         The clips of a call have equally many frames, T. A short video may give fewer than the plan
         asks for: the adapter pads them as its model wants it, repeats them or takes them as they
         are. What `inputs` names beside frames comes in keyword arguments, one a clip: `subtitles`
-        list[str], empty for a clip without; `audio` list[float32 [samples]], the mono sound track
-        at 16 kHz, empty for a silent film.
+        list[str], empty for a clip without; `audio` list[bench.video.sound.Sound], the sound track
+        with the file's own channels and rate.
         """
         raise NotImplementedError
 
@@ -213,12 +218,14 @@ class Features:
     `clips` maps a clip's id to its frame features float32 [T, D], read from disk where they are too
     many to be held: ask for each once. Of a video model they are [P, D], of the P clips that a
     task's `parts` makes of it. A clip that failed is absent. `texts` is float32 [M, D] in
-    the order of `Task.texts`. `learnt` is what `Task.learn` returned.
+    the order of `Task.texts`. `learnt` is what `Task.learn` returned. `matching` is there in a run
+    that re-ranks, of a task that `reranks`.
     """
 
     clips: Mapping[str, np.ndarray]
     texts: np.ndarray
     learnt: Any = None
+    matching: Matching | None = None
 
     def identity(self, clip: str) -> str:
         """Tells a clip's features from any others: what is made of them belongs under its hash.
@@ -275,13 +282,6 @@ class Check:
     samples: list[tuple[str, str, str]] = field(default_factory=list)
 
 
-def video_folder(source: Source, found: Iterable[Path]) -> Path:
-    """The folder below which the files lie, or else where they were looked for."""
-    if folders := {str(path.parent) for path in found}:
-        return Path(os.path.commonpath(folders))
-    return source.videos or source.root
-
-
 @dataclass
 class Task(ABC):
     """One benchmark on one source. Subclass it and name the class in an entry point `bench.tasks`.
@@ -299,6 +299,7 @@ class Task(ABC):
     primary: ClassVar[str]
     recipe: ClassVar[type | None] = None
     floor: ClassVar[str] = "(chance)"  # what the row of `chance` is called on a board
+    reranks: ClassVar[bool] = False  # whether `answer` uses `Features.matching`
     parts: ClassVar[int] = 1  # clips of equally many frames that a video model gets of each clip
     columns: ClassVar[Sequence[str]] = ()  # the metrics on its boards, in order; (): all
     overview: ClassVar[Sequence[str]] = ()  # of these, what stands in the overview of all tasks
@@ -341,14 +342,14 @@ class Task(ABC):
     @classmethod
     def check(cls, source: Source) -> Check:
         """Counts and faults of the files of `source`. DataError where they cannot be used."""
-        from bench.video.heads import wrong_files
+        from bench.video.heads import common_folder, wrong_files
 
         task = cls.load(source)
         missing = [clip.id for clip in task.clips if clip.path is None]
         found = {clip.id: clip.path for clip in task.clips if clip.path is not None}
         facts = {
             "annotations": str(task.annotations or source.annotations or source.root),
-            "video folder": str(video_folder(source, found.values())),
+            "video folder": str(common_folder(found.values()) or source.videos or source.root),
             "protocol": task.protocol, "texts": len(task.texts), "videos": len(task.clips),
             "fingerprint": task.fingerprint,
         }  # fmt: skip

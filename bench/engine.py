@@ -24,7 +24,8 @@ from bench.contracts import (
 )
 from bench.errors import BenchError
 from bench.features.extraction import clip_features, text_features
-from bench.features.protocol import OWN, check_inputs, departures, setup_of
+from bench.features.protocol import OWN, check_inputs, check_reranking, departures, setup_of
+from bench.features.reranking import Matching
 from bench.features.validation import collapsed
 from bench.features.work import Silent, Work
 from bench.files.tensor_store import digest
@@ -51,17 +52,20 @@ def evaluate(
     run: RunConfig | None = None,
     progress: Progress | None = None,
     protocol: str = OWN,
+    rerank: bool = False,
 ) -> Result:
     """Run `adapter` on `task` and return the Result; nothing but the stores is written.
 
     `protocol` is the task's own, the same for every model, or `published`: frames and texts as the
     model was published with. A video that cannot be read becomes a named Failure and the run goes
     on; BenchError is raised when no video can be read or an adapter breaks its contract, UsageError
-    for a model that was not published on the task.
+    for a model that was not published on the task. With `rerank` the best answers are ranked again
+    by the model's matching head.
     """
     check_inputs(adapter, task)
     setup = setup_of(adapter, task.name, protocol)
-    work = Work(adapter, task, run or RunConfig(), progress or Silent(), setup)
+    reranks = check_reranking(adapter, task) if rerank else None
+    work = Work(adapter, task, run or RunConfig(), progress or Silent(), setup, reranks)
     with work.as_set_up():
         return _evaluated(work)
 
@@ -93,7 +97,7 @@ def _document(
     failures = [failure for failure in work.failures if failure.clip in queried]
     missing = sum(failure.kind == "missing" for failure in failures)
     times = {clip: times.tolist() for clip, (_, times) in work.read.items()}
-    departed = departures(adapter, work.setup)
+    departed = departures(adapter, work.setup, work.reranks)
     return Document(
         task=task.name,
         task_version=task.version,
@@ -148,8 +152,9 @@ def answers(work: Work) -> tuple[list[dict[str, Any]], list[str]]:
         )
     features = Features(clips, text_features(work))
     learnt = _learn(work, features)
+    matching = Matching(work, work.reranks, clips) if work.reranks else None
     with work.stage("answer"):
-        lines = list(task.answer(Features(clips, features.texts, learnt), adapter))
+        lines = list(task.answer(Features(clips, features.texts, learnt, matching), adapter))
     warnings = [*task.remarks, *(line["warning"] for line in lines if "warning" in line)]
     warnings += _suspicions(work, features)
     for warning in warnings:
@@ -168,6 +173,12 @@ def _suspicions(work: Work, features: Features) -> list[str]:
             found.append(f"{adapter.name}: {what}: {fault}; check the model")
     found += odd_clips({clip: decoder for clip, (decoder, _) in work.read.items()}, task.name)
     ids = {clip.id for clip in task.clips}
+    counts = [sum(work.sounds.get(one) == state for one in ids) for state in ("missing", "silent")]
+    if any(counts):
+        found.append(
+            f"{adapter.name}: of {len(answered)} clips, {counts[0]} have no sound track and "
+            f"{counts[1]} a silent one"
+        )
     if lost := [failure for failure in work.failures if failure.clip not in ids]:
         found.append(
             f"{task.name}: {len(lost)} of {len(task.support)} clips to learn from could not be "

@@ -40,6 +40,9 @@ if TYPE_CHECKING:
               show_default=True,
               help="Frames and texts as the task has them, for every model alike; or as each model "
                    "was published: frames, resizing and text length of its own.")  # fmt: skip
+@click.option("--rerank", is_flag=True,
+              help="Rank the best answers again by the model's matching head; a protocol, and a "
+                   "result, of its own.")  # fmt: skip
 @click.option("--limit", type=click.IntRange(1), help="The first N videos only.")
 @click.option("--device", help="auto, cpu, cuda, cuda:N or mps.")
 @click.option("--output", type=FilePath(file_okay=False), help="Results folder.")
@@ -72,6 +75,7 @@ class Request:
     models: list[str]
     source: str | None
     protocol: str
+    rerank: bool
     limit: int | None
     device: str | None
     output: Path | None
@@ -153,7 +157,7 @@ def _evaluate_all(
         distributed.barrier()
         task = ready.get(name) or registry.load_task(name, found, request.limit)
         for adapter in adapters:
-            yield evaluate(adapter, task, config.run, bar, request.protocol)
+            yield evaluate(adapter, task, config.run, bar, request.protocol, request.rerank)
 
 
 def _checked(
@@ -164,7 +168,7 @@ def _checked(
     Raises whatever can be seen of any of them, what is cheap to see first.
     """
     from bench import registry
-    from bench.features.protocol import check_inputs, setup_of
+    from bench.features.protocol import check_inputs, check_reranking, setup_of
     from bench.files.atomic import check_writable
     from bench.results.files import slug
 
@@ -190,6 +194,8 @@ def _checked(
             setup_of(adapter, name, request.protocol)
         for task in ready.values():
             check_inputs(adapter, task)
+            if request.rerank:
+                check_reranking(adapter, task)
     return ready, adapters
 
 

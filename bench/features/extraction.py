@@ -11,6 +11,7 @@ import os
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import numpy as np
 
@@ -30,7 +31,8 @@ TEXTS_AT_ONCE = 256
 def frame_store(work: Work) -> FrameStore:
     """The store of a run's frames, shared by all models of one plan and preprocessing."""
     run, folder = work.run, work.run.cache_folder / "frames"
-    return FrameStore(folder, work.preprocessing, work.plan, run.decoder, run.frames)
+    sound = "audio" in work.adapter.inputs
+    return FrameStore(folder, work.preprocessing, work.plan, run.decoder, run.frames, sound)
 
 
 def decoding_workers(run: RunConfig) -> int:
@@ -99,6 +101,8 @@ class _Encoder:
                 if complete and is_valid(self.work.adapter, arrays, self.work.parts):
                     self.features.add(clip, key, arrays["features"])
                     self.work.read[clip] = record["decoder"], np.array(record["times"])
+                    if "sound" in record:
+                        self.work.sounds[clip] = str(record["sound"])
 
     def missing(self) -> list[list[Clip]]:
         """The groups of which a clip has no features yet."""
@@ -148,16 +152,18 @@ class _Encoder:
         """
         if isinstance(found, Failure) or self.keys[clip.id] is None:
             return found
-        same = self.keys[clip.id] == _feature_key(self.work, found.key)
+        same = self.keys[clip.id] == _feature_key(self.work, clip, found.key)
         return found if same else Failure(clip.id, "broken", CHANGED)
 
     def _encode_group(self, batch: list[tuple[Clip, DecodedFrames]]) -> None:
         work = self.work
-        encoded = work.encode_frames([decoded.frames for _, decoded in batch])
+        encoded = work.encode_frames(batch)
         for (clip, decoded), part in zip(batch, encoded, strict=True):
-            times, key = decoded.times.round(6), _feature_key(work, decoded.key)
+            times, key = decoded.times.round(6), _feature_key(work, clip, decoded.key)
             with work.stage("store"):
-                record = {"decoder": decoded.decoder, "times": times.tolist()}
+                record: dict[str, Any] = {"decoder": decoded.decoder, "times": times.tolist()}
+                if decoded.sound:
+                    record["sound"] = work.sounds[clip.id] = decoded.sound.state
                 self.store.put(key, {"features": part}, record)
             self.features.add(clip.id, key, part)
             work.read[clip.id] = decoded.decoder, times
@@ -167,17 +173,18 @@ def _take(decoded: Iterator[Outcome], count: int) -> list[Outcome]:
     return [next(decoded) for _ in range(count)]
 
 
-def _feature_key(work: Work, frames: str) -> str:
-    """What features of the frames under the key `frames` are kept under."""
+def _feature_key(work: Work, clip: Clip, frames: str) -> str:
+    """What features of the clip, its frames under the key `frames`, are kept under."""
     if work.parts is not None:
-        return digest("video clips", work.adapter.fingerprint, work.parts, frames)
+        beside = work.identity_of_inputs(clip)
+        return digest("video clips", work.adapter.fingerprint, work.parts, *beside, frames)
     return digest("clip", work.adapter.fingerprint, frames)
 
 
 def _expected_key(work: Work, frames: FrameStore, clip: Clip) -> str | None:
     """The clip's key among features as its file is now; None for a clip without a file."""
     try:
-        return _feature_key(work, frames.key(clip))
+        return _feature_key(work, clip, frames.key(clip))
     except OSError:
         return None  # decoding will say why
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bench.capabilities import Reranks
 from bench.contracts import Adapter, Setup, Task
 from bench.errors import BenchError, UsageError
 
@@ -38,8 +39,12 @@ def check_inputs(adapter: Adapter, task: Task) -> None:
     extra = adapter.inputs - {"frames"}
     if extra and not adapter.is_video_model:
         raise BenchError(f"{adapter.name}: a model of frames reads nothing else; fix its inputs")
-    if "audio" in extra:
-        raise BenchError(f"{adapter.name} reads sound tracks, which are not decoded yet")
+    if extra and task.parts > 1:
+        raise BenchError(
+            f"{adapter.name} reads {' and '.join(sorted(extra))}, and '{task.name}' makes "
+            f"{task.parts} clips of each: which of it belongs to which is not known; take the "
+            "model without"
+        )
     if "subtitles" in extra and task.subtitles is None:
         raise BenchError(
             f"{adapter.name} reads subtitles, and the data of '{task.name}' have none; take a "
@@ -47,8 +52,17 @@ def check_inputs(adapter: Adapter, task: Task) -> None:
         )
 
 
-def departures(adapter: Adapter, setup: Setup | None) -> list[str]:
+def check_reranking(adapter: Adapter, task: Task) -> Reranks:
+    """The adapter, if it can re-rank and the task makes use of it; else UsageError."""
+    if not isinstance(adapter, Reranks):
+        raise UsageError(f"model '{adapter.name}' has no matching head; leave --rerank out")
+    if not task.reranks:
+        raise UsageError(f"task '{task.name}' ranks nothing again; leave --rerank out")
+    return adapter
+
+
+def departures(adapter: Adapter, setup: Setup | None, reranks: Reranks | None) -> list[str]:
     """What sets a run apart from its task's protocol, as the protocol's name goes on."""
-    beside = [name for name in INPUTS if name in adapter.inputs - {"frames"}]
-    inputs = [f"with {' and '.join(beside)}"] if beside else []
-    return [*([PUBLISHED] if setup else []), *inputs]
+    beside = "+".join(name for name in INPUTS if name in adapter.inputs - {"frames"})
+    again = f"re-ranked-{reranks.matching}-{reranks.rerank_top}" if reranks else ""
+    return [name for name in (PUBLISHED if setup else "", beside, again) if name]

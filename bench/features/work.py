@@ -6,15 +6,20 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
 
+from bench.capabilities import Reranks
 from bench.config import RunConfig
 from bench.contracts import Adapter, Clip, Failure, Plan, Progress, Setup, Task
 from bench.errors import BenchError
 from bench.features.validation import checked
+from bench.video import DecodedFrames
 from bench.video.preprocessing import Preprocessing
+
+Decoded = tuple[Clip, DecodedFrames]
 
 
 class Silent:
@@ -34,11 +39,14 @@ class Work:
     run: RunConfig
     progress: Progress
     setup: Setup | None = None  # of the protocol `published`
+    reranks: Reranks | None = None  # the adapter, in a run that ranks the best again
     seconds: dict[str, float] = field(default_factory=dict)
     encoded: dict[str, int] = field(default_factory=lambda: {"frames": 0, "texts": 0})
     failures: list[Failure] = field(default_factory=list)
     read: dict[str, tuple[str, np.ndarray]] = field(default_factory=dict)
     """Clip id -> which decoder read it, and the seconds of its frames, float64 [T]."""
+    sounds: dict[str, str] = field(default_factory=dict)
+    """Clip id -> its sound track: missing, silent or heard. Of a model that reads it."""
 
     @property
     def plan(self) -> Plan:
@@ -52,14 +60,12 @@ class Work:
 
     @contextmanager
     def as_set_up(self) -> Iterator[None]:
-        """While it lasts, the adapter reads texts of the length that it was published with."""
-        before = self.adapter.text_length
-        if self.setup:
-            self.adapter.text_length = self.setup.text_length
+        """While it lasts, the adapter knows the setup of the run."""
+        before, self.adapter.setup = self.adapter.setup, self.setup
         try:
             yield
         finally:
-            self.adapter.text_length = before
+            self.adapter.setup = before
 
     @property
     def clips(self) -> list[Clip]:
@@ -75,22 +81,25 @@ class Work:
         """Features [M, D], checked and counted. BenchError for an adapter that breaks its word."""
         return self._encode("texts", len(texts), self.adapter.encode_texts, texts)
 
-    def encode_frames(self, videos: Sequence[np.ndarray]) -> list[np.ndarray]:
-        """Features of each video's frames [T, S, S, 3]: [T, D], of a video model [parts, D].
+    def encode_frames(self, batch: Sequence[Decoded]) -> list[np.ndarray]:
+        """Features of each clip's frames [T, S, S, 3]: [T, D], of a video model [parts, D].
 
         Checked and counted as of `encode_texts`. All frames are encoded at once, and at once those
         clips that have equally many.
         """
+        videos = [found.frames for _, found in batch]
         if self.parts is None:
             frames = np.concatenate(videos)
-            found = self._encode("frames", len(frames), self.adapter.encode_frames, frames)
-            return np.split(found, np.cumsum([len(video) for video in videos])[:-1])
+            encoded = self._encode("frames", len(frames), self.adapter.encode_frames, frames)
+            return np.split(encoded, np.cumsum([len(video) for video in videos])[:-1])
         features: list[np.ndarray] = [np.empty(0)] * len(videos)
+        encode: Callable[..., np.ndarray] = self.adapter.encode_clips
         for places in _alike([len(video) for video in videos]):
-            clips = np.stack([self._parted(videos[place]) for place in places])
-            found = self._encode("frames", clips[..., 0, 0, 0].size, self.adapter.encode_clips,
-                                 clips.reshape(-1, *clips.shape[2:]))  # fmt: skip
-            for place, part in zip(places, np.split(found, len(places)), strict=True):
+            parted = np.stack([self._parted(videos[place]) for place in places])
+            call = partial(encode, **self._inputs([batch[place] for place in places], self.parts))
+            encoded = self._encode("frames", parted[..., 0, 0, 0].size, call,
+                                   parted.reshape(-1, *parted.shape[2:]))  # fmt: skip
+            for place, part in zip(places, np.split(encoded, len(places)), strict=True):
                 features[place] = part
         return features
 
@@ -103,17 +112,67 @@ class Work:
             )
         return video.reshape(self.task.parts, -1, *video.shape[1:])
 
+    def condition(self, adapter: Reranks, clip: Decoded) -> np.ndarray:
+        """What the matching head reads of a clip: [1, ...]."""
+        self._load()
+        frames = clip[1].frames[None]
+        with self.stage("encode frames"):
+            found = np.asarray(adapter.condition(frames, **self._inputs([clip])))
+        self.encoded["frames"] += frames.shape[1]
+        if len(found) != 1 or not np.isfinite(found).all():
+            raise BenchError(
+                f"{self.adapter.name}: a condition of shape {list(found.shape)}, or not finite; "
+                "[1, ...] was promised"
+            )
+        return found
+
+    def match(
+        self, adapter: Reranks, texts: Sequence[str], conditions: np.ndarray, pairs: np.ndarray
+    ) -> np.ndarray:
+        """Scores float32 [N] of pairs, checked and counted; see `bench.capabilities.Reranks`."""
+        self._load()
+        with self.stage("encode pairs"):
+            found = np.asarray(adapter.rerank(texts, conditions, pairs))
+        self.encoded["pairs"] = self.encoded.get("pairs", 0) + len(pairs)
+        if found.shape != (len(pairs),) or not ((found >= 0) & (found <= 1)).all():
+            raise BenchError(
+                f"{self.adapter.name}: scores of shape {list(found.shape)}, or some beyond 0 and "
+                f"1; [{len(pairs)}] was promised"
+            )
+        return found.astype(np.float32)
+
     def _encode(
         self, what: str, count: int, call: Callable[[Any], np.ndarray], inputs: Any
     ) -> np.ndarray:
         """What `call` makes of inputs, a row each; the model is loaded by the first."""
-        if not any(self.encoded.values()):
-            with self.stage("load model"):
-                self.adapter.prepare()
+        self._load()
         with self.stage(f"encode {what}"):
             features = checked(self.adapter, call(inputs), len(inputs))
         self.encoded[what] += count
         return features
+
+    def _load(self) -> None:
+        if not any(self.encoded.values()):
+            with self.stage("load model"):
+                self.adapter.prepare()
+
+    def identity_of_inputs(self, clip: Clip) -> list[Any]:
+        """What a clip's features depend on beside its file and frames; its sound is of its file."""
+        beside = sorted(self.adapter.inputs - {"frames"})
+        return [beside, self._subtitle(clip)] if beside else []
+
+    def _subtitle(self, clip: Clip) -> str:
+        wanted = "subtitles" in self.adapter.inputs and self.task.subtitles
+        return wanted.get(clip.id, "") if wanted else ""
+
+    def _inputs(self, batch: Sequence[Decoded], parts: int = 1) -> dict[str, list[Any]]:
+        """What the adapter reads beside frames, by its name: one for each of a clip's parts."""
+        found: dict[str, list[Any]] = {}
+        if "subtitles" in self.adapter.inputs:
+            found["subtitles"] = [self._subtitle(clip) for clip, _ in batch for _ in range(parts)]
+        if "audio" in self.adapter.inputs:
+            found["audio"] = [got.sound for _, got in batch for _ in range(parts)]
+        return found
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:

@@ -69,7 +69,7 @@ def test_published_takes_the_systems_own_frames_and_texts(task: Task, run: RunCo
     plain, adapter = evaluate(Words(), task, run), Words()
     result = evaluate(adapter, task, run, protocol="published")
     assert sum(adapter.shapes) == 4 * len(task.clips)
-    assert max(len(text.split()) for text in adapter.read) == 4 and adapter.text_length is None
+    assert max(len(text.split()) for text in adapter.read) == 4 and adapter.setup is None
     document = result.document
     assert document.protocol == "msrvtt/toy, published" and plain.document.protocol == "msrvtt/toy"
     assert document.settings and document.settings.published and document.settings.plan == "steps-4"
@@ -121,7 +121,7 @@ def test_a_run_that_fails_leaves_the_adapter_as_it_was(task: Task, run: RunConfi
     adapter = Broken()
     with pytest.raises(RuntimeError):
         evaluate(adapter, task, run, protocol="published")
-    assert adapter.text_length is None
+    assert adapter.setup is None
 
 
 def test_boards_and_comparisons_keep_them_apart(task: Task, run: RunConfig) -> None:
@@ -181,7 +181,7 @@ def test_inputs_that_a_task_does_not_have_are_refused(task: Task, run: RunConfig
     with pytest.raises(BenchError, match="a model of frames reads nothing else"):
         evaluate(frames, task, run)
     adapter.inputs = frozenset({"frames", "subtitles"})
-    assert departures(adapter, None) == ["with subtitles"]
+    assert departures(adapter, None, None) == ["subtitles"]
 
 
 def test_the_command_line(toy: Path, tmp_path: Path) -> None:

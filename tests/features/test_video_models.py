@@ -3,9 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
+import json
+import os
 import shutil
+import signal
+import subprocess
+import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -173,3 +180,40 @@ def test_the_doctor_examines_clips() -> None:
 
     wrong = [one.check for one in examine(Leaking(), frames, texts) if one.ok is False]
     assert wrong == ["batches"]
+
+
+def started(*launch: str, data: Path, cache: Path, out: Path) -> subprocess.Popen[bytes]:
+    root = Path(__file__).parents[2]
+    environment = {**os.environ, "PYTHONPATH": str(root), "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, *launch, "-m", "tests.features.video_run"]
+    return subprocess.Popen([*command, str(data), str(cache), str(out)], env=environment, cwd=root)
+
+
+def said(path: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(path.read_text())
+    return found
+
+
+@pytest.mark.slow
+def test_a_killed_run_and_two_processes_come_to_the_bits_of_one(toy: Path, tmp_path: Path) -> None:
+    clips = 12 * len(bench.load_task("msrvtt", str(toy)).clips)
+    one, killed, two = (tmp_path / name for name in ("one", "killed", "two"))
+    assert started(data=toy, cache=tmp_path / "a", out=one).wait(120) == 0
+    whole = said(Path(f"{one}.0"))
+    assert whole["frames"] == clips
+
+    process = started(data=toy, cache=tmp_path / "b", out=killed)
+    store = tmp_path / "b" / "features"
+    while len(list(store.rglob("*.safetensors"))) < 6 and process.poll() is None:
+        time.sleep(0.01)
+    process.kill()
+    assert process.wait(60) == -signal.SIGKILL and not Path(f"{killed}.0").exists()
+    assert started(data=toy, cache=tmp_path / "b", out=killed).wait(120) == 0
+    resumed = said(Path(f"{killed}.0"))
+    assert resumed["predictions"] == whole["predictions"] and 0 < resumed["frames"] < clips
+
+    launch = ("-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-port", "29531")
+    assert started(*launch, data=toy, cache=tmp_path / "c", out=two).wait(200) == 0
+    shared = [said(Path(f"{two}.{rank}")) for rank in (0, 1)]
+    assert all(part["predictions"] == whole["predictions"] for part in shared)
+    assert [part["frames"] for part in shared] == [clips / 2, clips / 2]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +19,6 @@ from bench.video.preprocessing import Preprocessing
 from bench.video.sampling import Seconds
 
 if TYPE_CHECKING:
-    import torch
 
     from adapters.clip4clip_model import CLIP4Clip
 
@@ -65,7 +64,9 @@ class CLIP4ClipAdapter(FrameAdapter, ClipAdapter):
             {"head": head, "start": "zero-shot" if not checkpoint else "trained"},
         )  # fmt: skip
         super().__init__(name, run, base)
-        self._remarks = [HALF, *([STARTED] if started else [])]
+        # README.md: the same for both
+        setup = Setup(Seconds(12), base.preprocessing, 32, [HALF, *([STARTED] if started else [])])
+        self.published = {"msrvtt": setup, "lsmdc": setup}
 
     @classmethod
     def problem(cls, run: RunConfig, name: str, **settings: Any) -> str | None:
@@ -84,15 +85,15 @@ class CLIP4ClipAdapter(FrameAdapter, ClipAdapter):
         return self.head == SEQUENCE
 
     @property
+    def most_frames(self) -> int:  # type: ignore[override]
+        """As many as the head has positions: 77 when it starts."""
+        found: int = self._load().frame_position_embeddings.num_embeddings
+        return found
+
+    @property
     def pooling(self) -> str:  # type: ignore[override]
         """What makes a video feature of frames."""
         return "seqTransf" if self.is_video_model else super().pooling
-
-    @property
-    def published(self) -> Mapping[str, Setup]:  # type: ignore[override]
-        """README.md: the same for both."""
-        setup = Setup(Seconds(12), self.preprocessing, 32, self._remarks)
-        return {"msrvtt": setup, "lsmdc": setup}
 
     @property
     def fingerprint(self) -> str:
@@ -106,15 +107,6 @@ class CLIP4ClipAdapter(FrameAdapter, ClipAdapter):
         context = self.base.context_length
         length = self.text_length or context
         return pad(self.base.tokens(texts, length), (0, context - length))
-
-    def _padded(self, video: torch.Tensor) -> torch.Tensor:
-        frames, most = video.shape[1], self._load().frame_position_embeddings.num_embeddings
-        if frames > most:
-            raise BenchError(
-                f"{self.name}: {frames} frames a clip; {SEQUENCE} reads at most {most}: choose "
-                "another frame plan"
-            )
-        return video
 
 
 def _config(arch: str | None, head: str) -> dict[str, Any]:

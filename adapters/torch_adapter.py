@@ -10,6 +10,7 @@ import numpy as np
 from bench.compute import autocast, use_threads
 from bench.config import RunConfig
 from bench.contracts import Adapter
+from bench.errors import BenchError
 from bench.video.preprocessing import Preprocessing
 
 if TYPE_CHECKING:
@@ -135,13 +136,23 @@ class FrameAdapter(TorchAdapter):
 
 
 class ClipAdapter(TorchAdapter):
-    """A model of clips, by its `encode_video`."""
+    """A model of clips of up to `most_frames`, by its `encode_video`."""
+
+    most_frames: int
 
     def encode_clips(self, clips: np.ndarray) -> np.ndarray:
-        """uint8 [V, T, S, S, 3] -> float32 [V, D]; on the CPU clip by clip."""
+        """uint8 [V, T, S, S, 3] -> float32 [V, D]; on the CPU clip by clip.
+
+        BenchError for more frames than the model has positions for.
+        """
         import torch
 
         model = self._load()
+        if clips.shape[1] > self.most_frames:
+            raise BenchError(
+                f"{self.name}: {clips.shape[1]} frames a clip, and it reads at most "
+                f"{self.most_frames}; choose another frame plan"
+            )
         pixels = torch.from_numpy(np.ascontiguousarray(clips))
         features = []
         for part in pixels.split(1 if self.device == "cpu" else len(pixels)):
@@ -151,5 +162,5 @@ class ClipAdapter(TorchAdapter):
         return torch.cat(features).cpu().numpy()
 
     def _padded(self, video: torch.Tensor) -> torch.Tensor:
-        """Normalised pixels [V, T, 3, S, S] with as many frames as the model wants."""
+        """Normalised pixels [V, T, 3, S, S] with as many frames as the model is to read."""
         return video

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from adapters.system import IMAGENET, Release, SystemBase
 from adapters.torch_adapter import ClipAdapter
@@ -42,6 +41,8 @@ class TVTSv2Adapter(ClipAdapter):
     UsageError for another variant, MissingWeights without the file.
     """
 
+    pooling: ClassVar[str] = "the model's own: one class token over all frames"
+
     def __init__(
         self, name: str, run: RunConfig, variant: str | None = None, checkpoint: str | None = None
     ) -> None:
@@ -55,6 +56,12 @@ class TVTSv2Adapter(ClipAdapter):
             *IMAGENET, run.cache_folder, lambda: self._read(weights, release),
         )  # fmt: skip
         super().__init__(name, run, base)
+        self.most_frames = self._sizes["num_frames"]
+        # v2/downstream/configs/zero-{msrvtt,lsmdc}-vit-*.json: the same for both
+        remarks = [PADDED] if self._sizes.get("quick_gelu", True) else [PADDED, HALF]
+        setup = Setup(Middles(self.most_frames), base.preprocessing,
+                      self._sizes["context_length"], remarks)  # fmt: skip
+        self.published = {"msrvtt": setup, "lsmdc": setup}
 
     @staticmethod
     def _found(run: RunConfig, variant: str | None, checkpoint: str | None) -> tuple[Release, Path]:
@@ -79,16 +86,6 @@ class TVTSv2Adapter(ClipAdapter):
         return None
 
     @property
-    def published(self) -> Mapping[str, Setup]:  # type: ignore[override]
-        """v2/downstream/configs/zero-{msrvtt,lsmdc}-vit-*.json: the same for both."""
-        remarks = [PADDED] if self._sizes.get("quick_gelu", True) else [PADDED, HALF]
-        setup = Setup(
-            Middles(self._sizes["num_frames"]), self.preprocessing,
-            self._sizes["context_length"], remarks,
-        )  # fmt: skip
-        return {"msrvtt": setup, "lsmdc": setup}
-
-    @property
     def fingerprint(self) -> str:
         """Hash of weights, preprocessing, precision, and whether short clips are padded."""
         return digest("tvtsv2", VERSION, *self.base.key(self.precision), self._is_published)
@@ -101,13 +98,7 @@ class TVTSv2Adapter(ClipAdapter):
         """As they are; in the published protocol, short clips with zeros up to 12 frames."""
         from torch.nn.functional import pad
 
-        frames = self._sizes["num_frames"]
-        if video.shape[1] > frames:
-            raise BenchError(
-                f"{self.name}: {video.shape[1]} frames a clip; TVTSv2 reads at most {frames}: "
-                "choose another frame plan"
-            )
-        missing = frames - video.shape[1] if self._is_published else 0
+        missing = self.most_frames - video.shape[1] if self._is_published else 0
         return pad(video, (0, 0) * 3 + (0, missing))
 
     def _read(self, weights: Path, release: Release) -> TVTSv2:

@@ -45,6 +45,9 @@ class ViFiCLIPAdapter(FrameAdapter):
             *IMAGENET, run.cache_folder, lambda: _read(files),
         )  # fmt: skip
         super().__init__(name, run, base)
+        # Its evaluation of actions, configs/zero_shot: 32 frames, a single view.
+        setup = Setup(Centres(32), base.preprocessing, base.context_length, REMARKS)
+        self.published = {"msrvtt": setup, "lsmdc": setup}
 
     @classmethod
     def problem(cls, run: RunConfig, name: str, **settings: Any) -> str | None:
@@ -54,12 +57,6 @@ class ViFiCLIPAdapter(FrameAdapter):
         except BenchError as error:
             return str(error)
         return None
-
-    @property
-    def published(self) -> Mapping[str, Setup]:  # type: ignore[override]
-        """Its evaluation of actions, configs/zero_shot: 32 frames, a single view."""
-        setup = Setup(Centres(32), self.preprocessing, 77, REMARKS)
-        return {"msrvtt": setup, "lsmdc": setup}
 
     @property
     def fingerprint(self) -> str:

@@ -149,8 +149,8 @@ class Adapter(ABC):
         The clips of a call have equally many frames, T. A short video may give fewer than the plan
         asks for: the adapter pads them as its model wants it, repeats them or takes them as they
         are. What `inputs` names beside frames comes in keyword arguments, one a clip: `subtitles`
-        list[str], empty for a clip without; `audio` list[float32 [samples]], the mono sound track
-        at 16 kHz, empty for a silent film.
+        list[str], empty for a clip without; `audio` list[bench.video.sound.Sound], the sound track
+        with the file's own channels and rate.
         """
         raise NotImplementedError
 

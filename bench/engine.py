@@ -173,6 +173,12 @@ def _suspicions(work: Work, features: Features) -> list[str]:
             found.append(f"{adapter.name}: {what}: {fault}; check the model")
     found += odd_clips({clip: decoder for clip, (decoder, _) in work.read.items()}, task.name)
     ids = {clip.id for clip in task.clips}
+    counts = [sum(work.sounds.get(one) == state for one in ids) for state in ("missing", "silent")]
+    if any(counts):
+        found.append(
+            f"{adapter.name}: of {len(answered)} clips, {counts[0]} have no sound track and "
+            f"{counts[1]} a silent one"
+        )
     if lost := [failure for failure in work.failures if failure.clip not in ids]:
         found.append(
             f"{task.name}: {len(lost)} of {len(task.support)} clips to learn from could not be "

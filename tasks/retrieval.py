@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, ClassVar
@@ -57,11 +57,16 @@ class Pair:
 
 
 class Pairs(list[Pair]):
-    """Pairs, and what was assumed in reading them."""
+    """Pairs, what was assumed in reading them, and each video's subtitles if the file has any."""
 
-    def __init__(self, pairs: Iterable[Pair] = (), remarks: Iterable[str] = ()) -> None:
+    def __init__(
+        self,
+        pairs: Iterable[Pair] = (),
+        remarks: Iterable[str] = (),
+        subtitles: Mapping[str, str] | None = None,
+    ) -> None:
         super().__init__(pairs)
-        self.remarks = list(remarks)
+        self.remarks, self.subtitles = list(remarks), subtitles
 
 
 @dataclass
@@ -132,10 +137,12 @@ class RetrievalTask(Task):
         sizes = [clip.path.stat().st_size if clip.path else None for clip in clips]
         texts = [pair.sentence for pair in pairs if pair.video in kept]
         owners = [pair.video for pair in pairs if pair.video in kept]
+        subtitles = _subtitles(read, pairs, kept)
+        beside = [] if subtitles is None else [subtitles]
         return cls(
             protocol=protocol,
             source=source,
-            fingerprint=digest(cls.name, cls.version, texts, owners, sizes),
+            fingerprint=digest(cls.name, cls.version, texts, owners, sizes, *beside),
             clips=clips,
             texts=texts,
             plan=Uniform(12),
@@ -145,6 +152,7 @@ class RetrievalTask(Task):
             owners=owners,
             ambiguous=[i for i in ids if i in index.ambiguous],
             annotations=path,
+            subtitles=subtitles,
         )
 
     @classmethod
@@ -302,6 +310,17 @@ def _with_plain_ids(pairs: Iterable[Pair]) -> list[Pair]:
             raise DataError(f"{pair.where}: {name!r} in another folder than in {where}; rename one")
         plain.append(replace(pair, video=name))
     return plain
+
+
+def _subtitles(
+    read: Sequence[Pair], pairs: Sequence[Pair], kept: Collection[str]
+) -> dict[str, str] | None:
+    """The subtitles of the clips that are kept, by the ids that they have as files."""
+    own: Mapping[str, str] | None = getattr(read, "subtitles", None)
+    if own is None:
+        return None
+    return {pair.video: own.get(before.video, "")
+            for before, pair in zip(read, pairs, strict=True) if pair.video in kept}  # fmt: skip
 
 
 def _remarks_of_files(

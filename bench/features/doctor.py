@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -11,6 +12,7 @@ from PIL import Image
 from bench.capabilities import HasReference
 from bench.contracts import Adapter, normalise
 from bench.features.validation import checked, collapsed
+from bench.video.sound import NONE
 
 SIZES = ((320, 240), (426, 240), (180, 320), (97, 61))  # of pictures: wide, tall, small
 CLOSE, CLOSE_HALF = 1e-4, 2e-2  # how far normalised features may be apart, in each precision
@@ -52,10 +54,16 @@ def examine(
 
 
 def _encoded(adapter: Adapter, inputs: np.ndarray) -> np.ndarray:
-    """Features of frames [N, S, S, 3], or of a video model's clips [N, T, S, S, 3]."""
-    if adapter.is_video_model:
-        return adapter.encode_clips(inputs)
-    return adapter.encode_frames(inputs)
+    """Features of frames [N, S, S, 3], or of a video model's clips [N, T, S, S, 3].
+
+    What it reads beside frames is empty.
+    """
+    if not adapter.is_video_model:
+        return adapter.encode_frames(inputs)
+    nothing: dict[str, Any] = {"subtitles": "", "audio": NONE}
+    beside = {name: [nothing[name]] * len(inputs) for name in adapter.inputs & nothing.keys()}
+    encode: Callable[..., np.ndarray] = adapter.encode_clips
+    return encode(inputs, **beside)
 
 
 def pictures() -> list[Image.Image]:

@@ -11,6 +11,7 @@ import os
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import numpy as np
 
@@ -30,7 +31,8 @@ TEXTS_AT_ONCE = 256
 def frame_store(work: Work) -> FrameStore:
     """The store of a run's frames, shared by all models of one plan and preprocessing."""
     run, folder = work.run, work.run.cache_folder / "frames"
-    return FrameStore(folder, work.preprocessing, work.plan, run.decoder, run.frames)
+    sound = "audio" in work.adapter.inputs
+    return FrameStore(folder, work.preprocessing, work.plan, run.decoder, run.frames, sound)
 
 
 def decoding_workers(run: RunConfig) -> int:
@@ -99,6 +101,8 @@ class _Encoder:
                 if complete and is_valid(self.work.adapter, arrays, self.work.parts):
                     self.features.add(clip, key, arrays["features"])
                     self.work.read[clip] = record["decoder"], np.array(record["times"])
+                    if "sound" in record:
+                        self.work.sounds[clip] = str(record["sound"])
 
     def missing(self) -> list[list[Clip]]:
         """The groups of which a clip has no features yet."""
@@ -153,12 +157,13 @@ class _Encoder:
 
     def _encode_group(self, batch: list[tuple[Clip, DecodedFrames]]) -> None:
         work = self.work
-        frames = [decoded.frames for _, decoded in batch]
-        encoded = work.encode_frames([clip for clip, _ in batch], frames)
+        encoded = work.encode_frames(batch)
         for (clip, decoded), part in zip(batch, encoded, strict=True):
             times, key = decoded.times.round(6), _feature_key(work, clip, decoded.key)
             with work.stage("store"):
-                record = {"decoder": decoded.decoder, "times": times.tolist()}
+                record: dict[str, Any] = {"decoder": decoded.decoder, "times": times.tolist()}
+                if decoded.sound:
+                    record["sound"] = work.sounds[clip.id] = decoded.sound.state
                 self.store.put(key, {"features": part}, record)
             self.features.add(clip.id, key, part)
             work.read[clip.id] = decoded.decoder, times

@@ -39,8 +39,12 @@ def check_inputs(adapter: Adapter, task: Task) -> None:
     extra = adapter.inputs - {"frames"}
     if extra and not adapter.is_video_model:
         raise BenchError(f"{adapter.name}: a model of frames reads nothing else; fix its inputs")
-    if "audio" in extra:
-        raise BenchError(f"{adapter.name} reads sound tracks, which are not decoded yet")
+    if extra and task.parts > 1:
+        raise BenchError(
+            f"{adapter.name} reads {' and '.join(sorted(extra))}, and '{task.name}' makes "
+            f"{task.parts} clips of each: which of it belongs to which is not known; take the "
+            "model without"
+        )
     if "subtitles" in extra and task.subtitles is None:
         raise BenchError(
             f"{adapter.name} reads subtitles, and the data of '{task.name}' have none; take a "

@@ -12,7 +12,7 @@ from bench.contracts import Clip, Failure
 from bench.errors import BenchError
 from bench.features.extraction import decoding_limits, frame_store
 from bench.features.validation import StoredFeatures
-from bench.features.work import Work
+from bench.features.work import Decoded, Work
 from bench.files.tensor_store import TensorStore, digest
 
 Job = tuple[Clip, list[int]]  # a clip, and the texts that it is matched with, ascending
@@ -81,13 +81,11 @@ class Matching:
                         f"{clip.id} was read before and cannot be read again to be matched "
                         f"({found.kind}: {found.reason}); run again"
                     )
-                self._store.put(self._key(job), {"scores": self._match(job, found.frames)}, {})
+                self._store.put(self._key(job), {"scores": self._match(job, (clip, found))}, {})
                 self._work.progress.advance()
 
-    def _match(self, job: Job, frames: np.ndarray) -> np.ndarray:
-        clip, texts = job
+    def _match(self, job: Job, clip: Decoded) -> np.ndarray:
         work, adapter = self._work, self._adapter
-        said = [work.task.texts[text] for text in texts]
-        pairs = np.array([[place, 0] for place in range(len(texts))], np.int64)
-        condition = work.condition(adapter, clip, frames)
-        return work.match(adapter, said, condition, pairs)
+        said = [work.task.texts[text] for text in job[1]]
+        pairs = np.array([[place, 0] for place in range(len(said))], np.int64)
+        return work.match(adapter, said, work.condition(adapter, clip), pairs)

@@ -16,7 +16,10 @@ from bench.config import RunConfig
 from bench.contracts import Adapter, Clip, Failure, Plan, Progress, Setup, Task
 from bench.errors import BenchError
 from bench.features.validation import checked
+from bench.video import DecodedFrames
 from bench.video.preprocessing import Preprocessing
+
+Decoded = tuple[Clip, DecodedFrames]
 
 
 class Silent:
@@ -42,6 +45,8 @@ class Work:
     failures: list[Failure] = field(default_factory=list)
     read: dict[str, tuple[str, np.ndarray]] = field(default_factory=dict)
     """Clip id -> which decoder read it, and the seconds of its frames, float64 [T]."""
+    sounds: dict[str, str] = field(default_factory=dict)
+    """Clip id -> its sound track: missing, silent or heard. Of a model that reads it."""
 
     @property
     def plan(self) -> Plan:
@@ -76,27 +81,25 @@ class Work:
         """Features [M, D], checked and counted. BenchError for an adapter that breaks its word."""
         return self._encode("texts", len(texts), self.adapter.encode_texts, texts)
 
-    def encode_frames(
-        self, clips: Sequence[Clip], videos: Sequence[np.ndarray]
-    ) -> list[np.ndarray]:
+    def encode_frames(self, batch: Sequence[Decoded]) -> list[np.ndarray]:
         """Features of each clip's frames [T, S, S, 3]: [T, D], of a video model [parts, D].
 
         Checked and counted as of `encode_texts`. All frames are encoded at once, and at once those
         clips that have equally many.
         """
+        videos = [found.frames for _, found in batch]
         if self.parts is None:
             frames = np.concatenate(videos)
-            found = self._encode("frames", len(frames), self.adapter.encode_frames, frames)
-            return np.split(found, np.cumsum([len(video) for video in videos])[:-1])
+            encoded = self._encode("frames", len(frames), self.adapter.encode_frames, frames)
+            return np.split(encoded, np.cumsum([len(video) for video in videos])[:-1])
         features: list[np.ndarray] = [np.empty(0)] * len(videos)
+        encode: Callable[..., np.ndarray] = self.adapter.encode_clips
         for places in _alike([len(video) for video in videos]):
             parted = np.stack([self._parted(videos[place]) for place in places])
-            beside = self._inputs([clips[place] for place in places for _ in range(self.parts)])
-            encode: Callable[..., np.ndarray] = self.adapter.encode_clips
-            call = partial(encode, **beside)
-            found = self._encode("frames", parted[..., 0, 0, 0].size, call,
-                                 parted.reshape(-1, *parted.shape[2:]))  # fmt: skip
-            for place, part in zip(places, np.split(found, len(places)), strict=True):
+            call = partial(encode, **self._inputs([batch[place] for place in places], self.parts))
+            encoded = self._encode("frames", parted[..., 0, 0, 0].size, call,
+                                   parted.reshape(-1, *parted.shape[2:]))  # fmt: skip
+            for place, part in zip(places, np.split(encoded, len(places)), strict=True):
                 features[place] = part
         return features
 
@@ -109,12 +112,13 @@ class Work:
             )
         return video.reshape(self.task.parts, -1, *video.shape[1:])
 
-    def condition(self, adapter: Reranks, clip: Clip, frames: np.ndarray) -> np.ndarray:
-        """What the matching head reads of a clip's frames [T, S, S, 3]: [1, ...]."""
+    def condition(self, adapter: Reranks, clip: Decoded) -> np.ndarray:
+        """What the matching head reads of a clip: [1, ...]."""
         self._load()
+        frames = clip[1].frames[None]
         with self.stage("encode frames"):
-            found = np.asarray(adapter.condition(frames[None], **self._inputs([clip])))
-        self.encoded["frames"] += len(frames)
+            found = np.asarray(adapter.condition(frames, **self._inputs([clip])))
+        self.encoded["frames"] += frames.shape[1]
         if len(found) != 1 or not np.isfinite(found).all():
             raise BenchError(
                 f"{self.adapter.name}: a condition of shape {list(found.shape)}, or not finite; "
@@ -153,17 +157,21 @@ class Work:
                 self.adapter.prepare()
 
     def identity_of_inputs(self, clip: Clip) -> list[Any]:
-        """What a clip's features depend on beside its file and frames."""
-        return [sorted(self.adapter.inputs - {"frames"}), self._inputs([clip])] * bool(
-            self.adapter.inputs - {"frames"}
-        )
+        """What a clip's features depend on beside its file and frames; its sound is of its file."""
+        beside = sorted(self.adapter.inputs - {"frames"})
+        return [beside, self._subtitle(clip)] if beside else []
 
-    def _inputs(self, clips: Sequence[Clip]) -> dict[str, list[Any]]:
-        """What the adapter reads beside frames, by its name, one a clip."""
+    def _subtitle(self, clip: Clip) -> str:
+        wanted = "subtitles" in self.adapter.inputs and self.task.subtitles
+        return wanted.get(clip.id, "") if wanted else ""
+
+    def _inputs(self, batch: Sequence[Decoded], parts: int = 1) -> dict[str, list[Any]]:
+        """What the adapter reads beside frames, by its name: one for each of a clip's parts."""
         found: dict[str, list[Any]] = {}
         if "subtitles" in self.adapter.inputs:
-            said = self.task.subtitles or {}
-            found["subtitles"] = [said.get(clip.id, "") for clip in clips]
+            found["subtitles"] = [self._subtitle(clip) for clip, _ in batch for _ in range(parts)]
+        if "audio" in self.adapter.inputs:
+            found["audio"] = [got.sound for _, got in batch for _ in range(parts)]
         return found
 
     @contextmanager

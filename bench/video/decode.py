@@ -34,6 +34,7 @@ from bench.video.folders import numbered_frames
 from bench.video.preprocessing import Preprocessing, as_preprocessing
 from bench.video.sampling import EPSILON, ByIndex, chosen_frames
 from bench.video.scan import Scan, scan, status_of
+from bench.video.sound import Sound
 from bench.video.sparse import can_skip, needed_frames
 from bench.video.tolerant import FLAGGING, MARK, undamaged_frames
 
@@ -49,13 +50,15 @@ Decoding = Callable[["InputContainer", Scan, Collection[int]], Iterator["VideoFr
 class DecodedFrames:
     """uint8 [T, size, size, 3] RGB; seconds float64 [T] from the file's first frame; who did it.
 
-    `key` is what they were read from the store under, empty where they were not.
+    `key` is what they were read from the store under, empty where they were not. `sound` is there
+    where it was wanted.
     """
 
     frames: np.ndarray
     times: np.ndarray
     decoder: str
     key: str = ""
+    sound: Sound | None = None
 
 
 def decode(

@@ -19,7 +19,7 @@ from adapters.checkpoint import read_tensors
 from adapters.open_clip import OpenCLIPAdapter
 from adapters.torch_adapter import TorchAdapter
 from bench.config import RunConfig
-from bench.contracts import normalise
+from bench.contracts import Adapter, normalise
 from bench.engine import evaluate
 from bench.errors import BenchError, MissingWeights, UsageError
 from bench.features.doctor import examine
@@ -44,7 +44,9 @@ def test_the_doctor_finds_nothing(system: str, request: pytest.FixtureRequest) -
     assert adapter.embed_dim == adapter.encode_texts(TEXTS).shape[1]
     assert type(adapter).problem(adapter._run, "x", variant="tiny", head="seqTransf", arch="tiny",
                                  checkpoint=str(adapter.base.files["weights"])) is None  # fmt: skip
-    assert {"arch", "weights_sha256", "precision"} <= adapter.describe().keys()
+    facts = adapter.describe()
+    assert {"arch", "weights_sha256", "precision"} <= facts.keys()
+    assert facts["pooling"] != Adapter.pooling
 
 
 @pytest.mark.parametrize("system", ["tvts", "bt", "sequence"])
@@ -68,7 +70,7 @@ def test_tvtsv2_pads_short_clips_where_it_is_published(tvts: TorchAdapter) -> No
     video = torch.cat([video, torch.zeros(3, 3, *video.shape[2:])], dim=1)
     expected = tvts._load().encode_video(video).numpy()
     np.testing.assert_allclose(padded, expected, atol=1e-5)
-    with pytest.raises(BenchError, match="6 frames a clip; TVTSv2 reads at most 5"):
+    with pytest.raises(BenchError, match="6 frames a clip, and it reads at most 5"):
         tvts.encode_clips(clips(6))
 
 
@@ -116,7 +118,7 @@ def test_bt_adapters_branch_alone_needs_openais_weights(bt: Any, run: RunConfig)
 def test_bt_adapter_refuses_what_its_code_misreads(bt: TorchAdapter) -> None:
     with pytest.raises(BenchError, match=r"3 frames a clip, .* takes for the three colours"):
         bt.encode_clips(clips(3))
-    with pytest.raises(BenchError, match="7 frames a clip; BT-Adapter reads at most 6"):
+    with pytest.raises(BenchError, match="7 frames a clip, and it reads at most 6"):
         bt.encode_clips(clips(7))
 
 
@@ -170,11 +172,21 @@ def test_clip4clips_head_is_the_checkpoints(
         c4c(checkpoint=path)
     with pytest.raises(UsageError, match=r"head must be one of meanP, seqTransf, not 'meanp'"):
         c4c(head="meanp", checkpoint=path)
-    with pytest.raises(BenchError, match="8 frames a clip; seqTransf reads at most 7"):
+    with pytest.raises(BenchError, match="8 frames a clip, and it reads at most 7"):
         sequence.encode_clips(clips(8))
     with pytest.raises(UsageError, match="needs a `checkpoint`, or `pretrained`"):
         c4c()
     assert sequence.encode_clips(clips(4)).shape == (3, 64)
+
+
+def test_clip4clips_head_has_an_epsilon_of_its_own(sequence: TorchAdapter) -> None:
+    """1e-12, CLIP's is 1e-5: features that hardly vary are scaled up all the same."""
+    model, small = sequence._load(), 1e-3 * torch.randn(2, 64)
+    for norm, same in (
+        (model.transformerClip.resblocks[1].ln_2, True),
+        (model.clip.ln_final, False),
+    ):
+        assert torch.allclose(norm(small), norm(1000 * small), atol=1e-3) == same
 
 
 def test_clip4clip_keeps_the_end_token_of_cut_texts(sequence: TorchAdapter) -> None:

@@ -19,7 +19,7 @@ import numpy as np
 from adapters.published import MEAN, STD
 from adapters.system import SystemBase
 from adapters.torch_adapter import TorchAdapter
-from adapters.vast_audio import WINDOW, segments
+from adapters.vast_audio import spectrograms
 from adapters.vast_settings import RELEASED, TASKS, VASTSettings
 from bench.config import RunConfig
 from bench.contracts import Setup
@@ -28,6 +28,7 @@ from bench.files.tensor_store import digest
 from bench.settings import settings_from
 from bench.video.preprocessing import Preprocessing
 from bench.video.sampling import Parts
+from bench.video.sound import Sound
 
 if TYPE_CHECKING:
     import torch
@@ -86,7 +87,7 @@ class VASTAdapter(TorchAdapter):
     def encode_clips(
         self,
         clips: np.ndarray,
-        audio: Sequence[np.ndarray] = (),
+        audio: Sequence[Sound] = (),
         subtitles: Sequence[str] = (),
     ) -> np.ndarray:
         """uint8 [V, T, S, S, 3] -> float32 [V, D], of what the variant reads; clip by clip."""
@@ -95,14 +96,14 @@ class VASTAdapter(TorchAdapter):
     def condition(
         self,
         clips: np.ndarray,
-        audio: Sequence[np.ndarray] = (),
+        audio: Sequence[Sound] = (),
         subtitles: Sequence[str] = (),
     ) -> np.ndarray:
         """The tokens float32 [V, S, W] of clips, that the matching head reads."""
         return self._of_clips(clips, audio, subtitles, "condition")
 
     def _of_clips(
-        self, clips: np.ndarray, audio: Sequence[np.ndarray], subtitles: Sequence[str], what: str
+        self, clips: np.ndarray, audio: Sequence[Sound], subtitles: Sequence[str], what: str
     ) -> np.ndarray:
         import torch
 
@@ -116,7 +117,7 @@ class VASTAdapter(TorchAdapter):
         return np.concatenate(found)
 
     def _seen(
-        self, model: VAST, clip: np.ndarray, audio: Sequence[np.ndarray], subtitles: Sequence[str]
+        self, model: VAST, clip: np.ndarray, audio: Sequence[Sound], subtitles: Sequence[str]
     ) -> dict[str, torch.Tensor]:
         """The tokens of one clip, by modality."""
         import torch
@@ -125,10 +126,8 @@ class VASTAdapter(TorchAdapter):
         pixels = self._scaled(torch.from_numpy(np.ascontiguousarray(clip)))
         found["v"] = model.vision_tokens(pixels[None])
         if "a" in kinds:
-            # Less than a window of 25 ms is no sound; the official code fails on it.
-            tracks = [track if len(track) >= WINDOW else track[:0] for track in audio]
-            spectrograms = np.stack([segments(track) for track in tracks])
-            found["a"] = model.audio_tokens(torch.from_numpy(spectrograms).to(self.device))
+            heard = torch.from_numpy(spectrograms(audio))
+            found["a"] = model.audio_tokens(heard.to(self.device))
         if "s" in kinds:
             read = self.base.subtitle_tokens(subtitles).to(self.device)
             found["s"] = model.text_tokens(read["input_ids"], read["attention_mask"])
@@ -244,6 +243,8 @@ def _published(size: int, variant: str) -> Mapping[str, Setup]:
     for task, frames, resize, own in (("msrvtt", 16, "shortest", "tvas"),
                                       ("lsmdc", 32, "squash", "tva")):  # fmt: skip
         remarks = ["VAST resizes to floats; here pixels are rounded to bytes"]
+        if "a" in TASKS[variant]:
+            remarks.append("VAST's sound was extracted to mono of 22,050 Hz; here it is the film's")
         if variant != own:
             remarks.append(f"VAST's own evaluation of it is {own}, this is {variant}")
         found[task] = Setup(Parts(frames), _preprocessing(size, resize), CAPTION, remarks)

@@ -7,12 +7,14 @@ in the documentation of `torchaudio.compliance.kaldi.fbank` and `torchaudio.tran
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from functools import cache
 
 import numpy as np
 
 from bench.errors import DataError
 from bench.video.sampling import Parts
+from bench.video.sound import Sound
 
 RATE = 16000  # Hz
 WINDOW, STEP, FFT = 400, 160, 512  # samples: 25 ms, 10 ms
@@ -21,6 +23,23 @@ MEAN, STD = 15.41663, 6.55582  # of AudioSet's log energies; the deviation is do
 MELS, TIME = 64, 1024  # audio_melbins, audio_target_length of VAST's configurations
 CROSSINGS, ROLLOFF = 6, 0.99  # of the resampler's windowed sinc
 LARGEST_STEP = 1000  # 44.1 kHz has 441
+
+
+def spectrograms(sounds: Sequence[Sound]) -> np.ndarray:
+    """Sound tracks -> float32 [B, 1, TIME, MELS], of one segment each as VAST is evaluated.
+
+    Of several channels the first is heard. Less than a window is no sound, for which the official
+    code has no answer: it fails.
+    """
+    tracks = [
+        sound.samples[0]
+        if sound.samples.size and resampled_length(sound.samples.shape[1], sound.rate) >= WINDOW
+        else np.empty(0, np.float32)
+        for sound in sounds
+    ]
+    return np.stack([
+        segments(track, sound.rate) for track, sound in zip(tracks, sounds, strict=True)
+    ])  # fmt: skip
 
 
 def segments(
@@ -95,5 +114,9 @@ def resampled(samples: np.ndarray, rate: int) -> np.ndarray:
     kernels = np.sinc(times) * window * cut / old
     padded = np.pad(samples, (reach, reach + old))
     blocks = np.lib.stride_tricks.sliding_window_view(padded, len(taps))[::old]
-    length = -(-new * len(samples) // old)
-    return (blocks @ kernels.T).reshape(-1)[:length]
+    return (blocks @ kernels.T).reshape(-1)[: resampled_length(len(samples), rate)]
+
+
+def resampled_length(samples: int, rate: int) -> int:
+    """How many samples at 16 kHz, a part of one counted whole."""
+    return -(-RATE * samples // rate)

@@ -18,6 +18,7 @@ from bench.capabilities import Reranks
 from bench.config import RunConfig
 from bench.engine import evaluate
 from bench.errors import BenchError, MissingWeights, UsageError
+from bench.video.sound import NONE, Sound
 from tests.systems.case import Case, read_case
 from tests.systems.vast import model_of
 
@@ -80,9 +81,10 @@ def test_sound_and_subtitles_are_read_beside_the_frames(
     ours = adapter(run, "tvas")
     model: Any = ours._load()
     track = np.sin(np.arange(30_000) / 9).astype(np.float32)
-    # The second clip has no sound: 10 ms of it are none.
-    given = {"audio": [track, track[:160]], "subtitles": ["a dog", ""]}
-    sound = np.stack([segments(track), np.zeros((1, 1024, 64), np.float32)])
+    # Of two channels the first is heard. The second clip has no sound: 10 ms of it are none.
+    sounds = [Sound(np.stack([track, -track / 3]), 22050), Sound(track[None, :220], 22050)]
+    given: dict[str, Any] = {"audio": sounds, "subtitles": ["a dog", ""]}
+    sound = np.stack([segments(track, 22050), np.zeros((1, 1024, 64), np.float32)])
     ids, mask = torch.zeros(2, 70, dtype=torch.int64), torch.zeros(2, 70, dtype=torch.int64)
     for row, read in enumerate(([2, 5, 6, 3], [2, 3])):
         ids[row, : len(read)], mask[row, : len(read)] = torch.tensor(read), 1
@@ -93,6 +95,9 @@ def test_sound_and_subtitles_are_read_beside_the_frames(
     expected = model.condition("tvas", tokens).numpy()
     np.testing.assert_allclose(ours.condition(clips, **given), expected, atol=2e-5)
     assert ours.inputs == {"frames", "audio", "subtitles"}
+    silent = ours.encode_clips(clips[:1], audio=[NONE], subtitles=["a dog"])
+    nothing = ours.encode_clips(clips[:1], audio=[sounds[1]], subtitles=["a dog"])
+    np.testing.assert_array_equal(silent, nothing)
 
 
 @torch.inference_mode()
@@ -130,7 +135,7 @@ def test_it_says_how_it_was_published(run: RunConfig) -> None:
     assert (msrvtt.preprocessing.resize, lsmdc.preprocessing.resize) == ("shortest", "squash")
     assert msrvtt.preprocessing == ours.preprocessing
     assert {msrvtt.text_length, lsmdc.text_length} == {40}
-    assert "tvas, this is tva" in msrvtt.remarks[1] and len(lsmdc.remarks) == 1
+    assert "tvas, this is tva" in msrvtt.remarks[2] and len(lsmdc.remarks) == 2
 
 
 def test_fingerprints_know_variant_vocabulary_sizes_and_weights(run: RunConfig) -> None:

@@ -14,6 +14,7 @@ from tasks.vidsitu.head.videowhisperer import (
     disjoint_frames,
     likely_slots,
     published_frames,
+    relative_boxes,
 )
 from tasks.vidsitu.head.whisperer_data import ABSENT, ROLE_IDS, VERB_SYMBOLS, targets_of
 from tests.systems.__main__ import compare
@@ -128,6 +129,12 @@ def test_frames_of_events() -> None:
     ]  # fmt: skip
     assert disjoint_frames(20).sum(dim=0).tolist() == [4] * 5
     assert disjoint_frames(20)[7].tolist() == [False, True, False, False, False]
+
+
+def test_boxes_are_relative_to_the_first_frame() -> None:
+    boxes = torch.tensor([20.0, 10, 40, 30]).expand(1, 2, 1, 4)
+    sizes = torch.tensor([[[40.0, 80.0], [20.0, 40.0]]])  # height and width
+    assert relative_boxes(boxes, sizes).tolist() == [[[[0.25, 0.25, 0.5, 0.75]]] * 2]
 
 
 def test_likely_roles_are_six_at_most_in_their_order() -> None:

@@ -1,4 +1,4 @@
-"""Weights from files as people have them: nested, prefixed, sharded. Nothing is unpickled."""
+"""Weights from files as people have them: nested, prefixed, sharded. Nothing in them is run."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from safetensors.torch import load_file
 
+from adapters import torch_archive
 from adapters.weights import INDEX, shards, weights_file
 from bench.errors import BenchError, plain
 
@@ -26,9 +27,7 @@ def read_state(path: Path) -> State:
     `path` is a safetensors file, a .pt of tensors, an index of shards, or a folder with one of
     them. BenchError says what else it is.
     """
-    path = weights_file(path)
-    found = _shards(path) if path.name.endswith(INDEX) else _read(path)
-    state = _unprefixed(_unnested(found, path))
+    state = unprefixed(read_tensors(path))
     if any(name.startswith(TRANSFORMERS) for name in state):
         raise BenchError(
             f"{path}: in transformers' format, not open_clip's; give its folder, with its "
@@ -37,19 +36,54 @@ def read_state(path: Path) -> State:
     return {name: value for name, value in state.items() if name not in OPENAI_EXTRAS}
 
 
+def read_tensors(path: Path) -> State:
+    """The state dict of a checkpoint under its own names. Raises as `read_state`."""
+    path = weights_file(path)
+    found = _unnested(_shards(path) if path.name.endswith(INDEX) else _read(path), path)
+    try:
+        return {
+            name: value.tensor() if isinstance(value, torch_archive.Saved) else value
+            for name, value in found.items()
+        }
+    except Exception as error:  # of a zip that is cut or lies about its numbers
+        raise BenchError(f"{path}: damaged ({plain(error)}); fetch it again") from error
+
+
+def tensor_names(path: Path) -> set[str]:
+    """The names that `read_tensors` would give, of a file of torch.save without its numbers."""
+    path = weights_file(path)
+    found = None if path.suffix == ".safetensors" else _beside_objects(path)
+    return set(read_tensors(path) if found is None else _unnested(found, path))
+
+
 def _read(path: Path) -> Mapping[str, Any]:
+    """What a file holds; a tensor is a `Saved` where foreign objects lie beside it."""
     try:
         if path.suffix == ".safetensors":
             return load_file(path)
         found = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch, safetensors and pickle each raise their own kinds
-        reason = plain(error).partition(" WeightsUnpickler")[0].partition(". In PyTorch")[0]
-        raise BenchError(
-            f"{path}: not a checkpoint ({reason}); give a safetensors file, or a .pt of tensors"
-        ) from error
+        found = _beside_objects(path)
+        if found is None:
+            reason = plain(error).partition(" WeightsUnpickler")[0].partition(". In PyTorch")[0]
+            raise BenchError(
+                f"{path}: not a checkpoint ({reason}); give a safetensors file, or a .pt of tensors"
+            ) from error
     if not isinstance(found, Mapping):
         raise BenchError(f"{path}: holds a {type(found).__name__}; give a state dict of tensors")
     return found
+
+
+def _beside_objects(path: Path) -> Mapping[str, Any] | None:
+    """A file of torch.save with objects of training code, such as a logger, beside the tensors.
+
+    None for any other file.
+    """
+    try:
+        found = torch_archive.load(path)
+    except Exception:  # whatever the opcodes of a hostile file provoke
+        return None
+    return found if isinstance(found, Mapping) else None
 
 
 def _shards(path: Path) -> State:
@@ -60,9 +94,10 @@ def _shards(path: Path) -> State:
     return state
 
 
-def _unnested(found: Mapping[str, Any], path: Path) -> State:
+def _unnested(found: Mapping[str, Any], path: Path) -> Mapping[str, Any]:
     """The state dict inside of `found`, which may hold an optimiser and more beside it."""
-    while not (found and all(isinstance(value, torch.Tensor) for value in found.values())):
+    kinds = (torch.Tensor, torch_archive.Saved)
+    while not (found and all(isinstance(value, kinds) for value in found.values())):
         inner = [key for key in NESTS if isinstance(found.get(key), Mapping)]
         if not inner:
             keys = ", ".join(map(str, list(found)[:5]))
@@ -71,10 +106,10 @@ def _unnested(found: Mapping[str, Any], path: Path) -> State:
                 "give the state dict itself"
             )
         found = found[inner[0]]
-    return dict(found)
+    return found
 
 
-def _unprefixed(state: State) -> State:
+def unprefixed(state: State) -> State:
     """Names without what all of them begin with, as DDP, compile, Lightning and CLIP4Clip add."""
     while prefix := next((p for p in PREFIXES if all(n.startswith(p) for n in state)), None):
         state = {name.removeprefix(prefix): value for name, value in state.items()}
@@ -83,12 +118,11 @@ def _unprefixed(state: State) -> State:
 
 def misfit(own: Mapping[str, torch.Tensor], state: State) -> str:
     """How `state` differs from what a model has; empty where it fits."""
-    reasons = []
-    for what, names in (("lacks", own.keys() - state.keys()),
-                        ("has an unknown", state.keys() - own.keys())):  # fmt: skip
+    reasons, unknown = [], state.keys() - own.keys()
+    for what, names in (("lacks", own.keys() - state.keys()), ("has an unknown", unknown)):
         if names:
             reasons.append(f"{what} {min(names)} ({len(names)} such names)")
-    if prefixed := sorted({p for p in PREFIXES for name in state if name.startswith(p)}):
+    if prefixed := sorted({p for p in PREFIXES for name in unknown if name.startswith(p)}):
         reasons.append(f"some names, not all, begin with {', '.join(prefixed)}")
     for name in sorted(own.keys() & state.keys()):
         if own[name].shape != state[name].shape:

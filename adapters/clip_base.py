@@ -70,7 +70,7 @@ class CLIPBase:
         an unknown architecture or setting, MissingWeights where weights are nowhere to be had.
         """
         arch, pretrained = _parse(arch, pretrained, spec)
-        config = _architecture(arch)
+        config = architecture(arch)
         weights = find_weights(arch, pretrained, run)
         tag = pretrained if local_path(pretrained) is None else None
         facts = published(arch, tag, weights, own or {})
@@ -89,7 +89,7 @@ class CLIPBase:
     ) -> None:
         """Raise as `find`, without the network and without reading the weights."""
         arch, pretrained = _parse(arch, pretrained, spec)
-        _architecture(arch)
+        architecture(arch)
         local_weights(arch, pretrained, run)
 
     @property
@@ -283,7 +283,7 @@ def _parse(arch: str | None, pretrained: str | None, spec: str | None) -> tuple[
     return arch, pretrained
 
 
-def _architecture(arch: str) -> dict[str, Any]:
+def architecture(arch: str) -> dict[str, Any]:
     """The architecture's configuration, read without importing open_clip (and with it torch)."""
     package = find_spec("open_clip")
     if package is None or package.origin is None:

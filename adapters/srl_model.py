@@ -19,8 +19,8 @@ from torch import nn
 from adapters.clip_base import CLIPBase
 from adapters.lora import FULL, NONE, TARGETS, add_lora, pack_attention, split_attention
 from adapters.lora_config import read_plain
-from adapters.open_clip import CPU_FRAMES
 from adapters.srl_settings import CARD, CONTEXT, FILES, LORA, TOWER, VERSION, SRLSettings
+from adapters.torch_adapter import CPU_FRAMES
 from bench.contextualizer import VideoContextualizer
 from bench.errors import BenchError, UsageError, plain
 from bench.files.atomic import atomic_path

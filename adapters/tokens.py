@@ -22,19 +22,24 @@ class Tokens:
         special = self._inner.all_special_tokens if self._inner is not None else CLIP_SPECIAL
         self._special = re.compile("|".join(map(re.escape, filter(None, special))) or "(?!)")
 
-    def __call__(self, texts: Sequence[str]) -> Any:
-        """Token ids int64 [M, context_length]; longer texts are cut."""
-        return self._call([self._plain(text) for text in texts])
+    def __call__(self, texts: Sequence[str], length: int | None = None) -> Any:
+        """Token ids int64 [M, context_length]; longer texts are cut, with the end token kept.
 
-    def truncated(self, texts: Sequence[str]) -> int:
-        """How many of `texts` have more tokens than the context length holds."""
+        `length` is another number of tokens, of open_clip's own tokenizers.
+        """
+        plain = [self._plain(text) for text in texts]
+        return self._call(plain) if length is None else self._call(plain, length)
+
+    def truncated(self, texts: Sequence[str], length: int | None = None) -> int:
+        """How many of `texts` have more tokens than `length`, by default the context length."""
+        length = length or self.context_length
         plain = [self._plain(text) for text in texts]
         if self._inner is None:
-            room = self.context_length - 2  # beside its start and end
+            room = length - 2  # beside its start and end
             return sum(len(self._call.encode(text)) > room for text in plain)
         cleaned = [self._call.clean_fn(text) for text in plain]
         found = self._inner(cleaned, truncation=False)["input_ids"]
-        return sum(len(ids) > self.context_length for ids in found)
+        return sum(len(ids) > length for ids in found)
 
     def _plain(self, text: str) -> str:
         return self._special.sub(" ", text)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from adapters.clip_base import pixel_scaling
 from adapters.open_clip import OpenCLIPAdapter
 from adapters.published import MEAN, STD
+from adapters.torch_adapter import FrameAdapter
 from adapters.weights import file_hash
 from bench.config import RunConfig
 from bench.errors import BenchError, MissingWeights, UsageError, plain
@@ -46,10 +47,8 @@ class TransformersAdapter(OpenCLIPAdapter):
         folder: str | None = None,
         lora: str | None = None,
     ) -> None:
-        self.name = name
-        self.base: Any = TransformersBase.find(run, *_parse(spec, folder, lora))
-        self.embed_dim, self.image_size = self.base.embed_dim, self.base.image_size
-        self._run, self._model = run, None
+        base = TransformersBase.find(run, *_parse(spec, folder, lora))
+        FrameAdapter.__init__(self, name, run, base)
 
     @classmethod
     def problem(cls, run: RunConfig, name: str, **settings: Any) -> str | None:

@@ -65,9 +65,17 @@ def evaluate(
     task: Task,
     config: str | Path | None = None,
     progress: Progress | None = None,
+    protocol: str = "task",
+    rerank: bool = False,
 ) -> Result:
-    """Run a model on a task. Nothing is written but the stores; `bench.results.save` keeps it."""
+    """Run a model on a task. Nothing is written but the stores; `bench.results.save` keeps it.
+
+    With the protocol `published`, frames and texts are taken as the model was published; with
+    `rerank`, its matching head ranks the best answers again.
+    """
     from bench.config import load_config
     from bench.engine import evaluate as run
 
-    return run(adapter, task, load_config(Path(config) if config else None).run, progress)
+    return run(
+        adapter, task, load_config(Path(config) if config else None).run, progress, protocol, rerank
+    )

@@ -177,6 +177,45 @@ class HasReference(Protocol):
 
 
 @runtime_checkable
+class Reranks(Protocol):
+    """An adapter with a matching head, which ranks the best of a retrieval run once more.
+
+    It compares a text with what it sees of one clip, and is too slow for all pairs. The features of
+    `encode_clips` choose `rerank_top` videos for each text, and as many texts for each video; the
+    scores of these pairs replace the features' similarity, and what was not chosen ranks behind.
+    """
+
+    rerank_top: int
+    matching: str  # what the scores are called in a protocol, such as `itm`
+
+    def condition(self, clips: np.ndarray) -> np.ndarray:
+        """uint8 [V, T, S, S, 3] -> float32 [V, ...]: what the matching head reads of each clip.
+
+        Inputs beside frames come as in `encode_clips`.
+        """
+
+    def rerank(self, texts: Sequence[str], conditions: np.ndarray, pairs: np.ndarray) -> np.ndarray:
+        """Texts [M], conditions [V, ...], pairs int64 [N, 2] of both -> float32 [N], 0 to 1.
+
+        A pair is a text's and a clip's place; those of a clip follow one another, so that what is
+        made of its condition is made once. Batches are the adapter's own. A score must not depend
+        on the other pairs of a call, but for rounding.
+        """
+
+
+class Matching(Protocol):
+    """A model's matching head: `top` answers of each query are ranked again by its scores."""
+
+    top: int
+
+    def scores(self, pairs: Sequence[tuple[int, str]]) -> np.ndarray:
+        """float32 [N], 0 to 1, of pairs of a text, by its place in `Task.texts`, and a clip's id.
+
+        All pairs are asked for at once: every process has a share of them.
+        """
+
+
+@runtime_checkable
 class Exportable(Protocol):
     """An adapter whose model other tools can load, for `bench export`."""
 

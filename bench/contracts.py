@@ -8,16 +8,19 @@ be built on any framework and that no command pays for importing torch until a m
 from __future__ import annotations
 
 import hashlib
-import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 import numpy as np
 
+from bench.errors import BenchError
+
 if TYPE_CHECKING:
+    from bench.capabilities import Matching
     from bench.metrics.bootstrap import Sample
     from bench.video.preprocessing import Preprocessing
 
@@ -61,15 +64,43 @@ class Plan(Protocol):
         """Seconds from the clip's start, ascending, for a clip of `duration` seconds."""
 
 
+@dataclass(frozen=True)
+class Setup:
+    """How a system was evaluated on a task by its authors: what `--protocol published` runs.
+
+    The frames that `plan` takes, prepared by `preprocessing`; texts of `text_length` tokens, start
+    and end included, None for all that the model reads. `remarks` are quirks of the official
+    evaluation that a published number rests on, each a short sentence; results have them.
+    """
+
+    plan: Plan
+    preprocessing: Preprocessing
+    text_length: int | None = None
+    remarks: Sequence[str] = ()
+
+
 class Adapter(ABC):
     """A video-text model. Subclass it and name the class in an entry point `bench.adapters`.
 
+    A frame model implements `encode_frames`, a video model `encode_clips`: one of the two.
     `fingerprint` must change whenever a feature could: it is the key of every cached feature.
+    `inputs` are what it reads of a clip, `frames` and maybe `audio` or `subtitles`; what a task
+    does not have is refused. `published` holds by a task's name how the model was published there.
+    While a run of that protocol lasts, `setup` is that of its task, and None in any other: frames
+    come as it says, and an adapter whose setups have a `text_length` cuts its texts to it.
     """
 
     name: str
     embed_dim: int
     image_size: int
+    inputs: frozenset[str] = frozenset({"frames"})
+    published: Mapping[str, Setup] = MappingProxyType({})
+    setup: Setup | None = None
+
+    @property
+    def text_length(self) -> int | None:
+        """Tokens to cut texts to in the run that is under way, and count them as cut by."""
+        return self.setup.text_length if self.setup else None
 
     @classmethod
     def problem(cls, run: Any, name: str, **settings: Any) -> str | None:
@@ -81,7 +112,7 @@ class Adapter(ABC):
 
     @property
     def preprocessing(self) -> Preprocessing:
-        """How pictures become the squares that `encode_frames` gets: OpenAI's rule, unless said.
+        """How pictures become the squares that the model gets: OpenAI's rule, unless said.
 
         Only what is done to whole pixels: mean and standard deviation are the adapter's own.
         """
@@ -97,9 +128,33 @@ class Adapter(ABC):
     def prepare(self) -> None:  # noqa: B027 - an adapter without slow parts needs none
         """Load what encoding needs; called before the first encoding, and only if there is one."""
 
-    @abstractmethod
+    @property
+    def is_video_model(self) -> bool:
+        """Whether it encodes clips, not frames. BenchError where it does neither, or both."""
+        own = type(self)
+        clips = own.encode_clips is not Adapter.encode_clips
+        if clips == (own.encode_frames is not Adapter.encode_frames):
+            fault = "both encode_frames and encode_clips" if clips else "no encode_frames"
+            raise BenchError(
+                f"{self.name}: its adapter {own.__name__} has {fault}; implement encode_frames for "
+                "a model of frames, or encode_clips for one of clips"
+            )
+        return clips
+
     def encode_frames(self, frames: np.ndarray) -> np.ndarray:
         """uint8 [N, image_size, image_size, 3] RGB -> float32 [N, embed_dim], not normalised."""
+        raise NotImplementedError
+
+    def encode_clips(self, clips: np.ndarray) -> np.ndarray:
+        """uint8 [V, T, image_size, image_size, 3] RGB -> float32 [V, embed_dim], not normalised.
+
+        The clips of a call have equally many frames, T. A short video may give fewer than the plan
+        asks for: the adapter pads them as its model wants it, repeats them or takes them as they
+        are. What `inputs` names beside frames comes in keyword arguments, one a clip: `subtitles`
+        list[str], empty for a clip without; `audio` list[bench.video.sound.Sound], the sound track
+        with the file's own channels and rate.
+        """
+        raise NotImplementedError
 
     @abstractmethod
     def encode_texts(self, texts: Sequence[str]) -> np.ndarray:
@@ -109,7 +164,7 @@ class Adapter(ABC):
         """Frame features [T, D] -> one video feature [D] of length 1.
 
         The mean of normalised frame features, normalised: CLIP4Clip's mean pooling
-        (docs/method.md 7).
+        (docs/method.md 7). Of a video model, T is the number of clips: its feature, normalised.
         """
         return normalise(normalise(frame_features).mean(axis=0))
 
@@ -118,7 +173,8 @@ class Adapter(ABC):
     def contextualize(self, frame_features: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
         """Frame features [V, P, T, D] of V videos -> events [V, P, C] and videos [V, C].
 
-        float32 in and out. None for a model without a video module of its own.
+        float32 in and out. None for a model without a video module of its own, and so for one whose
+        `encode_clips` is all of it.
         """
         return None
 
@@ -162,13 +218,16 @@ class Features:
     """What the engine hands to `Task.learn` and `Task.answer`.
 
     `clips` maps a clip's id to its frame features float32 [T, D], read from disk where they are too
-    many to be held: ask for each once. A clip that failed is absent. `texts` is float32 [M, D] in
-    the order of `Task.texts`. `learnt` is what `Task.learn` returned.
+    many to be held: ask for each once. Of a video model they are [P, D], of the P clips that a
+    task's `parts` makes of it. A clip that failed is absent. `texts` is float32 [M, D] in
+    the order of `Task.texts`. `learnt` is what `Task.learn` returned. `matching` is there in a run
+    that re-ranks, of a task that `reranks`.
     """
 
     clips: Mapping[str, np.ndarray]
     texts: np.ndarray
     learnt: Any = None
+    matching: Matching | None = None
 
     def identity(self, clip: str) -> str:
         """Tells a clip's features from any others: what is made of them belongs under its hash.
@@ -225,13 +284,6 @@ class Check:
     samples: list[tuple[str, str, str]] = field(default_factory=list)
 
 
-def video_folder(source: Source, found: Iterable[Path]) -> Path:
-    """The folder below which the files lie, or else where they were looked for."""
-    if folders := {str(path.parent) for path in found}:
-        return Path(os.path.commonpath(folders))
-    return source.videos or source.root
-
-
 @dataclass
 class Task(ABC):
     """One benchmark on one source. Subclass it and name the class in an entry point `bench.tasks`.
@@ -249,6 +301,8 @@ class Task(ABC):
     primary: ClassVar[str]
     recipe: ClassVar[type | None] = None
     floor: ClassVar[str] = "(chance)"  # what the row of `chance` is called on a board
+    reranks: ClassVar[bool] = False  # whether `answer` uses `Features.matching`
+    parts: ClassVar[int] = 1  # clips of equally many frames that a video model gets of each clip
     columns: ClassVar[Sequence[str]] = ()  # the metrics on its boards, in order; (): all
     overview: ClassVar[Sequence[str]] = ()  # of these, what stands in the overview of all tasks
     citation: ClassVar[str] = ""  # of its data, and under which licence that comes
@@ -268,6 +322,7 @@ class Task(ABC):
     settings: dict[str, Any] = field(default_factory=dict)
     remarks: list[str] = field(default_factory=list)
     annotations: Path | None = None  # the file or folder that was read
+    subtitles: Mapping[str, str] | None = None  # by the clip's id; None where the data have none
 
     def caption(self, clip: str) -> str:
         """What the data say of a clip, in short; empty where they say nothing."""
@@ -289,14 +344,14 @@ class Task(ABC):
     @classmethod
     def check(cls, source: Source) -> Check:
         """Counts and faults of the files of `source`. DataError where they cannot be used."""
-        from bench.video.heads import wrong_files
+        from bench.video.heads import common_folder, wrong_files
 
         task = cls.load(source)
         missing = [clip.id for clip in task.clips if clip.path is None]
         found = {clip.id: clip.path for clip in task.clips if clip.path is not None}
         facts = {
             "annotations": str(task.annotations or source.annotations or source.root),
-            "video folder": str(video_folder(source, found.values())),
+            "video folder": str(common_folder(found.values()) or source.videos or source.root),
             "protocol": task.protocol, "texts": len(task.texts), "videos": len(task.clips),
             "fingerprint": task.fingerprint,
         }  # fmt: skip

@@ -7,20 +7,34 @@ from datetime import datetime, timezone
 from typing import Any
 
 import numpy as np
+from msgspec import UNSET, UnsetType
 
 from bench import distributed
 from bench.compute import use_threads
 from bench.config import RunConfig
-from bench.contracts import Adapter, Failure, Features, Progress, Scores, Task, Workplace
+from bench.contracts import (
+    Adapter,
+    Failure,
+    Features,
+    Progress,
+    Scores,
+    Setup,
+    Task,
+    Workplace,
+)
 from bench.errors import BenchError
-from bench.features.extraction import Silent, Work, clip_features, text_features
+from bench.features.extraction import clip_features, text_features
+from bench.features.protocol import OWN, check_inputs, check_reranking, departures, setup_of
+from bench.features.reranking import Matching
 from bench.features.validation import collapsed
+from bench.features.work import Silent, Work
 from bench.files.tensor_store import digest
 from bench.metrics.bootstrap import RULES
 from bench.results.document import (
     Coverage,
     Data,
     Document,
+    Published,
     Reading,
     Settings,
     Texts,
@@ -38,13 +52,27 @@ def evaluate(
     task: Task,
     run: RunConfig | None = None,
     progress: Progress | None = None,
+    protocol: str = OWN,
+    rerank: bool = False,
 ) -> Result:
     """Run `adapter` on `task` and return the Result; nothing but the stores is written.
 
-    A video that cannot be read becomes a named Failure and the run goes on; BenchError is raised
-    when no video can be read or an adapter breaks its contract.
+    `protocol` is the task's own, the same for every model, or `published`: frames and texts as the
+    model was published with. A video that cannot be read becomes a named Failure and the run goes
+    on; BenchError is raised when no video can be read or an adapter breaks its contract, UsageError
+    for a model that was not published on the task. With `rerank` the best answers are ranked again
+    by the model's matching head.
     """
-    work = Work(adapter, task, run or RunConfig(), progress or Silent())
+    check_inputs(adapter, task)
+    setup = setup_of(adapter, task.name, protocol)
+    reranks = check_reranking(adapter, task) if rerank else None
+    work = Work(adapter, task, run or RunConfig(), progress or Silent(), setup, reranks)
+    with work.as_set_up():
+        return _evaluated(work)
+
+
+def _evaluated(work: Work) -> Result:
+    task = work.task
     began = time.perf_counter()
     started = datetime.now(timezone.utc).isoformat(timespec="seconds")
     lines, warnings = answers(work)
@@ -70,10 +98,11 @@ def _document(
     failures = [failure for failure in work.failures if failure.clip in queried]
     missing = sum(failure.kind == "missing" for failure in failures)
     times = {clip: times.tolist() for clip, (_, times) in work.read.items()}
+    departed = departures(adapter, work.setup, work.reranks)
     return Document(
         task=task.name,
         task_version=task.version,
-        protocol=task.protocol,
+        protocol=", ".join([task.protocol, *departed]),
         source=Data(task.source.name, task.fingerprint),
         model={"name": adapter.name, "fingerprint": adapter.fingerprint, **adapter.describe()},
         metrics=valued(scores.metrics, scores.intervals),
@@ -92,10 +121,11 @@ def _document(
         warnings=warnings,
         texts=Texts(len(task.texts), adapter.count_truncated(task.texts)),
         settings=Settings(
-            plan=task.plan.key, decoder=run.decoder,
+            plan=work.plan.key, decoder=run.decoder,
             decoders=sorted({decoder for decoder, _ in work.read.values()}),
             timestamps=digest(times), resamples=run.resamples, seed=run.seed,
             intervals=RULES, batch_frames=run.batch_frames, task=task.settings,
+            departures=departed or UNSET, published=_published(work.setup),
         ),
         environment=environment(),
         started=started,
@@ -103,6 +133,12 @@ def _document(
         seconds={name: round(value, 3) for name, value in work.seconds.items()},
         failures=failures,
     )  # fmt: skip
+
+
+def _published(setup: Setup | None) -> Published | UnsetType:
+    if setup is None:
+        return UNSET
+    return Published(str(setup.preprocessing), setup.text_length, list(setup.remarks))
 
 
 def answers(work: Work) -> tuple[list[dict[str, Any]], list[str]]:
@@ -117,8 +153,9 @@ def answers(work: Work) -> tuple[list[dict[str, Any]], list[str]]:
         )
     features = Features(clips, text_features(work))
     learnt = _learn(work, features)
+    matching = Matching(work, work.reranks, clips) if work.reranks else None
     with work.stage("answer"):
-        lines = list(task.answer(Features(clips, features.texts, learnt), adapter))
+        lines = list(task.answer(Features(clips, features.texts, learnt, matching), adapter))
     warnings = [*task.remarks, *(line["warning"] for line in lines if "warning" in line)]
     warnings += _suspicions(work, features)
     for warning in warnings:
@@ -137,6 +174,12 @@ def _suspicions(work: Work, features: Features) -> list[str]:
             found.append(f"{adapter.name}: {what}: {fault}; check the model")
     found += odd_clips({clip: decoder for clip, (decoder, _) in work.read.items()}, task.name)
     ids = {clip.id for clip in task.clips}
+    counts = [sum(work.sounds.get(one) == state for one in ids) for state in ("missing", "silent")]
+    if any(counts):
+        found.append(
+            f"{adapter.name}: of {len(answered)} clips, {counts[0]} have no sound track and "
+            f"{counts[1]} a silent one"
+        )
     if lost := [failure for failure in work.failures if failure.clip not in ids]:
         found.append(
             f"{task.name}: {len(lost)} of {len(task.support)} clips to learn from could not be "

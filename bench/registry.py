@@ -153,6 +153,7 @@ def load_adapter(name: str, config: Config) -> Adapter:
         raise UsageError(f"{model.where}: model '{name}': {error}; check its settings") from error
     if "name" not in extras:
         adapter.name = name
+    _ = adapter.is_video_model  # a BenchError for an adapter that encodes nothing
     return adapter
 
 

@@ -18,6 +18,7 @@ from tasks.pair_rows import (
     LINE_END,
     REMEDY,
     SENTENCES,
+    SUBTITLES,
     Row,
     column_name,
     csv_rows,
@@ -36,22 +37,25 @@ TEST, OTHERS = {"test", "testing"}, {"train", "training", "val", "valid", "valid
 def read_pairs(path: Path, split_lists: Sequence[str] = ()) -> Pairs:
     """The pairs of a file of any kind, by the columns of `IDS` and `SENTENCES`.
 
-    A row may have a list of sentences, and a `cluster`, what its video belongs with (a film, say).
-    Of a file with splits the test split is read; of JSON without any, the ids of the first of
-    `split_lists` that lies near it. DataError names file and line, or the columns that there are.
+    A row may have a list of sentences, subtitles of the video, and a `cluster`, what it belongs
+    with (a film, say). Of a file with splits the test split is read; of JSON without any, the ids
+    of the first of `split_lists` that lies near it. DataError names file and line, or the columns
+    that there are.
     """
     if _is_parquet(path):
         return Pairs(_pairs(parquet_rows(path)))
     text, remarks = decoded(path)
     if not _is_json(text):
         rows = _test_split(list(csv_rows(text, path, remarks)), path, remarks)
-        return Pairs(_pairs(_with_own_keys(rows)), remarks)
+        subtitles = _subtitles(rows, path, remarks)
+        return Pairs(_pairs(_with_own_keys(rows)), remarks, subtitles)
     every = list(json_rows(text, path, remarks))
     rows = _test_split(every, path, remarks)
     pairs = list(_pairs(rows))
     if not any(_split(row) in TEST for _, row in every):
         pairs = _listed_pairs(pairs, path, split_lists, remarks)
-    return Pairs(pairs, remarks)
+    subtitles = _subtitles(rows, path, remarks)
+    return Pairs(pairs, remarks, subtitles)
 
 
 def has_columns(path: Path) -> bool:
@@ -119,6 +123,29 @@ def _pairs(rows: Iterable[Row]) -> Iterator[Pair]:
             if LIST.fullmatch(sentence.strip()):
                 raise DataError(f"{where}: a list written as text; give each sentence a row")
             yield Pair(video.strip(), sentence.strip(), where, str(row.get("cluster") or ""))
+
+
+def _subtitles(rows: Iterable[Row], path: Path, remarks: list[str]) -> dict[str, str] | None:
+    """The subtitles of each video by its id, where the rows have any; "" for one without.
+
+    Most models read none: odd ones are no fault of the file, but a remark.
+    """
+    found: dict[str, str] = {}
+    odd = []
+    for where, row in rows:
+        if (name := next((name for name in SUBTITLES if name in row), "")) == "":
+            continue
+        said, video = row[name], str(value_of(row, IDS, where)).strip()
+        text = said.strip() if isinstance(said, str) else ""
+        other = found.setdefault(video, text) != text
+        if other or not (isinstance(said, str) or said is None or said != said):
+            odd.append(video)
+    if odd:
+        remarks.append(
+            f"{path.name}: subtitles of {len(odd)} rows are no text, or others than the video's "
+            f"first, as of {odd[0]}; they are not read"
+        )
+    return found or None
 
 
 def _with_own_keys(rows: list[Row]) -> Iterator[Row]:

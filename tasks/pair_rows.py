@@ -16,6 +16,10 @@ from bench.files.untrusted import MISFITS, parse_json, shown
 # Names of the columns, the likeliest first: copies hold several.
 IDS = ("video_id", "videoid", "clip_id", "clip_name", "video_name", "video", "clip", "image_id")
 SENTENCES = ("sentence", "caption", "captions", "desc", "description", "text", "encap")
+SUBTITLES = (
+    "subtitle",
+    "subtitles",
+)  # in the JSON of VAST and GRAM
 LINE_END = re.compile(r"\r\n|\r|\n")
 DELIMITERS = ",;\t|"
 REMEDY = "check the file"

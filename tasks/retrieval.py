@@ -4,21 +4,31 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 
-from bench.capabilities import Bounds, Gallery
-from bench.contracts import Adapter, Clip, Features, Metric, Scores, Source, Task, normalise
+from bench.capabilities import Bounds, Gallery, Matching
+from bench.contracts import (
+    Adapter,
+    Clip,
+    Features,
+    Metric,
+    Scores,
+    Source,
+    Task,
+    normalise,
+)
 from bench.errors import BenchError, DataError
 from bench.files.tensor_store import digest
 from bench.files.untrusted import shown
 from bench.metrics.bootstrap import Sample, index_of
+from bench.metrics.reranking import nearest, reranked
 from bench.metrics.resampling import Statistics, rank_statistics
-from bench.metrics.retrieval import metrics_of_ranks, ranks_from_features
+from bench.metrics.retrieval import Ranking, metrics_of_ranks, ranks_from_features
 from bench.video.sampling import Uniform
 from tasks.lists import PublishedList, name_of
 from tasks.sources import (
@@ -52,11 +62,16 @@ class Pair:
 
 
 class Pairs(list[Pair]):
-    """Pairs, and what was assumed in reading them."""
+    """Pairs, what was assumed in reading them, and each video's subtitles if the file has any."""
 
-    def __init__(self, pairs: Iterable[Pair] = (), remarks: Iterable[str] = ()) -> None:
+    def __init__(
+        self,
+        pairs: Iterable[Pair] = (),
+        remarks: Iterable[str] = (),
+        subtitles: Mapping[str, str] | None = None,
+    ) -> None:
         super().__init__(pairs)
-        self.remarks = list(remarks)
+        self.remarks, self.subtitles = list(remarks), subtitles
 
 
 @dataclass
@@ -68,6 +83,7 @@ class RetrievalTask(Task):
     # The lists that have a name. Without any, 1,000 pairs count as the published ones, unverified.
     lists: ClassVar[Sequence[PublishedList]] = ()
     version: ClassVar[int] = 1
+    reranks: ClassVar[bool] = True
     primary: ClassVar[str] = "R@1"
     metrics: ClassVar[dict[str, Metric]] = {
         prefix + name: metric
@@ -127,10 +143,12 @@ class RetrievalTask(Task):
         sizes = [clip.path.stat().st_size if clip.path else None for clip in clips]
         texts = [pair.sentence for pair in pairs if pair.video in kept]
         owners = [pair.video for pair in pairs if pair.video in kept]
+        subtitles = _subtitles(read, pairs, kept)
+        beside = [] if subtitles is None else [subtitles]
         return cls(
             protocol=protocol,
             source=source,
-            fingerprint=digest(cls.name, cls.version, texts, owners, sizes),
+            fingerprint=digest(cls.name, cls.version, texts, owners, sizes, *beside),
             clips=clips,
             texts=texts,
             plan=Uniform(12),
@@ -141,6 +159,7 @@ class RetrievalTask(Task):
             clusters={pair.video: pair.cluster for pair in pairs if pair.cluster},
             ambiguous=[i for i in ids if i in index.ambiguous],
             annotations=path,
+            subtitles=subtitles,
         )
 
     @classmethod
@@ -170,7 +189,10 @@ class RetrievalTask(Task):
         texts = normalise(features.texts[queried])
         owner = np.array([place[self.owners[i]] for i in queried])
         try:
-            ranking = ranks_from_features(texts, videos, owner)
+            if features.matching is None:
+                ranking = ranks_from_features(texts, videos, owner)
+            else:
+                ranking = _reranked(features.matching, texts, videos, owner, queried, names)
         except ValueError as error:
             raise BenchError(f"{adapter.name} on {self.name}: {error}; check the model") from error
         of = {name: {"cluster": self.clusters[name]} for name in names if name in self.clusters}
@@ -227,6 +249,30 @@ class RetrievalTask(Task):
         return Scores(metrics, cls.sample(lines).intervals(resamples, seed), len(ranks[""]))
 
 
+def _reranked(
+    matching: Matching,
+    texts: np.ndarray,
+    videos: np.ndarray,
+    owner: np.ndarray,
+    queried: Sequence[int],
+    names: Sequence[str],
+) -> Ranking:
+    """The best videos of each text and texts of each video, ranked by the matching head.
+
+    `queried` are the texts' places in the task, `names` the videos' ids.
+    """
+    of_text = nearest(texts, videos, matching.top)
+    of_video = nearest(videos, texts, matching.top)
+    pairs = [(queried[text], names[video]) for text, row in enumerate(of_text.tolist())
+             for video in row]  # fmt: skip
+    pairs += [(queried[text], names[video]) for video, row in enumerate(of_video.tolist())
+              for text in row]  # fmt: skip
+    scores = matching.scores(pairs)
+    first, second = scores[: of_text.size], scores[of_text.size :]
+    return reranked(owner, (of_text, first.reshape(of_text.shape)),
+                    (of_video, second.reshape(of_video.shape)))  # fmt: skip
+
+
 def _by_direction(
     predictions: Iterable[dict[str, Any]],
 ) -> dict[str, tuple[np.ndarray, list[dict[str, Any]]]]:
@@ -276,6 +322,17 @@ def _with_plain_ids(pairs: Iterable[Pair]) -> list[Pair]:
             raise DataError(f"{pair.where}: {name!r} in another folder than in {where}; rename one")
         plain.append(replace(pair, video=name))
     return plain
+
+
+def _subtitles(
+    read: Sequence[Pair], pairs: Sequence[Pair], kept: Collection[str]
+) -> dict[str, str] | None:
+    """The subtitles of the clips that are kept, by the ids that they have as files."""
+    own: Mapping[str, str] | None = getattr(read, "subtitles", None)
+    if own is None:
+        return None
+    return {pair.video: own.get(before.video, "")
+            for before, pair in zip(read, pairs, strict=True) if pair.video in kept}  # fmt: skip
 
 
 def _remarks_of_files(

@@ -19,7 +19,7 @@ from pathlib import Path
 
 import numpy as np
 
-from bench.features.extraction import Silent
+from bench.features.work import Silent
 from bench.training.data import _encode
 from tasks.vidsitu.annotations import EVENTS, Annotation, Event
 from tasks.vidsitu.prompts import PUBLISHED_NEGATIVES, RoleNames, dense_prompt, negative_prompts

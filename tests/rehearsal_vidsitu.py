@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from bench.contracts import Features, Source, Workplace
-from bench.features.extraction import Silent
+from bench.features.work import Silent
 from tasks.vidsitu.annotations import VIDEOS
 from tasks.vidsitu.task import VidSitu
 

@@ -7,6 +7,8 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 import bench
 from bench.contracts import Source
 from bench.errors import DataError
@@ -39,6 +41,21 @@ def test_the_adapter_and_the_task(toy: Path, tmp_path: Path) -> None:
         task_class.load(source)
     except DataError as error:
         assert "captions.tsv:1: no tab" in str(error)
+
+
+def test_the_video_adapter(toy: Path) -> None:
+    adapter = example("video adapter example")["MotionWords"]()
+    clips = np.zeros((2, 4, 32, 32, 3), np.uint8)
+    for moment in range(4):
+        clips[0, moment, 9, 4 + 2 * moment] = clips[1, moment, 20 - moment, 5] = 255
+    right, up = adapter.encode_clips(clips)
+    names = ["left", "right", "up", "down"]
+    assert (names[right.argmax()], names[up.argmax()]) == ("right", "up")
+    task = bench.load_task("msrvtt", str(toy))
+    plain, published = (bench.evaluate(adapter, task, protocol=p) for p in ("task", "published"))
+    assert plain.document.encoded == {"frames": 12 * len(task.clips), "texts": len(task.texts)}
+    assert published.document.encoded == {"frames": 8 * len(task.clips), "texts": len(task.texts)}
+    assert published.document.protocol == "msrvtt/toy, published" and published.complete
 
 
 ROOT = Path(__file__).parents[1]

@@ -111,7 +111,7 @@ def measure_stores(options: argparse.Namespace) -> dict[str, Any]:
     import torch
 
     from bench.contracts import Source
-    from bench.features.extraction import Silent
+    from bench.features.work import Silent
     from bench.training.data import Batch, prepare
     from bench.training.forward import batch_loss
     from bench.training.settings import TrainSettings

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from bench.features.doctor import Finding
 
 CLIPS, SCALE = 8, 0.02  # toy clips that are looked at; the share of the toy world that is drawn
+FRAMES = 4  # of each; not 3, which a video model may take for the channels
 
 
 @click.command()
@@ -68,7 +69,7 @@ def _toy(folder: Path, adapter: Adapter) -> tuple[np.ndarray, list[str]]:
             continue  # a task of another package
         task = registry.load_task(name, Source(registry.TOY, folder))
         clips = task.clips[:CLIPS]
-        frames = [decode(clip, Uniform(3), adapter.preprocessing).frames for clip in clips]
+        frames = [decode(clip, Uniform(FRAMES), adapter.preprocessing).frames for clip in clips]
         return np.stack(frames), list(task.texts[:CLIPS])
     raise UsageError("no task of the toy world is installed; install srl-bench whole")
 

@@ -89,7 +89,7 @@ def _export_answers(
     from bench import registry
     from bench.capabilities import ExportsPredictions
     from bench.engine import answers
-    from bench.features.extraction import Work
+    from bench.features.work import Work
     from bench.files.atomic import check_writable
     from bench.progress import Bar
 

@@ -32,7 +32,8 @@ def list_(options: Options, what: str, as_json: bool) -> None:
     from tabulate import tabulate
 
     shown = [{key: row[key] for key in row if key not in ABOUT} for row in rows]
-    click.echo(tabulate(shown, headers="keys", maxcolwidths=[None, None, 60]))
+    widths = [60 if key == "status" else None for key in (shown[0] if shown else ())]
+    click.echo(tabulate(shown, headers="keys", maxcolwidths=widths))
     for row in rows:
         if about := ". ".join(f"{key}: {row[key]}" for key in ABOUT if row.get(key)):
             click.echo("\n" + fill(f"{row['task']} {about}.", 80, subsequent_indent="  "))
@@ -64,8 +65,28 @@ def _model_rows(config: Config) -> list[dict[str, str]]:
         status = registry.model_problem(name, config) or "ready"
         if name not in config.models:
             status = f"family: {status}" if status != "ready" else _family_status(name, config)
-        rows.append({"model": name, "adapter": family, "status": status})
+        reads = _reads(name, config)
+        rows.append({"model": name, "adapter": family, "reads": reads, "status": status})
     return rows
+
+
+def _reads(name: str, config: Config) -> str:
+    """What a model encodes, `frames` or `clips`, and reads beside; empty where its class is none.
+
+    `frames or clips` where that is a setting's doing.
+    """
+    from bench import registry
+    from bench.contracts import Adapter
+
+    try:
+        kind = registry.model_factory(registry.model_config(name, config))
+    except BenchError:
+        return ""
+    if not (isinstance(kind, type) and issubclass(kind, Adapter)):
+        return ""
+    ways = {"frames": "encode_frames", "clips": "encode_clips"}
+    own = [what for what, call in ways.items() if getattr(kind, call) is not getattr(Adapter, call)]
+    return ", ".join([" or ".join(own), *sorted(kind.inputs - {"frames"})])
 
 
 def _family_status(name: str, config: Config) -> str:

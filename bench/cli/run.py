@@ -36,6 +36,13 @@ if TYPE_CHECKING:
 @click.option("--model", "models", required=True, callback=names,
               shell_complete=complete("model"), help="Models, separated by commas.")  # fmt: skip
 @click.option("--source", help="A source in bench.yaml, 'toy', or a folder with the data.")
+@click.option("--protocol", type=click.Choice(["task", "published"]), default="task",
+              show_default=True,
+              help="Frames and texts as the task has them, for every model alike; or as each model "
+                   "was published: frames, resizing and text length of its own.")  # fmt: skip
+@click.option("--rerank", is_flag=True,
+              help="Rank the best answers again by the model's matching head; a protocol, and a "
+                   "result, of its own.")  # fmt: skip
 @click.option("--limit", type=click.IntRange(1), help="The first N videos only.")
 @click.option("--device", help="auto, cpu, cuda, cuda:N or mps.")
 @click.option("--output", type=FilePath(file_okay=False), help="Results folder.")
@@ -67,6 +74,8 @@ class Request:
     tasks: list[str]
     models: list[str]
     source: str | None
+    protocol: str
+    rerank: bool
     limit: int | None
     device: str | None
     output: Path | None
@@ -148,7 +157,7 @@ def _evaluate_all(
         distributed.barrier()
         task = ready.get(name) or registry.load_task(name, found, request.limit)
         for adapter in adapters:
-            yield evaluate(adapter, task, config.run, bar)
+            yield evaluate(adapter, task, config.run, bar, request.protocol, request.rerank)
 
 
 def _checked(
@@ -159,6 +168,7 @@ def _checked(
     Raises whatever can be seen of any of them, what is cheap to see first.
     """
     from bench import registry
+    from bench.features.protocol import check_inputs, check_reranking, setup_of
     from bench.files.atomic import check_writable
     from bench.results.files import slug
 
@@ -178,7 +188,15 @@ def _checked(
                 f"{task.name}: none of {len(task.clips)} videos is there, such as "
                 f"{task.clips[0].id}; `bench data check {task.name}` shows where they are sought"
             )
-    return ready, [registry.load_adapter(name, config) for name in request.models]
+    adapters = [registry.load_adapter(name, config) for name in request.models]
+    for adapter in adapters:
+        for name in sources:
+            setup_of(adapter, name, request.protocol)
+        for task in ready.values():
+            check_inputs(adapter, task)
+            if request.rerank:
+                check_reranking(adapter, task)
+    return ready, adapters
 
 
 def _end(results: list[Result], allow_missing: bool) -> None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -11,6 +12,7 @@ from PIL import Image
 from bench.capabilities import HasReference
 from bench.contracts import Adapter, normalise
 from bench.features.validation import checked, collapsed
+from bench.video.sound import NONE
 
 SIZES = ((320, 240), (426, 240), (180, 320), (97, 61))  # of pictures: wide, tall, small
 CLOSE, CLOSE_HALF = 1e-4, 2e-2  # how far normalised features may be apart, in each precision
@@ -35,19 +37,33 @@ def examine(
     """Findings on uint8 frames [V, T, S, S, 3] and texts, in a fixed order.
 
     `exact` is the same model in float32, where `adapter` runs in less. BenchError as in a run.
+    What is encoded together are frames, or the clips of a video model.
     """
-    flat = frames.reshape(-1, *frames.shape[2:])
-    features = checked(adapter, adapter.encode_frames(flat), len(flat))
+    flat = frames if adapter.is_video_model else frames.reshape(-1, *frames.shape[2:])
+    features = checked(adapter, _encoded(adapter, flat), len(flat))
     words = checked(adapter, adapter.encode_texts(list(texts)), len(texts))
     close = CLOSE if exact is None else CLOSE_HALF
     yield from _against_the_library(adapter, close)
     yield _colours(adapter, flat, features)
     yield _batches(adapter, flat, texts, (features, words), close)
     yield _repeats(adapter, flat, texts, (features, words))
-    videos = np.stack([adapter.pool(one) for one in features.reshape(*frames.shape[:2], -1)])
+    videos = np.stack([adapter.pool(one) for one in np.split(features, len(frames))])
     yield from (_spread(*pair) for pair in (("videos", videos), ("texts", words)))
     yield _cut(adapter, texts)
     yield _precision(adapter, flat, features, exact)
+
+
+def _encoded(adapter: Adapter, inputs: np.ndarray) -> np.ndarray:
+    """Features of frames [N, S, S, 3], or of a video model's clips [N, T, S, S, 3].
+
+    What it reads beside frames is empty.
+    """
+    if not adapter.is_video_model:
+        return adapter.encode_frames(inputs)
+    nothing: dict[str, Any] = {"subtitles": "", "audio": NONE}
+    beside = {name: [nothing[name]] * len(inputs) for name in adapter.inputs & nothing.keys()}
+    encode: Callable[..., np.ndarray] = adapter.encode_clips
+    return encode(inputs, **beside)
 
 
 def pictures() -> list[Image.Image]:
@@ -80,6 +96,8 @@ def _against_the_library(adapter: Adapter, close: float) -> Iterator[Finding]:
     share = 100 * float((far > 1e-3).mean())
     says = f"{share:.1f} % differ from the library's transform, by {far.mean():.3f} in the mean"
     yield Finding("pixels", share == 0, says if share else "equal to the library's transform")
+    if adapter.is_video_model:
+        return  # its library's features of a clip are not those of a picture
     found = checked(adapter, adapter.encode_frames(squares), len(squares))
     if (gap := apart(found, expected)) <= close:
         yield Finding("channel order", True, "features equal to the library's on RGB")
@@ -91,7 +109,7 @@ def _against_the_library(adapter: Adapter, close: float) -> Iterator[Finding]:
 
 
 def _colours(adapter: Adapter, flat: np.ndarray, features: np.ndarray) -> Finding:
-    gap = apart(adapter.encode_frames(flat[..., ::-1].copy()), features)
+    gap = apart(_encoded(adapter, flat[..., ::-1].copy()), features)
     says = f"swapped channels move features by {gap:.2g}"
     return Finding("colours", gap > 1e-6, says if gap > 1e-6 else "colours change nothing")
 
@@ -103,9 +121,9 @@ def _batches(
     whole: tuple[np.ndarray, np.ndarray],
     close: float,
 ) -> Finding:
-    """A frame's and a text's features must not depend on what is encoded beside them."""
+    """A frame's, clip's or text's features must not depend on what is encoded beside them."""
     few = len(flat[:6])
-    alone = np.concatenate([adapter.encode_frames(flat[at : at + 1]) for at in range(few)])
+    alone = np.concatenate([_encoded(adapter, flat[at : at + 1]) for at in range(few)])
     said = np.concatenate([adapter.encode_texts([text]) for text in texts[:6]])
     gap = max(apart(alone, whole[0][:few]), apart(said, whole[1][:6]))
     return Finding("batches", gap <= close, f"alone and in a batch differ by {gap:.1e}")
@@ -114,7 +132,7 @@ def _batches(
 def _repeats(
     adapter: Adapter, flat: np.ndarray, texts: Sequence[str], whole: tuple[np.ndarray, np.ndarray]
 ) -> Finding:
-    again = adapter.encode_frames(flat), adapter.encode_texts(list(texts))
+    again = _encoded(adapter, flat), adapter.encode_texts(list(texts))
     gap = max(apart(one, two) for one, two in zip(again, whole, strict=True))
     ok = gap <= 1e-6
     odd = f"the second time differs by {gap:.1e}; is it in training mode, or random?"
@@ -147,5 +165,5 @@ def _precision(
     name = str(getattr(adapter, "precision", "unknown"))
     if exact is None:
         return Finding("precision", True, name)
-    gap = apart(exact.encode_frames(flat), features)
+    gap = apart(_encoded(exact, flat), features)
     return Finding("precision", gap <= CLOSE_HALF, f"{name}: {gap:.1e} from float32")

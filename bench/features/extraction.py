@@ -8,20 +8,18 @@ uninterrupted run: a matrix product may round differently in a batch of another 
 from __future__ import annotations
 
 import os
-import time
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from bench import distributed
 from bench.config import RunConfig
-from bench.contracts import Adapter, Clip, Failure, Progress, Task
-from bench.features.validation import StoredFeatures, checked, is_valid
+from bench.contracts import Clip, Failure
+from bench.features.validation import StoredFeatures, is_valid
+from bench.features.work import Work
 from bench.files import locks
 from bench.files.tensor_store import TensorStore, digest
 from bench.video import DecodedFrames, FrameStore
@@ -31,60 +29,11 @@ from bench.video.store import CHANGED, Outcome
 TEXTS_AT_ONCE = 256
 
 
-class Silent:
-    """No progress, for notebooks and tests."""
-
-    def start(self, stage: str, total: int) -> None: ...
-    def advance(self, by: int = 1) -> None: ...
-    def warn(self, line: str) -> None: ...
-
-
-@dataclass
-class Work:
-    """One run's parts and what it has noted so far."""
-
-    adapter: Adapter
-    task: Task
-    run: RunConfig
-    progress: Progress
-    seconds: dict[str, float] = field(default_factory=dict)
-    encoded: dict[str, int] = field(default_factory=lambda: {"frames": 0, "texts": 0})
-    failures: list[Failure] = field(default_factory=list)
-    read: dict[str, tuple[str, np.ndarray]] = field(default_factory=dict)
-    """Clip id -> which decoder read it, and the seconds of its frames, float64 [T]."""
-
-    @property
-    def clips(self) -> list[Clip]:
-        """The clips to learn from, then those that are asked about."""
-        return [*self.task.support, *self.task.clips]
-
-    def encode(self, what: str, inputs: Any) -> np.ndarray:
-        """Features of `frames` or `texts`, checked and counted; the model is loaded by the first.
-
-        BenchError where the adapter breaks its contract.
-        """
-        if not any(self.encoded.values()):
-            with self.stage("load model"):
-                self.adapter.prepare()
-        call = self.adapter.encode_frames if what == "frames" else self.adapter.encode_texts
-        with self.stage(f"encode {what}"):
-            features = checked(self.adapter, call(inputs), len(inputs))
-        self.encoded[what] += len(inputs)
-        return features
-
-    @contextmanager
-    def stage(self, name: str) -> Iterator[None]:
-        began = time.perf_counter()
-        try:
-            yield
-        finally:
-            self.seconds[name] = self.seconds.get(name, 0) + time.perf_counter() - began
-
-
-def frame_store(adapter: Adapter, task: Task, run: RunConfig) -> FrameStore:
-    """The store of a task's frames, shared by all adapters of one preprocessing."""
-    folder = run.cache_folder / "frames"
-    return FrameStore(folder, adapter.preprocessing, task.plan, run.decoder, run.frames)
+def frame_store(work: Work) -> FrameStore:
+    """The store of a run's frames, shared by all models of one plan and preprocessing."""
+    run, folder = work.run, work.run.cache_folder / "frames"
+    sound = "audio" in work.adapter.inputs
+    return FrameStore(folder, work.preprocessing, work.plan, run.decoder, run.frames, sound)
 
 
 def decoding_workers(run: RunConfig) -> int:
@@ -130,7 +79,7 @@ class _Encoder:
 
     def __init__(self, work: Work) -> None:
         self.work = work
-        self.frames = frame_store(work.adapter, work.task, work.run)
+        self.frames = frame_store(work)
         self.store = TensorStore(work.run.cache_folder / "features")
         self.features = StoredFeatures(self.store, work.run.memory << 20)
         with work.stage("keys"):
@@ -144,7 +93,7 @@ class _Encoder:
                 for clip in (self.keys if clips is None else clips)
                 if clip not in self.features and (key := self.keys[clip])
             }
-            entries, plan = self.store.get_each([*wanted.values()]), self.work.task.plan
+            entries, plan = self.store.get_each([*wanted.values()]), self.work.plan
             for (clip, key), found in zip(wanted.items(), entries, strict=True):
                 if found is None:
                     continue
@@ -152,9 +101,12 @@ class _Encoder:
                 times, decoder = planned_times(record.get("times"), plan), record.get("decoder")
                 if times is None or not isinstance(decoder, str):
                     continue
-                if is_valid(arrays, len(times), self.work.adapter.embed_dim):
+                work = self.work
+                if is_valid(arrays, work.parts or len(times), work.adapter.embed_dim):
                     self.features.add(clip, key, arrays["features"])
-                    self.work.read[clip] = decoder, times
+                    work.read[clip] = decoder, times
+                    if "sound" in record:
+                        work.sounds[clip] = str(record["sound"])
 
     def missing(self) -> list[list[Clip]]:
         """The groups of which a clip has no features yet."""
@@ -204,18 +156,18 @@ class _Encoder:
         """
         if isinstance(found, Failure) or self.keys[clip.id] is None:
             return found
-        same = self.keys[clip.id] == _feature_key(self.work, found.key)
+        same = self.keys[clip.id] == _feature_key(self.work, clip, found.key)
         return found if same else Failure(clip.id, "broken", CHANGED)
 
     def _encode_group(self, batch: list[tuple[Clip, DecodedFrames]]) -> None:
         work = self.work
-        lengths = [len(decoded.frames) for _, decoded in batch]
-        encoded = work.encode("frames", np.concatenate([found.frames for _, found in batch]))
-        parts = np.split(encoded, np.cumsum(lengths)[:-1])
-        for (clip, decoded), part in zip(batch, parts, strict=True):
-            times, key = decoded.times.round(6), _feature_key(work, decoded.key)
+        encoded = work.encode_frames(batch)
+        for (clip, decoded), part in zip(batch, encoded, strict=True):
+            times, key = decoded.times.round(6), _feature_key(work, clip, decoded.key)
             with work.stage("store"):
-                record = {"decoder": decoded.decoder, "times": times.tolist()}
+                record: dict[str, Any] = {"decoder": decoded.decoder, "times": times.tolist()}
+                if decoded.sound:
+                    record["sound"] = work.sounds[clip.id] = decoded.sound.state
                 self.store.put(key, {"features": part}, record)
             self.features.add(clip.id, key, part)
             work.read[clip.id] = decoded.decoder, times
@@ -225,15 +177,18 @@ def _take(decoded: Iterator[Outcome], count: int) -> list[Outcome]:
     return [next(decoded) for _ in range(count)]
 
 
-def _feature_key(work: Work, frames: str) -> str:
-    """What features of the frames under the key `frames` are kept under."""
+def _feature_key(work: Work, clip: Clip, frames: str) -> str:
+    """What features of the clip, its frames under the key `frames`, are kept under."""
+    if work.parts is not None:
+        beside = work.identity_of_inputs(clip)
+        return digest("video clips", work.adapter.fingerprint, work.parts, *beside, frames)
     return digest("clip", work.adapter.fingerprint, frames)
 
 
 def _expected_key(work: Work, frames: FrameStore, clip: Clip) -> str | None:
     """The clip's key among features as its file is now; None for a clip without a file."""
     try:
-        return _feature_key(work, frames.key(clip))
+        return _feature_key(work, clip, frames.key(clip))
     except OSError:
         return None  # decoding will say why
 
@@ -244,7 +199,7 @@ def _groups(work: Work) -> Iterator[list[Clip]]:
     Clips to learn from are grouped by themselves: their features, and so what is learnt, must not
     depend on which clips are asked about.
     """
-    longest = max(1, len(work.task.plan.times(10.0)))
+    longest = max(1, len(work.plan.times(10.0)))
     size = max(1, work.run.batch_frames // longest)
     for clips in (work.task.support, work.task.clips):
         for at in range(0, len(clips), size):
@@ -268,9 +223,11 @@ def text_features(work: Work) -> np.ndarray:
 
 
 def _encode_texts(work: Work, store: TensorStore, chunk: Sequence[str]) -> np.ndarray:
-    key = digest("texts", work.adapter.fingerprint, list(chunk))
+    length = work.adapter.text_length
+    cut = [] if length is None else [length]
+    key = digest("texts", work.adapter.fingerprint, *cut, list(chunk))
     return store.kept(
         key,
-        lambda: {"features": work.encode("texts", chunk)},
+        lambda: {"features": work.encode_texts(chunk)},
         lambda arrays: is_valid(arrays, len(chunk), work.adapter.embed_dim),
     )["features"]

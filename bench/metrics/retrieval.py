@@ -69,12 +69,12 @@ def ranks_from_similarity(
     if not np.isfinite(similarity).all():
         raise ValueError("similarity holds NaN or infinity")
     rows = np.arange(len(owner))
-    t2v = _rank(similarity, similarity[rows, owner], owner)
+    t2v = rank_of_own(similarity, similarity[rows, owner], owner)
     order = np.argsort(owner, kind="stable")
     videos, starts = np.unique(owner[order], return_index=True)
     groups = np.maximum.reduceat(similarity[order], starts, axis=0)[:, videos]
     own = np.diagonal(groups)
-    return t2v, _rank(groups.T, own, np.arange(len(videos)))
+    return t2v, rank_of_own(groups.T, own, np.arange(len(videos)))
 
 
 def _check_owner(owner: np.ndarray, texts: int, videos: int) -> None:
@@ -87,7 +87,7 @@ def _check_owner(owner: np.ndarray, texts: int, videos: int) -> None:
         raise ValueError(f"owner names a video that is none of the {videos}")
 
 
-def _rank(rows: np.ndarray, own: np.ndarray, own_column: np.ndarray) -> np.ndarray:
+def rank_of_own(rows: np.ndarray, own: np.ndarray, own_column: np.ndarray) -> np.ndarray:
     """1 + how many other columns of each row are at least the row's own score."""
     ahead = rows >= own[:, None]
     # The own column is left out by place, not by value: its score may be rounded otherwise.
@@ -130,8 +130,8 @@ def ranks_from_features(
     for first, last in _chunks(ends, max(1, chunk_bytes // (8 * len(videos)))):
         rows = order[starts[first] : ends[last - 1]]
         block = (texts[rows].astype(np.float64) @ columns).astype(np.float32)
-        t2v[rows] = _rank(block, scores[rows], owner[rows])
-        t2v_top[rows], t2v_top_scores[rows] = _best(block, top)
+        t2v[rows] = rank_of_own(block, scores[rows], owner[rows])
+        t2v_top[rows], t2v_top_scores[rows] = best_of_rows(block, top)
         groups = np.maximum.reduceat(block, starts[first:last] - starts[first], axis=0)[
             :, queried
         ].T
@@ -167,7 +167,7 @@ def _chunks(ends: np.ndarray, rows: int) -> list[tuple[int, int]]:
     return chunks
 
 
-def _best(block: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
+def best_of_rows(block: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
     """The `count` largest of each row: columns and scores, by falling score, then by column."""
     if count < block.shape[1]:
         # Ties at the edge: the smallest kept score is known, then the first columns at it count.
@@ -192,7 +192,7 @@ def _merge_best(top: np.ndarray, top_scores: np.ndarray, groups: np.ndarray, fir
     """
     rows = np.flatnonzero(groups.max(axis=1) > top_scores[:, -1])
     count = top.shape[1]
-    columns, scores = _best(groups[rows], min(count, groups.shape[1]))
+    columns, scores = best_of_rows(groups[rows], min(count, groups.shape[1]))
     columns = np.concatenate([top[rows], columns + first], axis=1)
     scores = np.concatenate([top_scores[rows], scores], axis=1)
     order = np.argsort(-scores, axis=1, kind="stable")[:, :count]

@@ -10,6 +10,7 @@ from typing import Any
 from bench import registry
 from bench.contracts import Task
 from bench.errors import BenchError
+from bench.features.protocol import PUBLISHED
 from bench.files.tensor_store import digest
 from bench.report.marks import Backing, by_value, marked
 from bench.report.reference import ReferenceRow, reference_rows
@@ -21,6 +22,10 @@ REMARKS = {
     "repository": "authors' repository",
     "secondary": "read in a note about the paper",
     "chart": "about, read off a chart",
+}
+SELECTED = {
+    "best": "epoch selected on the reported split",
+    "best-cider": "epoch selected on the reported split by CIDEr",
 }
 PARTIAL = (
     "Not all items of the set are answered: not ranked. bench compare sets two such results side "
@@ -135,8 +140,12 @@ def _board(
 
 
 def _references(task: str, protocol: str) -> list[ReferenceRow]:
-    """The published rows of just this protocol, mode included."""
-    plain, _, mode = protocol.partition(", ")
+    """The published rows of just this protocol, mode included.
+
+    Beside models as they were published stand the rows that are read beside the task's own.
+    """
+    plain, *modes = protocol.split(", ")
+    mode = ", ".join(mode for mode in modes if mode != PUBLISHED)
     kind = task_class(task)
     if kind is None or plain != kind.published_protocol():
         return []
@@ -150,8 +159,7 @@ def _title(protocol: str, documents: list[Document], usual: dict[str, Any], data
     settings = documents[0].task_settings if documents else {}
     notes = [note for note in (mode, data) if note]
     notes += [
-        "epoch selected on the reported split" if (key, value) == ("select", "best")
-        else f"{key} {value}"
+        SELECTED[value] if key == "select" and value in SELECTED else f"{key} {value}"
         for key, value in settings.items() if usual.get(key) != value and key != "roles"
     ]  # fmt: skip
     size += "".join(f", {note}" for note in notes)
@@ -188,7 +196,7 @@ def _measured(document: Document, references: list[ReferenceRow], backing: Backi
     return Row(
         name, kind, values, bounds,
         "; ".join([
-            document.covered, *(f"edited: {edit}" for edit in edits[:3]),
+            document.covered, *_as_published(document), *(f"edited: {edit}" for edit in edits[:3]),
             *([f"and {len(edits) - 3} more edits"] if len(edits) > 3 else []),
             *(f"stale: {why}" for why in reasons),
             *(f"warning: {warning}" for warning in document.warnings),
@@ -197,6 +205,15 @@ def _measured(document: Document, references: list[ReferenceRow], backing: Backi
         flagged=bool(reasons or edits or document.warnings or not whole),
         notes=() if whole else (PARTIAL,),
     )  # fmt: skip
+
+
+def _as_published(document: Document) -> list[str]:
+    """How frames and texts were taken, where each row has its own way."""
+    settings = document.settings
+    if not settings or not (own := settings.published):
+        return []
+    texts = f"texts of {own.text_length} tokens" if own.text_length else "whole texts"
+    return [f"as published: frames {settings.plan}, {own.preprocessing}, {texts}", *own.remarks]
 
 
 def _chances(documents: list[Document]) -> list[Row]:

@@ -29,13 +29,15 @@ def frames_of(
     from bench import registry
     from bench.contracts import Failure
     from bench.features.extraction import decoding_limits
-    from bench.video import FrameStore
+    from bench.video import FrameStore, parse_plan
 
     found, _ = registry.source_for(document.task, source or _known(document, config), config)
     task = registry.load_task(document.task, found)
     if task.fingerprint != document.source.fingerprint:
         raise DataError(f"{found.root}: not the data of the results; give theirs with --source")
-    store = FrameStore(config.run.cache_folder / "frames", SIZE, task.plan, config.run.decoder)
+    settings = document.settings
+    plan = parse_plan(settings.plan) if settings and settings.plan else task.plan
+    store = FrameStore(config.run.cache_folder / "frames", SIZE, plan, config.run.decoder)
     wanted = [clip for clip in task.clips if clip.id in clips]
     decoded = store.fill(wanted, *decoding_limits(config.run))
     return {clip.id: got.frames for clip, got in decoded if not isinstance(got, Failure)}

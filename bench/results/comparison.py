@@ -135,8 +135,9 @@ class Evidence:
         if now := self._now(document):
             if now.fingerprint != document.source.fingerprint:
                 reasons.append("the data changed")
-            if now.protocol != document.protocol:
-                reasons.append(f"protocol {document.protocol}, now {now.protocol}")
+            protocol = ", ".join([now.protocol, *document.departures])
+            if protocol != document.protocol:
+                reasons.append(f"protocol {document.protocol}, now {protocol}")
             if now.expected != document.coverage.expected:
                 reasons.append(f"{document.coverage.expected} items, now {now.expected}")
         return reasons

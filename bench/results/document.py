@@ -85,11 +85,23 @@ class Lines(Struct, frozen=True):
             raise ValueError("the prediction lines' file has no name")
 
 
+class Published(Struct, frozen=True):
+    """How frames were prepared and texts cut (in tokens) by the protocol `published`.
+
+    `remarks` are quirks of the official evaluation that were kept.
+    """
+
+    preprocessing: str
+    text_length: Count | None = None
+    remarks: list[str] = []
+
+
 class Settings(Struct, frozen=True):
     """What the numbers depend on beside model and data; `task` are the task's own settings.
 
     `intervals` are the rules by which intervals were made: 1 of before clusters and order
     statistics.
+    `departures` are what the protocol's name has after that of the task's list.
     """
 
     resamples: Annotated[int, Meta(ge=0, le=MOST_RESAMPLES)]
@@ -101,6 +113,8 @@ class Settings(Struct, frozen=True):
     decoders: list[str] | UnsetType = UNSET
     timestamps: str | UnsetType = UNSET
     batch_frames: Count | UnsetType = UNSET
+    departures: list[str] | UnsetType = UNSET
+    published: Published | UnsetType = UNSET
 
 
 class Document(Struct, frozen=True, kw_only=True):
@@ -179,6 +193,11 @@ class Document(Struct, frozen=True, kw_only=True):
     def task_settings(self) -> dict[str, Any]:
         """The task's settings; none of a scored file, which no run made."""
         return self.settings.task if self.settings else {}
+
+    @property
+    def departures(self) -> list[str]:
+        """What sets it apart from its task's own protocol."""
+        return (self.settings.departures if self.settings else None) or []
 
     @property
     def lines(self) -> str:

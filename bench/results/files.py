@@ -71,15 +71,19 @@ class Result:
 def save(result: Result, folder: Path, variant: Mapping[str, Any] | None = None) -> Path:
     """Write `<task>/<source>/<model>.json` and its `.predictions.jsonl` below `folder`.
 
-    A limited run, and a `variant` by other settings of the task than the configured ones, goes to a
-    name of its own, so that it never replaces a full and plain one. Nor does a run on other data
-    under the same source's name: it goes to `<model>.data-<hash>.json`. The document is written
-    last: where it stands, its predictions are complete. BenchError if not writable.
+    A limited run, one of another protocol than the task's own, and a `variant` by other settings of
+    the task than the configured ones, goes to a name of its own, so that it never replaces a full
+    and plain one. Nor does a run on other data under the same source's name: it goes to
+    `<model>.data-<hash>.json`. The document is written last: where it stands, its predictions are
+    complete. BenchError if not writable.
     """
     document = result.document
-    limit = [f"limit{document.coverage.limit}"] if document.coverage.limit else []
-    variants = [f"{key}-{value}" for key, value in sorted((variant or {}).items())]
-    name = stem(document.name, *limit, *variants)
+    marks = [f"limit{document.coverage.limit}"] if document.coverage.limit else []
+    marks += document.departures
+    marks += [f"{key}-{value}" for key, value in sorted((variant or {}).items())]
+    if document.settings and document.settings.seed:  # what is trained with another seed
+        marks.append(f"seed{document.settings.seed}")
+    name = stem(document.name, *marks)
     path = folder / document.task / slug(document.source.name) / f"{name}.json"
     with locks.locked(path):  # two runs could else leave one's lines beside the other's numbers
         path = _of_its_data(path, document.source.fingerprint)

@@ -11,6 +11,7 @@ STAGES = {
     "load model": "importing the framework, loading weights",
     "encode frames": "the model on frames",
     "encode texts": "the model on texts",
+    "encode pairs": "the matching head on pairs",
     "learn": "what the task trains",
     "answer": "similarities, or the head's predictions",
     "score": "metrics and intervals",

@@ -3,17 +3,33 @@
 from bench.video.container import VideoError
 from bench.video.decode import DecodedFrames, decode
 from bench.video.preprocessing import Preprocessing
-from bench.video.sampling import FirstOfSecond, PerEvent, Uniform, frame_indices, parse_plan
+from bench.video.sampling import (
+    Centres,
+    FirstOfSecond,
+    Middles,
+    Parts,
+    PerEvent,
+    Seconds,
+    Steps,
+    Uniform,
+    frame_indices,
+    parse_plan,
+)
 from bench.video.scan import Scan, scan
 from bench.video.store import FrameStore
 
 __all__ = [
+    "Centres",
     "DecodedFrames",
     "FirstOfSecond",
     "FrameStore",
+    "Middles",
+    "Parts",
     "PerEvent",
     "Preprocessing",
     "Scan",
+    "Seconds",
+    "Steps",
     "Uniform",
     "VideoError",
     "decode",

@@ -32,8 +32,9 @@ from bench.video.container import (
 )
 from bench.video.folders import numbered_frames
 from bench.video.preprocessing import Preprocessing, as_preprocessing
-from bench.video.sampling import EPSILON, frame_indices
+from bench.video.sampling import EPSILON, ByIndex, chosen_frames
 from bench.video.scan import Scan, scan, status_of
+from bench.video.sound import Sound
 from bench.video.sparse import can_skip, needed_frames
 from bench.video.tolerant import FLAGGING, MARK, undamaged_frames
 
@@ -49,13 +50,15 @@ Decoding = Callable[["InputContainer", Scan, Collection[int]], Iterator["VideoFr
 class DecodedFrames:
     """uint8 [T, size, size, 3] RGB; seconds float64 [T] from the file's first frame; who did it.
 
-    `key` is what they were read from the store under, empty where they were not.
+    `key` is what they were read from the store under, empty where they were not. `sound` is there
+    where it was wanted.
     """
 
     frames: np.ndarray
     times: np.ndarray
     decoder: str
     key: str = ""
+    sound: Sound | None = None
 
 
 def decode(
@@ -72,14 +75,15 @@ def decode(
     if stat.S_ISDIR(status_of(clip.path).st_mode):
         return _from_folder(clip, clip.path, plan, as_preprocessing(pixels))
     found = scan(clip.path)
-    indices = frame_indices(found.timestamps, _moments(clip, plan, found.duration))
+    start, end = _span(clip, found.duration)
+    indices = chosen_frames(plan, found.timestamps, found.duration, start, end)
     frames, name = _from_file(clip.path, found, indices, as_preprocessing(pixels), decoder)
     times = np.array([found.timestamps[index] for index in indices], np.float64)
     return DecodedFrames(frames, times, name)
 
 
-def _moments(clip: Clip, plan: Plan, duration: float) -> list[float]:
-    """The plan's times in seconds from the file's first frame; an end past the file's is cut."""
+def _span(clip: Clip, duration: float) -> tuple[float, float]:
+    """Start and end in seconds from the file's first frame; an end past the file's is cut."""
     start = max(0.0, clip.start)
     end = duration if clip.end is None else min(clip.end, duration)
     if start >= end:
@@ -87,7 +91,7 @@ def _moments(clip: Clip, plan: Plan, duration: float) -> list[float]:
         raise VideoError(
             "broken", f"the span {clip.start:.2f} s to {asked} is not in a file of {duration:.2f} s"
         )
-    return [start + time for time in plan.times(end - start)]
+    return start, end
 
 
 def _from_file(
@@ -206,15 +210,23 @@ def _from_folder(clip: Clip, folder: Path, plan: Plan, square: Preprocessing) ->
         raise VideoError("empty", "no numbered .jpg or .png frames in the folder")
     if numbered.fault:
         raise VideoError("broken", numbered.fault)
-    moments = _moments(clip, plan, len(paths) / clip.frames_fps)
-    last = len(paths) - 1
-    indices = [min(last, int((time + EPSILON) * clip.frames_fps)) for time in moments]
+    duration = len(paths) / clip.frames_fps
+    indices = _numbers(plan, len(paths), clip.frames_fps, *_span(clip, duration))
     frames = {index: _picture(paths[index], square) for index in set(indices)}
     return DecodedFrames(
         np.stack([frames[index] for index in indices]),
         np.array([index / clip.frames_fps for index in indices], np.float64),
         _version("pillow"),
     )
+
+
+def _numbers(plan: Plan, count: int, rate: float, start: float, end: float) -> list[int]:
+    """Which of a folder's `count` pictures, extracted at `rate` a second."""
+    if isinstance(plan, ByIndex):
+        timestamps = [number / rate for number in range(count)]
+        return chosen_frames(plan, timestamps, count / rate, start, end)
+    times = (start + time for time in plan.times(end - start))
+    return [min(count - 1, int((time + EPSILON) * rate)) for time in times]
 
 
 def _picture(path: Path, square: Preprocessing) -> np.ndarray:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import os
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from bench.errors import plain
@@ -11,6 +12,12 @@ _HEAD = 512  # bytes
 _PAGES = (b"<!doctype", b"<html", b"<?xml", b"<head")
 _POINTER = b"version https://git-lfs"
 _ARCHIVES = (b"PK\x03\x04", b"\x1f\x8b", b"Rar!", b"7z\xbc\xaf")
+
+
+def common_folder(files: Iterable[Path]) -> Path | None:
+    """The folder below which the files lie; None of no files."""
+    folders = {str(path.parent) for path in files}
+    return Path(os.path.commonpath(folders)) if folders else None
 
 
 def not_a_video(path: Path) -> str:

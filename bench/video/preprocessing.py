@@ -1,14 +1,19 @@
 """From a picture to the square of pixels that a model reads: its published resizing, bit for bit.
 
 What `torchvision` and `open_clip` (and, with `crop="floor"`, `transformers`) do to a PIL image,
-without importing torch into every decoding process. Mean and standard deviation are the adapter's.
+what mmcv does with OpenCV, and what torchvision does to tensors without antialiasing, up to the
+rounding to bytes: without importing torch into every decoding process. Mean and standard deviation
+are the adapter's.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
 from PIL import Image
+
+from bench.video.resizing import opencv_bilinear, torch_bilinear
 
 INTERPOLATIONS = {
     "bicubic": Image.Resampling.BICUBIC,
@@ -17,6 +22,7 @@ INTERPOLATIONS = {
     "nearest": Image.Resampling.NEAREST,
 }
 RESIZES, CROPS = ("shortest", "squash", "longest"), ("round", "floor")
+PLAIN = {"opencv": opencv_bilinear, "torch": torch_bilinear}  # bilinear without antialiasing
 
 
 @dataclass(frozen=True)
@@ -25,7 +31,9 @@ class Preprocessing:
 
     `resize` scales the shortest side to `scaled` (by default `size`) and crops the centre, squashes
     to the square, or scales the longest side and pads with black. `crop` is how half a pixel is
-    rounded. ValueError for a rule that is none of these.
+    rounded, `sides` how the other side's length is: down, or to the nearest as mmcv does. `library`
+    is whose resizing it is: `pillow`, which always antialiases but for `nearest`, or, bilinear and
+    with `antialias=False`, `opencv` or `torch`. ValueError for a rule that is none of these.
     """
 
     size: int
@@ -33,25 +41,45 @@ class Preprocessing:
     interpolation: str = "bicubic"
     scaled: int | None = None
     crop: str = "round"
+    sides: str = "down"
+    library: str = "pillow"
+    antialias: bool = True
 
     def __post_init__(self) -> None:
         if self.resize not in RESIZES or self.crop not in CROPS:
             raise ValueError(f"no way to resize: '{self.resize}', crop '{self.crop}'")
+        if self.sides not in ("down", "nearest"):
+            raise ValueError(f"sides '{self.sides}' is none of down, nearest")
+        self._check_library()
         if self.interpolation not in INTERPOLATIONS:
             known = ", ".join(INTERPOLATIONS)
             raise ValueError(f"interpolation '{self.interpolation}' is none of {known}")
         if self.size < 1 or (self.scaled is not None and self.scaled < self.size):
             raise ValueError(f"{self.size} pixels of {self.scaled} cannot be cropped")
 
+    def _check_library(self) -> None:
+        if self.library not in ("pillow", *PLAIN):
+            raise ValueError(f"library '{self.library}' is none of pillow, {', '.join(PLAIN)}")
+        if self.library == "pillow" and not self.antialias:
+            raise ValueError("Pillow antialiases always (but for nearest, which has no need of it)")
+        if self.library in PLAIN and (self.antialias or self.interpolation != "bilinear"):
+            raise ValueError(f"of {self.library}: bilinear with antialias=False, nothing else")
+
     @property
     def key(self) -> int | str:
         """Its part of a frame's key; for OpenAI's rule the size alone, as it always was."""
         if self == Preprocessing(self.size):
             return self.size
-        return f"{self.size} {self.resize} {self.interpolation} {self.scaled or ''} {self.crop}"
+        key = f"{self.size} {self.resize} {self.interpolation} {self.scaled or ''} {self.crop}"
+        new = "" if self.library == "pillow" else f" {self.library}"  # since then
+        return key + new + ("" if self.sides == "down" else f" {self.sides}")
 
     def __str__(self) -> str:
         name = f"{self.interpolation} antialiased"
+        if self.library != "pillow":
+            name = f"{self.interpolation} not antialiased ({self.library})"
+        elif self.interpolation == "nearest":
+            name = "nearest"
         if self.resize == "squash":
             return f"squashed to {self.size} x {self.size} {name}"
         if self.resize == "longest":
@@ -66,16 +94,21 @@ class Preprocessing:
 
     def _cropped(self, image: Image.Image) -> Image.Image:
         size, side = self.size, self.scaled or self.size
-        width, height = image.size
-        if width <= height:
-            image = self._resized(image, (side, int(side * height / width)))
-        else:
-            image = self._resized(image, (int(side * width / height), side))
+        image = self._resized(image, self._scaled(*image.size, side))
         if image.size == (size, size):
             return image
         half = (lambda n: n // 2) if self.crop == "floor" else (lambda n: round(n / 2.0))
         left, top = (half(n - size) for n in image.size)
         return image.crop((left, top, left + size, top + size))
+
+    def _scaled(self, width: int, height: int, side: int) -> tuple[int, int]:
+        """The picture's sides when the shortest one is `side`."""
+        if self.sides == "nearest":  # mmcv's: by the factor, half a pixel up
+            factor = side / min(width, height)
+            return int(width * factor + 0.5), int(height * factor + 0.5)
+        if width <= height:
+            return side, int(side * height / width)
+        return int(side * width / height), side
 
     def _padded(self, image: Image.Image) -> Image.Image:
         ratio = max(image.size) / self.size
@@ -86,9 +119,11 @@ class Preprocessing:
         return square
 
     def _resized(self, image: Image.Image, size: tuple[int, int]) -> Image.Image:
-        return (
-            image if size == image.size else image.resize(size, INTERPOLATIONS[self.interpolation])
-        )
+        if size == image.size:
+            return image
+        if self.library in PLAIN:
+            return Image.fromarray(PLAIN[self.library](np.asarray(image), *size))
+        return image.resize(size, INTERPOLATIONS[self.interpolation])
 
 
 def as_preprocessing(pixels: int | Preprocessing) -> Preprocessing:

@@ -1,14 +1,20 @@
-"""Which moments of a clip are looked at: pure plans, and the mapping of moments to frames."""
+"""Which moments of a clip are looked at: pure plans, and the mapping of moments to frames.
+
+Plans of ours are of seconds, so that a video's frame rate makes no difference. Published systems
+number frames instead: theirs are plans by index.
+"""
 
 from __future__ import annotations
 
 import math
 import re
-from bisect import bisect_right
+from abc import ABC, abstractmethod
+from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from itertools import pairwise
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -77,6 +83,108 @@ class FirstOfSecond:
         return [float(second) for second in np.linspace(0, seconds - 1, self.max_frames, dtype=int)]
 
 
+@dataclass(frozen=True)
+class ByIndex(ABC):
+    """A published system's plan: `frames` of a clip by their numbers, whatever their times."""
+
+    frames: int
+    rule: ClassVar[str]
+
+    @property
+    def key(self) -> str:
+        return f"{self.rule}-{self.frames}"
+
+    @abstractmethod
+    def indices(self, count: int, rate: float) -> list[int]:
+        """Ascending frames of a clip that has `count`, at least one, shown at `rate` a second."""
+
+    def times(self, duration: float) -> list[float]:
+        """Their seconds in a clip of 25 frames a second."""
+        return [index / 25 for index in self.indices(max(1, round(duration * 25)), 25.0)]
+
+
+class Middles(ByIndex):
+    """The middles of equal parts; all frames of a clip that has fewer (TVTSv2, Frozen)."""
+
+    rule = "middles"
+
+    def indices(self, count: int, rate: float) -> list[int]:
+        bounds = np.linspace(0, count, min(self.frames, count) + 1).astype(int)
+        return [int(one + other - 1) // 2 for one, other in pairwise(bounds)]
+
+
+class Steps(ByIndex):
+    """Equal steps over the clip, from half a step on; a short one's frames repeat (BT-Adapter)."""
+
+    rule = "steps"
+
+    def indices(self, count: int, rate: float) -> list[int]:
+        step = (count - 1) / self.frames
+        return [int(np.round(part * step)) + int(step / 2) for part in range(self.frames)]
+
+
+class Centres(ByIndex):
+    """The centres of equal parts, rounded down (mmaction's SampleFrames, ViFi-CLIP)."""
+
+    rule = "centres"
+
+    def indices(self, count: int, rate: float) -> list[int]:
+        part = count / self.frames
+        return [int(number * part + part / 2) for number in range(self.frames)]
+
+
+class Parts(ByIndex):
+    """The middles of nearly equal parts, longer ones first; the last frame repeats (VAST)."""
+
+    rule = "parts"
+
+    def indices(self, count: int, rate: float) -> list[int]:
+        whole = max(count, self.frames)
+        length, longer = divmod(whole, self.frames)
+        found, start = [], 0
+        for part in range(self.frames):
+            size = length + (part < longer)
+            found.append(min(start + (size + 1) // 2 - 1, count - 1))
+            start += size
+        return found
+
+
+class Seconds(ByIndex):
+    """The first frame of each second, the rate cut to a whole number (CLIP4Clip).
+
+    At most `frames`, spread evenly. `FirstOfSecond` is the same rule by the clock: at 29.97 frames
+    a second this one is ever earlier.
+    """
+
+    rule = "seconds"
+
+    def indices(self, count: int, rate: float) -> list[int]:
+        firsts = range(0, count, max(1, int(round(rate, 2))))  # 25 may be measured as 24.9999
+        if len(firsts) <= self.frames:
+            return list(firsts)
+        return [firsts[n] for n in np.linspace(0, len(firsts) - 1, self.frames, dtype=int)]
+
+
+BY_INDEX = {plan.rule: plan for plan in (Middles, Steps, Centres, Parts, Seconds)}
+
+
+def chosen_frames(
+    plan: Plan, timestamps: Sequence[float], duration: float, start: float, end: float
+) -> list[int]:
+    """The indices of the frames that `plan` takes between `start` and `end` of a file.
+
+    `timestamps` are ascending seconds, one a frame of the file, `duration` its length. Where no
+    frame begins in the span, the one that is shown there is all of it.
+    """
+    if not isinstance(plan, ByIndex):
+        return frame_indices(timestamps, [start + time for time in plan.times(end - start)])
+    first, last = (bisect_left(timestamps, moment - EPSILON) for moment in (start, end))
+    if first == last:
+        first, last = max(0, first - 1), max(1, first)
+    rate = len(timestamps) / duration
+    return [first + index for index in plan.indices(last - first, rate)]
+
+
 def frame_indices(timestamps: Sequence[float], times: Sequence[float]) -> list[int]:
     """For each time the index of the last frame shown by then, at least 0.
 
@@ -114,7 +222,10 @@ def parse_plan(key: str) -> Plan:
         return PerEvent(frames=int(match[2]), events=int(match[1]))
     if match := re.fullmatch(r"1fps-([1-9]\d*)", key):
         return FirstOfSecond(int(match[1]))
+    if match := re.fullmatch(rf"({'|'.join(BY_INDEX)})-([1-9]\d*)", key):
+        return BY_INDEX[match[1]](int(match[2]))
     raise UsageError(
         f"unknown sampling plan '{key}'; known are uniform-<frames>, "
-        "events-<events>x<frames> and 1fps-<most frames>"
+        "events-<events>x<frames> and 1fps-<most frames>, and of published systems "
+        + ", ".join(f"{rule}-<frames>" for rule in BY_INDEX)
     )

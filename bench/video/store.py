@@ -24,6 +24,7 @@ from bench.video.packing import FORMS, packed, unpacked
 from bench.video.pool import Pool
 from bench.video.preprocessing import Preprocessing, as_preprocessing
 from bench.video.sampling import parse_plan, planned_times
+from bench.video.sound import Sound
 
 FORMAT = 3  # raised whenever the same video and plan could give other frames
 CHANGED = "its file changed during the run; run again"
@@ -36,7 +37,8 @@ class FrameStore:
     """The frames of clips under `plan` as squares of pixels, below `root`; see `decode`.
 
     The plan must be one that `parse_plan` knows, for the decoding processes are sent its key.
-    `form` is how new frames are written (see `bench.video.packing`); any form is read.
+    `form` is how new frames are written (see `bench.video.packing`); any form is read. With
+    `sound`, the clips' sound tracks are kept beside their frames.
     """
 
     root: Path
@@ -44,6 +46,7 @@ class FrameStore:
     plan: Plan
     decoder: str = "auto"
     form: str = FORMS[0]
+    sound: bool = False
     _folders: dict[str, str] = field(default_factory=dict, compare=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -69,6 +72,7 @@ class FrameStore:
         return digest(
             "frames", FORMAT, _identity(path, status), clip.start, clip.end,
             clip.frames_fps if folder else None, self.plan.key, self._square.key, self.decoder,
+            *["sound"] * self.sound,
         )  # fmt: skip
 
     def get(self, clip: Clip) -> DecodedFrames | None:
@@ -111,6 +115,7 @@ class FrameStore:
             "pixels": asdict(self._square),
             "decoder": self.decoder,
             "form": self.form,
+            "sound": self.sound,
             "root": str(self.root.absolute()),
             "key": key,
         }
@@ -138,13 +143,20 @@ class FrameStore:
         frames, side = unpacked(arrays), self._square.size
         if frames is None or frames.dtype != np.uint8:
             return None
-        whole = frames.shape == (len(times), side, side, 3)
-        return DecodedFrames(frames, times, decoder, key) if whole else None
+        if frames.shape != (len(times), side, side, 3):
+            return None
+        sound = _sound(arrays, record) if self.sound else None
+        if self.sound and sound is None:
+            return None
+        return DecodedFrames(frames, times, decoder, key, sound)
 
     def keep(self, key: str, decoded: DecodedFrames) -> None:
         """Write a clip's frames under `key`. BenchError where the store cannot be written."""
         arrays = {**packed(decoded.frames, self.form), "times": decoded.times}
-        self._store.put(key, arrays, {"decoder": decoded.decoder})
+        record: dict[str, Any] = {"decoder": decoded.decoder}
+        if decoded.sound:
+            arrays["sound"], record["rate"] = decoded.sound.samples, decoded.sound.rate
+        self._store.put(key, arrays, record)
 
 
 class Filling(Iterator[Outcome]):
@@ -220,6 +232,16 @@ class Filling(Iterator[Outcome]):
         if found := store.load(key):
             return found
         raise BenchError(f"{store.path(key)} vanished or was damaged during the run; run again")
+
+
+def _sound(arrays: dict[str, np.ndarray], record: dict[str, Any]) -> Sound | None:
+    """The sound track that was kept; None where it is not what is kept."""
+    samples, rate = arrays.get("sound"), record.get("rate")
+    if samples is None or samples.dtype != np.float32 or samples.ndim != 2:
+        return None
+    if not isinstance(rate, int) or rate < bool(samples.size):
+        return None
+    return Sound(samples, rate) if np.isfinite(samples).all() else None
 
 
 def _identity(path: str, status: os.stat_result) -> list[Any]:

@@ -14,6 +14,7 @@ import signal
 import sys
 import threading
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from bench.video.container import VideoError
 from bench.video.decode import decode
 from bench.video.preprocessing import Preprocessing
 from bench.video.sampling import parse_plan
+from bench.video.sound import sound_of
 from bench.video.store import CHANGED, FrameStore
 
 
@@ -31,11 +33,13 @@ def answer(job: dict[str, Any]) -> dict[str, Any]:
     clip = Clip(job["id"], Path(job["path"]), job["start"], job["end"], job["frames_fps"])
     plan, decoder = parse_plan(job["plan"]), job["decoder"]
     square = Preprocessing(**job["pixels"])
-    store = FrameStore(Path(job["root"]), square, plan, decoder, job["form"])
+    store = FrameStore(Path(job["root"]), square, plan, decoder, job["form"], job["sound"])
     if store.load(job["key"]) is not None:
         return {}  # another run has decoded it meanwhile
     try:
         decoded = decode(clip, plan, square, decoder)
+        if store.sound:
+            decoded = replace(decoded, sound=sound_of(clip))
         if store.key(clip) != job["key"]:
             return {"kind": "broken", "reason": CHANGED}
         store.keep(job["key"], decoded)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -27,7 +27,6 @@ from bench.metrics.bootstrap import Sample
 from bench.metrics.events import Ranks
 from bench.metrics.verbs import TOP
 from bench.results.document import Document
-from bench.settings import settings_from
 from bench.video.sampling import PerEvent
 from tasks.sources import protocol_of
 from tasks.vidsitu.annotations import (
@@ -50,7 +49,7 @@ from tasks.vidsitu.baseline import most_frequent
 from tasks.vidsitu.check import check_tree
 from tasks.vidsitu.events import NAMES as EVENT_NAMES
 from tasks.vidsitu.events import EventTexts
-from tasks.vidsitu.head.settings import HeadSettings
+from tasks.vidsitu.head.settings import WHISPERER, HeadSettings
 from tasks.vidsitu.lines import Truth, cluster_of, scored, truth_line
 from tasks.vidsitu.names import ROLES, VERBS, ZERO_SHOT
 from tasks.vidsitu.prompts import RoleNames, dense_prompt
@@ -71,6 +70,7 @@ class VidSitu(Task):
     primary: ClassVar[str] = "Vb@1"
     recipe: ClassVar[type | None] = HeadSettings
     floor: ClassVar[str] = "(most frequent)"
+    parts: ClassVar[int] = len(EVENTS)
     metrics: ClassVar[dict[str, Metric]] = {
         **{
             name: Metric("%", True)
@@ -119,7 +119,7 @@ class VidSitu(Task):
     def load_split(cls, source: Source, split: str, limit: int | None = None) -> VidSitu:
         """Any split to answer. DataError names the file; UsageError a setting of the head."""
         where = "settings of 'vidsitu'"
-        head = settings_from(HeadSettings, source.settings, where).check(where)
+        head = HeadSettings.of(source.settings, where)
         root = annotation_root(source)
         annotations = load_annotations(root, "train")
         learnt = [name for name in load_split(root, "train") if name in annotations][:limit]
@@ -137,7 +137,7 @@ class VidSitu(Task):
         role_names = RoleNames.of(a for group in annotations.values() for a in group)
         events = EventTexts.of({name: first[name] for name in shown}, role_names)
         return cls(
-            protocol=protocol + (", roles predicted" if head.roles == "predicted" else ""),
+            protocol=", ".join([protocol, *_departures(head)]),
             source=source,
             fingerprint=digest(training_hash, _fingerprint(files, clips)),
             clips=clips,
@@ -145,7 +145,7 @@ class VidSitu(Task):
             plan=PerEvent(FRAMES, len(EVENTS)),
             expected=len(everything),
             support=support,
-            settings=asdict(head),
+            settings=head.recorded(),
             root=root,
             split=split,
             head=head,
@@ -167,16 +167,18 @@ class VidSitu(Task):
         from tasks.vidsitu.head.prediction import HeadData, answer_all
 
         def value(answers: dict[str, Any]) -> float:
-            """The geometric mean of Vb@1 and CIDEr, by which the paper selects."""
+            """CIDEr, as VideoWhisperer selects, or its mean with Vb@1, as the paper does."""
             lines = [
                 {"item": name, "verbs": answer.verbs, "roles": answer.roles,
                  "truth": truth_line(self.truth[name])}
                 for name, answer in answers.items()
             ]  # fmt: skip
             metrics = scored(lines).metrics()
+            if self.head.select == "best-cider":
+                return metrics["CIDEr"]
             return float(np.sqrt(metrics["Vb@1"] * metrics["CIDEr"]))
 
-        judged = self.head.select == "best" and self.truth
+        judged = self.head.select != "last" and self.truth
         identity = self.fingerprint if judged else self.training_hash
         data = HeadData(self.training, self.roles, identity, value if judged else None)
         return answer_all(data, features, adapter, self.head, place)
@@ -305,6 +307,12 @@ class VidSitu(Task):
         from tasks.vidsitu.training import training_sets
 
         return training_sets(source, negatives, share, hold_out, seed)
+
+
+def _departures(head: HeadSettings) -> list[str]:
+    """What keeps results of other heads, and those of roles that were given, off a ranking."""
+    found = ["VideoWhisperer's head"] if head.head == WHISPERER else []
+    return found + (["roles predicted"] if head.roles == "predicted" else [])
 
 
 def _truth(root: Path, segments: list[str]) -> tuple[dict[str, Truth], dict[str, Annotation]]:

@@ -67,7 +67,8 @@ def test_a_prefix_of_some_names_only_is_named(tmp_path: Path) -> None:
     assert "begin with clip." in misfit(STATE, state) and "lacks a.weight (3 such" in misfit(
         STATE, state
     )
-    assert misfit(STATE, STATE) == ""
+    assert misfit(STATE, STATE) == "" == misfit(under("clip."), under("clip."))
+    assert misfit(STATE, {**STATE, "more": STATE["b"]}) == "has an unknown more (1 such names)"
     assert "shape [1] where [2]" in misfit(STATE, {**STATE, "b": torch.ones(1)})
 
 

@@ -16,8 +16,9 @@ from bench.config import RunConfig
 from bench.contracts import Adapter, Features, Task, Workplace
 from bench.engine import evaluate
 from bench.errors import BenchError
-from bench.features.extraction import Silent, Work, clip_features
+from bench.features.extraction import clip_features
 from bench.features.validation import StoredFeatures
+from bench.features.work import Silent, Work
 from bench.files.tensor_store import TensorStore
 from bench.results.files import load_all, save
 from bench.results.timing import profile

@@ -36,7 +36,9 @@ def runs(toy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Any
     true = engine.evaluate(Guess("guess", 0), bench.load_task("msrvtt", str(toy), 6), run)
     asked: list[Any] = []
 
-    def stand_in(adapter: Any, task: Any, run: RunConfig, bar: Any) -> Result:
+    def stand_in(
+        adapter: Any, task: Any, run: RunConfig, bar: Any, protocol: str, rerank: bool
+    ) -> Result:
         asked.append(SimpleNamespace(model=adapter.name, task=task, run=run))
         one = true.document
         lost = [Failure("clip7", "broken", "no frames")] if adapter.name == "clip-tiny" else []

@@ -161,3 +161,26 @@ def test_what_a_file_is_by_its_first_bytes(tmp_path: Path, content: bytes, says:
     found = not_a_video(tmp_path / "a.mp4")
     assert says in found if says else not found
     assert not not_a_video(tmp_path)  # a folder of frames
+
+
+def test_models_say_what_they_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    where = tmp_path / "site" / "video-1.0.dist-info"
+    where.mkdir(parents=True)
+    (where / "METADATA").write_text("Metadata-Version: 2.1\nName: video\nVersion: 1.0\n")
+    points = "[bench.adapters]\nseen = video_models:Seen\nheard = video_models:Heard\n"
+    (where / "entry_points.txt").write_text(points)
+    (where.parent / "video_models.py").write_text(
+        "from bench.contracts import Adapter\n"
+        "class Seen(Adapter):\n"
+        "    name, embed_dim, image_size, fingerprint = 'seen', 1, 8, 'x'\n"
+        "    def encode_clips(self, clips): ...\n"
+        "    def encode_texts(self, texts): ...\n"
+        "class Heard(Seen):\n"
+        "    inputs = frozenset({'frames', 'subtitles', 'audio'})\n"
+    )
+    monkeypatch.setattr(sys, "path", [*sys.path, str(where.parent)])
+    reads = {row["model"]: row["reads"] for row in rows("list", "models")}
+    assert reads["clip-tiny"] == reads["transformers"] == "frames"
+    assert reads["seen"] == "clips" and reads["heard"] == "clips, audio, subtitles"
+    shown = CliRunner().invoke(cli, ["list", "models"]).output
+    assert "clips, audio, subtitles" in shown

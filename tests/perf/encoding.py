@@ -16,7 +16,8 @@ import numpy as np
 import bench
 from bench.config import RunConfig
 from bench.contracts import Adapter, Clip, Task
-from bench.features.extraction import Silent, Work, clip_features, decoding_workers
+from bench.features.extraction import clip_features, decoding_workers
+from bench.features.work import Silent, Work
 from bench.registry import load_adapter
 from bench.video import Uniform, decode
 from tests.perf import videos

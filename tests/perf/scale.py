@@ -19,7 +19,8 @@ import numpy as np
 
 from bench.config import RunConfig
 from bench.contracts import Adapter, Clip, Source
-from bench.features.extraction import Silent, Work, clip_features
+from bench.features.extraction import clip_features
+from bench.features.work import Silent, Work
 from bench.video import Uniform
 from tasks.msrvtt import MSRVTT
 from tests.perf.table import Figure, median, peak_mib, seconds, told
@@ -80,7 +81,7 @@ def _fill(root: Path, size: int) -> None:
     from bench.files.tensor_store import TensorStore, digest
 
     task, run, adapter = _task(root, size), RunConfig(cache=root / "cache"), Generated()
-    frames = frame_store(adapter, task, run)
+    frames = frame_store(Work(adapter, task, run, Silent()))
     store = TensorStore(run.cache_folder / "features")
     chooser = np.random.default_rng(0)
     record = {"decoder": "none", "times": [float(at) for at in range(FRAMES)]}

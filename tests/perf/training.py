@@ -15,7 +15,7 @@ def figures(folder: Path, quick: bool) -> list[Figure]:
     import torch
 
     from bench.contracts import Source
-    from bench.features.extraction import Silent
+    from bench.features.work import Silent
     from bench.training.data import prepare
     from bench.training.forward import batch_loss
     from bench.training.settings import TrainSettings

@@ -12,7 +12,7 @@ import pytest
 from bench.cli.report import all_boards
 from bench.config import Config, RunConfig
 from bench.contracts import Source
-from bench.features.extraction import Silent
+from bench.features.work import Silent
 from bench.report import page_content
 from bench.report.page_content import Material, page_of
 from bench.report.tables import Chart, Page

@@ -22,6 +22,7 @@ from bench.errors import BenchError, DataError
 from bench.features import extraction
 from bench.features.extraction import decoding_workers
 from bench.features.validation import collapsed, is_valid
+from bench.features.work import Silent, Work
 from bench.files.tensor_store import TensorStore
 from bench.results.document import Document, of_json
 from bench.results.files import Result, environment, find_all, load, load_predictions, save
@@ -113,7 +114,7 @@ def test_texts_keep_their_order_over_chunks(
             return np.array([[len(text)] * 8 for text in texts], np.float32)
 
     monkeypatch.setattr(extraction, "TEXTS_AT_ONCE", 5)
-    work = extraction.Work(Lengths("lengths", 0), task, run, extraction.Silent())
+    work = Work(Lengths("lengths", 0), task, run, Silent())
     found = extraction.text_features(work)
     assert found[:, 0].tolist() == [len(text) for text in task.texts]
 

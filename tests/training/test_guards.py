@@ -20,7 +20,7 @@ from bench import distributed
 from bench.config import RunConfig
 from bench.contracts import Clip
 from bench.errors import BenchError, UsageError
-from bench.features.extraction import Silent
+from bench.features.work import Silent
 from bench.training import checkpoints, loop
 from bench.training.data import prepare
 from bench.training.protocols import TrainingSet

@@ -18,7 +18,7 @@ from adapters.srl_clip import SRLCLIPAdapter
 from bench.config import RunConfig
 from bench.contracts import Source
 from bench.errors import BenchError, UsageError
-from bench.features.extraction import Silent
+from bench.features.work import Silent
 from bench.training import checkpoints
 from bench.training.loop import Job, train
 from bench.training.settings import TrainSettings

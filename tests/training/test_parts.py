@@ -20,7 +20,7 @@ from adapters.srl_clip import SRLCLIPAdapter
 from bench import distributed
 from bench.config import RunConfig
 from bench.errors import BenchError, UsageError
-from bench.features.extraction import Silent
+from bench.features.work import Silent
 from bench.training import checkpoints, loop
 from bench.training.data import Batch, Prepared, prepare
 from bench.training.forward import batch_loss, validate

@@ -51,14 +51,20 @@ class Queries:
 class SituationHead(nn.Module):
     """Verb classifier, role classifier and role captioner on frames of width `dim`.
 
-    `context_dim` is the width C of the model's events and videos.
+    `context_dim` is the width C of the model's events and videos. `most_roles` of an event are
+    described, or all for None, in `role_order` where they are predicted.
     """
+
+    most_roles: int | None = None
+    role_order = ROLES
 
     def __init__(
         self, settings: HeadSettings, dim: int, context_dim: int, verbs: int, tokens: int
     ) -> None:
         super().__init__()
-        width, self.settings, self.context_dim = settings.width, settings, context_dim
+        width, self.settings = settings.width, settings
+        self.dim, self.context_dim = dim, context_dim
+        self.longest_caption = settings.caption_tokens  # its end included
         # Another width than the frames' is fitted to it; the layers are the same all the same.
         self.fit = nn.Linear(context_dim, dim) if context_dim != dim else nn.Identity()
         self.contextualizer = VideoContextualizer(
@@ -111,7 +117,7 @@ class SituationHead(nn.Module):
         )
         # All queries of a video stand in one row: roles see each other, so that one person can be
         # called the same in every event.
-        place = _places(queries.video)
+        place = places_among(queries.video)
         padded = rows.new_zeros(len(memory), int(place.max()) + 1, rows.shape[-1])
         padded[queries.video, place] = rows
         empty = torch.ones(padded.shape[:2], dtype=torch.bool, device=padded.device)
@@ -183,8 +189,8 @@ def _captioner(settings: HeadSettings, tokens: int) -> Any:
     )  # fmt: skip
 
 
-def _places(video: torch.Tensor) -> torch.Tensor:
-    """The place of each query among those of its own video; `video` int64 [Q] is ascending."""
-    counts = torch.bincount(video)
+def places_among(group: torch.Tensor) -> torch.Tensor:
+    """The place of each query among those of its own group; `group` int64 [Q] is ascending."""
+    counts = torch.bincount(group)
     starts = torch.cumsum(counts, 0) - counts
-    return torch.arange(len(video), device=video.device) - starts[video]
+    return torch.arange(len(group), device=group.device) - starts[group]

@@ -22,8 +22,9 @@ from bench.files.tensor_store import digest
 from bench.metrics.verbs import TOP
 from bench.training import checkpoints
 from tasks.vidsitu.annotations import EVENTS, FRAMES, Annotation, verbs_by_frequency
-from tasks.vidsitu.head.models import Queries, SituationHead, VideoFeatures
-from tasks.vidsitu.head.settings import HeadSettings
+from tasks.vidsitu.head.kinds import Head, head_of
+from tasks.vidsitu.head.models import Queries, VideoFeatures
+from tasks.vidsitu.head.settings import WHISPERER, HeadSettings
 from tasks.vidsitu.head.training import HEAD, keep_head, kept_head, train_head, training_examples
 from tasks.vidsitu.head.vocabulary import Vocabulary
 from tasks.vidsitu.scoring.rules import ROLES
@@ -60,7 +61,7 @@ class HeadData:
 class Trained:
     """A head and what its outputs mean."""
 
-    head: SituationHead
+    head: Head
     verbs: list[str]
     vocabulary: Vocabulary
 
@@ -85,8 +86,8 @@ def answer_all(
             "the situation head learns from them; see `bench data check vidsitu`"
         )
     # How captions are decoded is no part of what is trained, unless an epoch is chosen by them.
-    own = asdict(settings)
-    trained = own if data.judge else {**own, "beam": None, "roles": None}
+    own = settings.recorded()
+    trained = own if data.judge else {**own, **dict.fromkeys(_decoding(settings))}
     learnt, queried = ([features.identity(name) for name in names] for names in (training, roles))
     key = digest("situation", VERSION, data.identity, adapter.fingerprint, trained, place.seed,
                  list(training), learnt, queried if data.judge else None)  # fmt: skip
@@ -103,6 +104,11 @@ def answer_all(
             text = json.dumps({name: asdict(answer) for name, answer in kept.items()})
             write_text(path, text)
     return kept
+
+
+def _decoding(settings: HeadSettings) -> tuple[str, ...]:
+    """Settings that change no weight: VideoWhisperer's head learns roles only to predict them."""
+    return ("beam", "causal") if settings.head == WHISPERER else ("beam", "roles")
 
 
 @dataclass(frozen=True)
@@ -138,11 +144,13 @@ class _Run:
         vocabulary = Vocabulary.of(v for a in annotations for e in a.events for _, v in e.arguments)
         seen = video_features(list(self.data.training), self.features, self.adapter)
         torch.manual_seed(place.seed)
-        head = SituationHead(
+        head = head_of(
             settings, seen.frames.shape[-1], seen.events.shape[-1], len(verbs), len(vocabulary)
         ).to(place.device)
         trained = Trained(head, verbs, vocabulary)
-        examples = training_examples(annotations, seen, verbs, vocabulary, settings.caption_tokens)
+        examples = training_examples(
+            annotations, seen, verbs, vocabulary, head.longest_caption, head.most_roles
+        )
         judge = self.data.judge
         value = (lambda: judge(self.answers(trained))) if judge else None
         record = train_head(head, examples, settings, place, value)
@@ -182,9 +190,14 @@ def own_features(frames: np.ndarray, adapter: Adapter) -> tuple[np.ndarray, np.n
 
 
 def frames_of(names: Sequence[str], features: Features) -> np.ndarray:
-    """Frame features [V, P, T, D] of the named videos; each is read once."""
-    frames = np.stack([features.clips[name] for name in names])
-    return frames.reshape(len(names), len(EVENTS), FRAMES, -1)
+    """Frame features [V, P, T, D] of the named videos; each is read once.
+
+    A video model's one feature of an event stands for each of its frames: the head is the same for
+    every model, and sees that nothing moves from one to the next.
+    """
+    clips = np.stack([features.clips[name] for name in names])
+    frames = clips.reshape(len(names), len(EVENTS), -1, clips.shape[-1])
+    return np.repeat(frames, FRAMES, axis=2) if frames.shape[2] == 1 else frames
 
 
 def _means(frames: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -209,11 +222,14 @@ def predict(
         features = seen.take(part, place.device)
         events, videos = head.contextualize(features)
         verb_logits, role_logits = head.classify(events)
-        best = verb_logits.log_softmax(-1).topk(min(TOP, len(trained.verbs)))
+        known = verb_logits.log_softmax(-1)[..., : len(trained.verbs)]
+        best = known.topk(min(TOP, len(trained.verbs)))
         queried: list[list[list[str]]] = []
         for row, video in enumerate(part.tolist()):
             given = roles[video] if settings.roles == "given" else None
-            queried.append(_likely(role_logits[row]) if given is None else given)
+            if given is None and role_logits is not None:
+                given = _likely(role_logits[row], head.role_order)
+            queried.append([event[: head.most_roles] for event in _named(given, settings)])
         texts = _describe(trained, features, events, videos, queried)
         found += [
             Answer(
@@ -229,12 +245,21 @@ def predict(
     return found
 
 
-def _likely(logits: torch.Tensor) -> list[list[str]]:
-    """Roles [P][...] of one video that are more likely there than not; `logits` [P, R]."""
-    return [
-        [role for role, logit in zip(ROLES, event, strict=True) if logit > 0]
-        for event in logits.tolist()
-    ]
+def _likely(logits: torch.Tensor, order: Sequence[str]) -> list[list[str]]:
+    """Roles [P][...] of one video that are more likely there than not, in `order`.
+
+    `logits` [P, R] are in that of `ROLES`.
+    """
+    return [[role for role in order if event[ROLES.index(role)] > 0] for event in logits.tolist()]
+
+
+def _named(roles: list[list[str]] | None, settings: HeadSettings) -> list[list[str]]:
+    if roles is None:
+        raise BenchError(
+            f"vidsitu: nothing names the roles, and the head {settings.head} was not trained to "
+            "predict them; set vidsitu.roles=predicted"
+        )
+    return roles
 
 
 def _describe(

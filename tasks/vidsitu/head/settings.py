@@ -2,19 +2,33 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any
 
 from bench.errors import UsageError
-from bench.settings import require
+from bench.settings import require, settings_from
+
+OWN, WHISPERER = "own", "videowhisperer"
+BEST = {"best": "the geometric mean of Vb@1 and CIDEr", "best-cider": "CIDEr"}
+# How VideoWhisperer's head was published, where nothing else is set (GVSR at 6b092eb).
+PUBLISHED: Mapping[str, Any] = {
+    "vc_layers": 3, "weight_decay": 0.0, "clip_gradient": 0.0, "beta2": 0.99, "drop_last": True,
+    "select": "best-cider", "causal": False,
+}  # fmt: skip
+LATER = ("head", "beta2", "drop_last", "causal")  # settings that older results do not have
 
 
 @dataclass(frozen=True)
 class HeadSettings:
     """Width to epochs are VideoWhisperer's published numbers; the rest is our choice.
 
+    `head` is our `own` or `videowhisperer`, which has defaults of its own (`PUBLISHED`).
     `vc_layers` and `vc_heads` are of the head's encoder over events and frames. `roles` are
     `given` by the annotation or `predicted`. `select` says which epoch answers: the `last`, or the
-    `best` on the very split that is reported, as earlier work chose it. `beam` 1 is greedy.
+    `best` or `best-cider` on the very split that is reported, as earlier work chose it. `beam` 1 is
+    greedy. `drop_last` leaves out an epoch's last batch where it is smaller; `causal` is how
+    captions are decoded: always so, but by VideoWhisperer.
     """
 
     width: int = 1024
@@ -33,17 +47,48 @@ class HeadSettings:
     roles: str = "given"
     select: str = "last"
     beam: int = 1
+    head: str = OWN
+    beta2: float = 0.999
+    drop_last: bool = False
+    causal: bool = True
+
+    @classmethod
+    def of(cls, values: Mapping[str, Any], where: str) -> HeadSettings:
+        """The settings that `values` name, the rest as the head has them by default.
+
+        UsageError for an unknown one, and for a value that no head can have.
+        """
+        usual = PUBLISHED if values.get("head") == WHISPERER else {}
+        return settings_from(cls, {**usual, **values}, where).check(where)
+
+    def recorded(self) -> dict[str, Any]:
+        """By name; those that came later only where they are not their default."""
+        default = {field.name: field.default for field in fields(self)}
+        return {name: value for name, value in asdict(self).items()
+                if name not in LATER or value != default[name]}  # fmt: skip
 
     def check(self, where: str) -> HeadSettings:
         """UsageError for a value that no head can have."""
+        whisperer = self.head == WHISPERER
         counts = ("width", "layers", "heads", "feed_forward", "caption_tokens", "batch_videos",
                   "epochs", "vc_layers", "vc_heads", "beam")  # fmt: skip
         rules = {name: getattr(self, name) >= 1 for name in counts} | {
             "roles": self.roles in ("given", "predicted"),
-            "select": self.select in ("last", "best"),
+            "select": self.select in ("last", *BEST),
             "dropout": self.dropout < 1,
+            "head": self.head in (OWN, WHISPERER),
+            "beta2": self.beta2 < 1,
         }
         require(self, rules, where)
-        if self.width % self.heads:
-            raise UsageError(f"{where}: heads {self.heads} does not divide width {self.width}")
+        if self.width % self.heads or (whisperer and self.width % self.vc_heads):
+            name, heads = "heads", self.heads
+            if not self.width % self.heads:
+                name, heads = "vc_heads", self.vc_heads
+            raise UsageError(f"{where}: {name} {heads} does not divide width {self.width}")
+        if whisperer and self.beam > 1:
+            raise UsageError(f"{where}: beam {self.beam}: VideoWhisperer's head decodes greedily")
+        if whisperer and self.caption_tokens < 3:
+            raise UsageError(f"{where}: caption_tokens {self.caption_tokens} are start and end")
+        if not (whisperer or self.causal):
+            raise UsageError(f"{where}: causal: false is of VideoWhisperer's head alone")
         return self

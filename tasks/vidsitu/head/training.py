@@ -19,7 +19,8 @@ from bench.errors import BenchError
 from bench.files.untrusted import well_formed
 from bench.training import checkpoints
 from tasks.vidsitu.annotations import Annotation
-from tasks.vidsitu.head.models import Queries, SituationHead, VideoFeatures
+from tasks.vidsitu.head.kinds import Head, head_of
+from tasks.vidsitu.head.models import Queries, VideoFeatures
 from tasks.vidsitu.head.settings import HeadSettings
 from tasks.vidsitu.head.vocabulary import END, PAD, Vocabulary
 from tasks.vidsitu.scoring.rules import ROLES, short_role
@@ -52,15 +53,19 @@ def training_examples(
     verbs: Sequence[str],
     vocabulary: Vocabulary,
     most: int,
+    roles: int | None = None,
 ) -> TrainingExamples:
-    """Of one annotation a video; captions of at most `most` tokens."""
+    """Of one annotation a video; captions of at most `most` tokens, END included.
+
+    With `roles`, of so many of an event, the first ones.
+    """
     places = {verb: place for place, verb in enumerate(verbs)}
     presence = torch.zeros(len(annotations), len(annotations[0].events), len(ROLES))
     rows: list[tuple[int, int, int]] = []
     captions, starts = [], [0]
     for video, annotation in enumerate(annotations):
         for event, annotated in enumerate(annotation.events):
-            for key, value in annotated.arguments:
+            for key, value in annotated.arguments[:roles]:
                 role = ROLES.index(short_role(key))
                 presence[video, event, role] = 1
                 rows.append((video, event, role))
@@ -74,10 +79,11 @@ def training_examples(
     )  # fmt: skip
 
 
-def loss_of(
-    head: SituationHead, data: TrainingExamples, videos: torch.Tensor, device: str
-) -> torch.Tensor:
-    """Cross entropy of verbs, of role presence and of captions, summed; `videos` are places."""
+def loss_of(head: Head, data: TrainingExamples, videos: torch.Tensor, device: str) -> torch.Tensor:
+    """Cross entropy of verbs, of role presence and of captions, summed; `videos` are places.
+
+    Of role presence only by a head that predicts it.
+    """
     picked = torch.cat([torch.arange(data.starts[v], data.starts[v + 1]) for v in videos.tolist()])
     place = torch.repeat_interleave(
         torch.arange(len(videos)),
@@ -87,9 +93,10 @@ def loss_of(
     events, whole = head.contextualize(features)
     verbs, roles = head.classify(events)
     loss = functional.cross_entropy(verbs.flatten(0, 1), data.verbs[videos].flatten().to(device))
-    loss = loss + functional.binary_cross_entropy_with_logits(
-        roles, data.presence[videos].to(device)
-    )
+    if roles is not None:
+        loss = loss + functional.binary_cross_entropy_with_logits(
+            roles, data.presence[videos].to(device)
+        )
     if len(picked):
         queried = Queries(place.to(device), data.queries.event[picked].to(device),
                         data.queries.role[picked].to(device))  # fmt: skip
@@ -104,7 +111,7 @@ def loss_of(
 
 
 def train_head(
-    head: SituationHead,
+    head: Head,
     data: TrainingExamples,
     settings: HeadSettings,
     place: Workplace,
@@ -116,9 +123,15 @@ def train_head(
     which values the head as it is, the epoch of the highest value is kept. BenchError for a loss
     that is not finite.
     """
-    optimizer = torch.optim.AdamW(
-        head.parameters(), settings.learning_rate, weight_decay=settings.weight_decay
-    )
+    if settings.drop_last and len(data) < settings.batch_videos:
+        raise BenchError(
+            f"vidsitu: {len(data)} training clips are no batch of {settings.batch_videos}, and "
+            "incomplete ones are dropped; set vidsitu.drop_last=false, or a smaller batch_videos"
+        )
+    optimizer = torch.optim.AdamW(  # without decay this is Adam
+        head.parameters(), settings.learning_rate, (0.9, settings.beta2),
+        weight_decay=settings.weight_decay,
+    )  # fmt: skip
     record: dict[str, Any] = {"epochs": 0, "losses": [], "judged": [], "seconds": 0.0}
     record = checkpoints.restore(place.folder, head, optimizer) or record
     while record["epochs"] < settings.epochs:
@@ -155,7 +168,7 @@ def _deterministic(device: str) -> Iterator[None]:
 
 
 def _epoch(
-    head: SituationHead,
+    head: Head,
     optimizer: torch.optim.Optimizer,
     data: TrainingExamples,
     settings: HeadSettings,
@@ -168,6 +181,8 @@ def _epoch(
     order = torch.randperm(len(data), generator=generator)
     losses = []
     for videos in order.split(settings.batch_videos):
+        if settings.drop_last and len(videos) < settings.batch_videos:
+            break
         optimizer.zero_grad()
         loss = loss_of(head, data, videos, place.device)
         loss.backward()
@@ -184,7 +199,7 @@ def _epoch(
 
 
 def keep_head(
-    head: SituationHead,
+    head: Head,
     path: Path,
     vocabulary: Vocabulary,
     verbs: Sequence[str],
@@ -192,21 +207,21 @@ def keep_head(
 ) -> None:
     """Write the trained head with all that rebuilding it takes."""
     facts = {
-        "settings": asdict(head.settings), "dim": head.frame.in_features,
+        "settings": asdict(head.settings), "dim": head.dim,
         "context_dim": head.context_dim, "verbs": list(verbs), "tokens": vocabulary.tokens,
         **record,
     }  # fmt: skip
     checkpoints.write(path, head.trainable_state(), facts)
 
 
-def kept_head(path: Path) -> tuple[SituationHead, dict[str, Any]] | None:
+def kept_head(path: Path) -> tuple[Head, dict[str, Any]] | None:
     """What `keep_head` wrote; None where nothing is, or what it cannot have written."""
     with suppress(BenchError), well_formed(path, "move it away"):
         if (found := checkpoints.read(path)) is None:
             return None
         tensors, facts = found
         vocabulary = Vocabulary.from_tokens(facts["tokens"])
-        head = SituationHead(
+        head = head_of(
             HeadSettings(**facts["settings"]), facts["dim"], facts["context_dim"],
             len(facts["verbs"]), len(vocabulary),
         )  # fmt: skip

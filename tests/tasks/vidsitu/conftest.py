@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from bench.contracts import Adapter, Features, Source, Workplace
-from bench.features.extraction import Silent
+from bench.features.work import Silent
 from tasks.vidsitu.annotations import EVENTS
 from tasks.vidsitu.head.settings import HeadSettings
 from tasks.vidsitu.task import VidSitu

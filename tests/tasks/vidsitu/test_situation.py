@@ -184,7 +184,7 @@ def test_predicted_roles_are_the_heads_own(
     answers = task.learn(features, Seeing(), place)
     given = with_settings(source, epochs=30).learn(features, Seeing(), place)
     logits = torch.tensor([[0.1, -0.1, *[-1.0] * 10], [-0.1, 0.1, *[-1.0] * 10]])
-    assert prediction._likely(logits) == [["Arg0"], ["Arg1"]]
+    assert prediction._likely(logits, ROLES) == [["Arg0"], ["Arg1"]]
     for name, answer in answers.items():
         assert answer.verbs == given[name].verbs
         assert {"Arg0", "AScn"} <= set(answer.roles["Ev1"])  # every toy event has both

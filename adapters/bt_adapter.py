@@ -1,0 +1,136 @@
+"""BT-Adapter (arXiv 2309.15785) on OpenAI's ViT-L/14: a model of clips of up to 64 frames."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from adapters.bt_adapter_names import absent_towers, of_openai, official_name, official_state
+from adapters.system import OPENCV, Release, SystemBase
+from adapters.torch_adapter import ClipAdapter
+from adapters.weights import find_weights
+from bench.config import RunConfig
+from bench.contracts import Setup
+from bench.errors import BenchError, UsageError
+from bench.files.tensor_store import digest
+from bench.video.preprocessing import Preprocessing
+from bench.video.sampling import Steps
+
+if TYPE_CHECKING:
+    import torch
+
+    from adapters.bt_adapter_model import BTAdapter
+
+VERSION = 1  # raise it when a change here could change a feature
+RELEASE = Release(
+    "BT-Adapter L/14", "bt-adapter-l14.pth",
+    "huggingface.co/farewellthree/BTAdapter-Weight (the checkpoint of pretraining or retrieval)",
+)  # fmt: skip
+OPENAI = "ViT-L-14-quickgelu"  # the architecture whose weights the branch was trained beside
+# Of `adapters.bt_adapter_model.Sizes`.
+SIZES: dict[str, Any] = {
+    "vision": {"hidden_size": 1024, "intermediate_size": 4096, "num_hidden_layers": 24,
+               "num_attention_heads": 16, "image_size": 224, "patch_size": 14},
+    "text": {"hidden_size": 768, "intermediate_size": 3072, "num_hidden_layers": 12,
+             "num_attention_heads": 12, "vocab_size": 49408, "max_position_embeddings": 77},
+    "proj": 768, "depth": 4, "positions": 64,
+}  # fmt: skip
+# Of RGB in 0..255: the official data preprocessor's.
+MEAN = tuple(one / 255 for one in (122.771, 116.746, 104.093))
+STD = tuple(one / 255 for one in (68.5, 66.632, 70.323))
+BALANCES = ("auto", "on", "off")
+COLOURS = 3  # frames: the official code takes them for the three colours
+CUT = (
+    "captions are cut to 32 tokens after an end token was put behind them: a longer one loses it, "
+    "and all such captions share one feature"
+)
+BALANCED = (
+    "with the balance terms, which are in the checkpoint; the official zero-shot configuration "
+    "leaves them out"
+)
+
+
+class BTAdapterAdapter(ClipAdapter):
+    """BT-Adapter by its `checkpoint`: whole, or the branch alone beside OpenAI's ViT-L/14.
+
+    `balance` says whether the branch is weighed against CLIP by what pretraining learnt: `auto`,
+    where the checkpoint has it. UsageError for another, MissingWeights without a file.
+    """
+
+    pooling: ClassVar[str] = "the model's own: mean of its frame features as they are"
+
+    def __init__(
+        self, name: str, run: RunConfig, checkpoint: str | None = None, balance: str | bool = "auto"
+    ) -> None:
+        from adapters.checkpoint import tensor_names
+
+        weights = RELEASE.found(run, checkpoint)
+        names = set(map(official_name, tensor_names(weights)))
+        balanced = _balanced(balance, "backbone.balance1" in names, weights)
+        files = {"weights": weights}
+        if absent_towers(names):
+            files["openai_sha256"] = find_weights(OPENAI, "openai", run)
+        base = SystemBase(
+            RELEASE.system, files, SIZES["proj"],
+            Preprocessing(SIZES["vision"]["image_size"], **OPENCV), MEAN, STD, run.cache_folder,
+            lambda: _read(files, balanced), {"balance": "on" if balanced else "off"},
+        )  # fmt: skip
+        super().__init__(name, run, base)
+        self.most_frames = SIZES["positions"]
+        # configs/btadapter/zero-shot/{msrvtt,lsmdc}_btadapterl14.py
+        own = [BALANCED] if balanced else []
+        larger = replace(base.preprocessing, scaled=round(self.image_size * 256 / 224))
+        self.published = {
+            "msrvtt": Setup(Steps(12), base.preprocessing, 32, [CUT, *own]),
+            "lsmdc": Setup(Steps(64), larger, 77, own),
+        }
+
+    @classmethod
+    def problem(cls, run: RunConfig, name: str, **settings: Any) -> str | None:
+        """Why the model cannot run now, with the remedy; None if it can."""
+        try:
+            RELEASE.found(run, settings.get("checkpoint"))
+        except BenchError as error:
+            return str(error)
+        return None
+
+    @property
+    def fingerprint(self) -> str:
+        """Hash of weights, balance, preprocessing and precision."""
+        return digest("bt_adapter", VERSION, *self.base.key(self.precision))
+
+    def _tokens(self, texts: Sequence[str]) -> Any:
+        """Cut after tokenising, as it is published: a longer text has no end token then."""
+        return self.base.tokens(texts)[:, : self.text_length]
+
+    def _padded(self, video: torch.Tensor) -> torch.Tensor:
+        if video.shape[1] == COLOURS:
+            raise BenchError(
+                f"{self.name}: 3 frames a clip, which the official code takes for the three "
+                "colours; choose a frame plan of another number"
+            )
+        return video
+
+
+def _balanced(setting: str | bool, there: bool, weights: Path) -> bool:
+    """Whether the balance terms are used; YAML reads a bare `on` as true."""
+    if isinstance(setting, bool):
+        setting = "on" if setting else "off"
+    if setting not in BALANCES:
+        raise UsageError(f"balance must be one of {', '.join(BALANCES)}, not {setting!r}")
+    if setting == "on" and not there:
+        raise UsageError(f"balance: on, but {weights} has no backbone.balance1; say auto or off")
+    return there if setting == "auto" else setting == "on"
+
+
+def _read(files: Mapping[str, Path], balanced: bool) -> BTAdapter:
+    from adapters.bt_adapter_model import Sizes, load
+    from adapters.checkpoint import read_state, read_tensors
+
+    state = official_state(read_tensors(files["weights"]))
+    if absent := tuple(absent_towers(state)):
+        theirs = of_openai(read_state(files["openai_sha256"]))
+        state |= {name: theirs[name] for name in theirs if name.startswith(absent)}
+    return load(Sizes(**SIZES), state, balanced, files["weights"], RELEASE.remedy)

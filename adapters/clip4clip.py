@@ -1,0 +1,148 @@
+"""CLIP4Clip (arXiv 2104.08860): trained, or as it starts from CLIP's weights."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from adapters.clip_base import architecture
+from adapters.published import MEAN, STD
+from adapters.system import Release, SystemBase
+from adapters.torch_adapter import ClipAdapter, FrameAdapter
+from adapters.weights import find_weights, local_weights
+from bench.config import RunConfig
+from bench.contracts import Setup
+from bench.errors import BenchError, UsageError, nearest
+from bench.files.tensor_store import digest
+from bench.video.preprocessing import Preprocessing
+from bench.video.sampling import Seconds
+
+if TYPE_CHECKING:
+    from adapters.clip4clip_model import CLIP4Clip
+
+VERSION = 1  # raise it when a change here could change a feature
+MEAN_POOLING, SEQUENCE = "meanP", "seqTransf"
+HEADS = (MEAN_POOLING, SEQUENCE)
+RELEASE = Release(
+    "CLIP4Clip", "pytorch_model.bin",
+    "your own training, for its authors released none (github.com/ArrowLuo/CLIP4Clip, issue 13)",
+)  # fmt: skip
+STARTED = "the head as training starts it, from CLIP's text tower: nobody published this"
+HALF = "officially CLIP computes in float16; here in the run's precision"
+
+
+class CLIP4ClipAdapter(FrameAdapter, ClipAdapter):
+    """CLIP4Clip with the `head` meanP, a model of frames, or seqTransf, one of clips.
+
+    `checkpoint` is a file of its training; without one it starts from `arch` and `pretrained`, as
+    open_clip has them. UsageError for another head or architecture, MissingWeights without weights.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        run: RunConfig,
+        arch: str | None = None,
+        pretrained: str | None = None,
+        head: str = MEAN_POOLING,
+        checkpoint: str | None = None,
+    ) -> None:
+        config = _config(arch, head)
+        weights = _weights(run, str(arch), pretrained, checkpoint, find_weights)
+        own_head = _has_head(weights) if checkpoint else False
+        if own_head and head == MEAN_POOLING:
+            raise UsageError(
+                f"{weights}: trained with the head {SEQUENCE}; set head: {SEQUENCE} for '{name}'"
+            )
+        self.head, started = head, head == SEQUENCE and not own_head
+        base = SystemBase(
+            f"CLIP4Clip {arch}", {"weights": weights}, config["embed_dim"],
+            Preprocessing(config["vision_cfg"]["image_size"]), MEAN, STD, run.cache_folder,
+            lambda: _read(weights, head, config),
+            {"head": head, "start": "zero-shot" if not checkpoint else "trained"},
+        )  # fmt: skip
+        super().__init__(name, run, base)
+        # README.md: the same for both
+        setup = Setup(Seconds(12), base.preprocessing, 32, [HALF, *([STARTED] if started else [])])
+        self.published = {"msrvtt": setup, "lsmdc": setup}
+
+    @classmethod
+    def problem(cls, run: RunConfig, name: str, **settings: Any) -> str | None:
+        """Why the model cannot run now without the network, with the remedy; None if it can."""
+        arch, pretrained, checkpoint = map(settings.get, ("arch", "pretrained", "checkpoint"))
+        try:
+            _config(arch, settings.get("head", MEAN_POOLING))
+            _weights(run, str(arch), pretrained, checkpoint, local_weights)
+        except BenchError as error:
+            return str(error)
+        return None
+
+    @property
+    def is_video_model(self) -> bool:
+        """With seqTransf."""
+        return self.head == SEQUENCE
+
+    @property
+    def most_frames(self) -> int:  # type: ignore[override]
+        """As many as the head has positions: 77 when it starts."""
+        found: int = self._load().frame_position_embeddings.num_embeddings
+        return found
+
+    @property
+    def pooling(self) -> str:  # type: ignore[override]
+        """What makes a video feature of frames."""
+        return "seqTransf" if self.is_video_model else super().pooling
+
+    @property
+    def fingerprint(self) -> str:
+        """Hash of weights, head, preprocessing and precision."""
+        return digest("clip4clip", VERSION, *self.base.key(self.precision))
+
+    def _tokens(self, texts: Sequence[str]) -> Any:
+        """Cut to `text_length` with the end token kept, then padded: nothing is read beyond it."""
+        from torch.nn.functional import pad
+
+        context = self.base.context_length
+        length = self.text_length or context
+        return pad(self.base.tokens(texts, length), (0, context - length))
+
+
+def _config(arch: str | None, head: str) -> dict[str, Any]:
+    """open_clip's configuration of `arch`. UsageError for one of another kind, or another head."""
+    if head not in HEADS:
+        raise UsageError(
+            f"head must be one of {', '.join(HEADS)}, not {head!r}{nearest(head, list(HEADS))}"
+        )
+    if arch is None:
+        raise UsageError("CLIP4Clip needs the `arch` of its CLIP, such as ViT-B-32-quickgelu")
+    config = architecture(arch)
+    if head == SEQUENCE and config["embed_dim"] != config["text_cfg"].get("width"):
+        raise UsageError(f"{arch}: {SEQUENCE} needs a text tower as wide as its embedding")
+    return config
+
+
+def _weights(
+    run: RunConfig, arch: str, pretrained: str | None, checkpoint: str | None,
+    find: Callable[[str, str, RunConfig], Path],
+) -> Path:  # fmt: skip
+    if checkpoint:
+        return RELEASE.found(run, checkpoint)
+    if pretrained is None:
+        raise UsageError("CLIP4Clip needs a `checkpoint`, or `pretrained` to start from")
+    return find(arch, pretrained, run)
+
+
+def _has_head(weights: Path) -> bool:
+    from adapters.checkpoint import tensor_names
+
+    return any(name.startswith("transformerClip.") for name in tensor_names(weights))
+
+
+def _read(weights: Path, head: str, config: dict[str, Any]) -> CLIP4Clip:
+    from adapters.checkpoint import OPENAI_EXTRAS, read_tensors
+    from adapters.clip4clip_model import load, official_state
+
+    state = {name: value for name, value in read_tensors(weights).items()
+             if name not in OPENAI_EXTRAS}  # fmt: skip
+    return load(official_state(state), head, weights, RELEASE.remedy, config=config)

@@ -1,0 +1,110 @@
+"""TVTSv2 (arXiv 2305.14173), B/32, B/16 and H/14: a model of clips of up to 12 frames."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from adapters.system import IMAGENET, Release, SystemBase
+from adapters.torch_adapter import ClipAdapter
+from bench.config import RunConfig
+from bench.contracts import Setup
+from bench.errors import BenchError, UsageError, nearest
+from bench.files.tensor_store import digest
+from bench.video.preprocessing import Preprocessing
+from bench.video.sampling import Middles
+
+if TYPE_CHECKING:
+    import torch
+
+    from adapters.tvtsv2_model import TVTSv2
+
+VERSION = 1  # raise it when a change here could change a feature
+# As the released files are called; sizes of `adapters.tvtsv2_model.Sizes` beside the common ones.
+COMMON = {"image_size": 224, "num_frames": 12, "context_length": 77, "vocab_size": 49408}
+BASE = {"embed_dim": 512, "vision_width": 768, "vision_layers": 12, "vision_heads": 12,
+        "text_width": 512, "text_layers": 12, "text_heads": 8}  # fmt: skip
+VARIANTS: dict[str, dict[str, Any]] = {
+    "B_32": {**COMMON, **BASE, "patch_size": 32},
+    "B_16": {**COMMON, **BASE, "patch_size": 16},
+    "H_14": {**COMMON, "patch_size": 14, "embed_dim": 1024, "vision_width": 1280,
+             "vision_layers": 32, "vision_heads": 16, "text_width": 1024, "text_layers": 24,
+             "text_heads": 16, "quick_gelu": False},
+}  # fmt: skip
+PADDED = "a clip of fewer than 12 frames is followed by zero frames, which are attended to"
+HALF = "officially float16 under autocast, cosines too; here in the run's precision"
+
+
+class TVTSv2Adapter(ClipAdapter):
+    """TVTSv2 by the `variant` B_32, B_16 or H_14; `checkpoint` is its file.
+
+    UsageError for another variant, MissingWeights without the file.
+    """
+
+    pooling: ClassVar[str] = "the model's own: one class token over all frames"
+
+    def __init__(
+        self, name: str, run: RunConfig, variant: str | None = None, checkpoint: str | None = None
+    ) -> None:
+        release, weights = self._found(run, variant, checkpoint)
+        self._sizes = VARIANTS[variant or ""]
+        base = SystemBase(
+            release.system, {"weights": weights}, self._sizes["embed_dim"],
+            # int(1.2 * 224) by Pillow's nearest: v2/video_transforms
+            Preprocessing(self._sizes["image_size"], scaled=int(1.2 * self._sizes["image_size"]),
+                          interpolation="nearest"),
+            *IMAGENET, run.cache_folder, lambda: self._read(weights, release),
+        )  # fmt: skip
+        super().__init__(name, run, base)
+        self.most_frames = self._sizes["num_frames"]
+        # v2/downstream/configs/zero-{msrvtt,lsmdc}-vit-*.json: the same for both
+        remarks = [PADDED] if self._sizes.get("quick_gelu", True) else [PADDED, HALF]
+        setup = Setup(Middles(self.most_frames), base.preprocessing,
+                      self._sizes["context_length"], remarks)  # fmt: skip
+        self.published = {"msrvtt": setup, "lsmdc": setup}
+
+    @staticmethod
+    def _found(run: RunConfig, variant: str | None, checkpoint: str | None) -> tuple[Release, Path]:
+        if variant not in VARIANTS:
+            raise UsageError(
+                f"TVTSv2 has no variant '{variant}'{nearest(str(variant), list(VARIANTS))}; "
+                f"known: {', '.join(VARIANTS)}"
+            )
+        release = Release(
+            f"TVTSv2 {variant.replace('_', '/')}", f"TVTSv2_ViT_{variant}.pth",
+            "the links in v2/README.md of github.com/TencentARC/TVTS",
+        )  # fmt: skip
+        return release, release.found(run, checkpoint)
+
+    @classmethod
+    def problem(cls, run: RunConfig, name: str, **settings: Any) -> str | None:
+        """Why the model cannot run now, with the remedy; None if it can."""
+        try:
+            cls._found(run, *map(settings.get, ("variant", "checkpoint")))
+        except BenchError as error:
+            return str(error)
+        return None
+
+    @property
+    def fingerprint(self) -> str:
+        """Hash of weights, preprocessing, precision, and whether short clips are padded."""
+        return digest("tvtsv2", VERSION, *self.base.key(self.precision), self._is_published)
+
+    @property
+    def _is_published(self) -> bool:
+        return self.text_length is not None
+
+    def _padded(self, video: torch.Tensor) -> torch.Tensor:
+        """As they are; in the published protocol, short clips with zeros up to 12 frames."""
+        from torch.nn.functional import pad
+
+        missing = self.most_frames - video.shape[1] if self._is_published else 0
+        return pad(video, (0, 0) * 3 + (0, missing))
+
+    def _read(self, weights: Path, release: Release) -> TVTSv2:
+        from adapters.checkpoint import read_tensors, unprefixed
+        from adapters.tvtsv2_model import Sizes, load
+
+        return load(
+            Sizes.of(self._sizes), unprefixed(read_tensors(weights)), weights, release.remedy
+        )

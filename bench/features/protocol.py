@@ -1,0 +1,68 @@
+"""Under which protocol a run stands: the task's own, and each departure from it spelled out."""
+
+from __future__ import annotations
+
+from bench.capabilities import Reranks
+from bench.contracts import Adapter, Setup, Task
+from bench.errors import BenchError, UsageError
+
+OWN, PUBLISHED = "task", "published"
+PROTOCOLS = (OWN, PUBLISHED)
+INPUTS = ("frames", "audio", "subtitles")  # what an adapter may read of a clip
+
+
+def setup_of(adapter: Adapter, task: str, protocol: str) -> Setup | None:
+    """How the adapter was published on `task`, where that is the protocol.
+
+    UsageError for an unknown protocol, and for a model without published settings.
+    """
+    if protocol not in PROTOCOLS:
+        raise UsageError(f"unknown protocol '{protocol}'; choose {' or '.join(PROTOCOLS)}")
+    if protocol == OWN:
+        return None
+    if task not in adapter.published:
+        known = ", ".join(adapter.published)
+        has = f"it has those of {known}" if known else "it has none"
+        raise UsageError(
+            f"model '{adapter.name}' has no published settings for task '{task}' ({has}); leave "
+            "--protocol out"
+        )
+    return adapter.published[task]
+
+
+def check_inputs(adapter: Adapter, task: Task) -> None:
+    """BenchError where the adapter reads what the task does not have."""
+    if unknown := sorted(adapter.inputs - set(INPUTS)):
+        raise BenchError(
+            f"{adapter.name}: unknown input '{unknown[0]}'; known: {', '.join(INPUTS)}"
+        )
+    extra = adapter.inputs - {"frames"}
+    if extra and not adapter.is_video_model:
+        raise BenchError(f"{adapter.name}: a model of frames reads nothing else; fix its inputs")
+    if extra and task.parts > 1:
+        raise BenchError(
+            f"{adapter.name} reads {' and '.join(sorted(extra))}, and '{task.name}' makes "
+            f"{task.parts} clips of each: which of it belongs to which is not known; take the "
+            "model without"
+        )
+    if "subtitles" in extra and task.subtitles is None:
+        raise BenchError(
+            f"{adapter.name} reads subtitles, and the data of '{task.name}' have none; take a "
+            "source that has them, or the model without"
+        )
+
+
+def check_reranking(adapter: Adapter, task: Task) -> Reranks:
+    """The adapter, if it can re-rank and the task makes use of it; else UsageError."""
+    if not isinstance(adapter, Reranks):
+        raise UsageError(f"model '{adapter.name}' has no matching head; leave --rerank out")
+    if not task.reranks:
+        raise UsageError(f"task '{task.name}' ranks nothing again; leave --rerank out")
+    return adapter
+
+
+def departures(adapter: Adapter, setup: Setup | None, reranks: Reranks | None) -> list[str]:
+    """What sets a run apart from its task's protocol, as the protocol's name goes on."""
+    beside = "+".join(name for name in INPUTS if name in adapter.inputs - {"frames"})
+    again = f"re-ranked-{reranks.matching}-{reranks.rerank_top}" if reranks else ""
+    return [name for name in (PUBLISHED if setup else "", beside, again) if name]

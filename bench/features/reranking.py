@@ -1,0 +1,91 @@
+"""A model's matching head on chosen pairs of texts and clips, each clip's scores kept on disk."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from bench import distributed
+from bench.capabilities import Reranks
+from bench.contracts import Clip, Failure
+from bench.errors import BenchError
+from bench.features.extraction import decoding_limits, frame_store
+from bench.features.validation import StoredFeatures
+from bench.features.work import Decoded, Work
+from bench.files.tensor_store import TensorStore, digest
+
+Job = tuple[Clip, list[int]]  # a clip, and the texts that it is matched with, ascending
+
+
+class Matching:
+    """Scores of pairs. Of several processes each makes those of its clips, and all read them.
+
+    A clip's condition is made once, for all of its pairs. An interrupted run makes again what it
+    had not finished: a clip's scores are those of one call, whatever was there before.
+    """
+
+    def __init__(self, work: Work, adapter: Reranks, features: StoredFeatures) -> None:
+        self._work, self._adapter, self._features = work, adapter, features
+        self._clips = {clip.id: clip for clip in work.task.clips}
+        self._frames = frame_store(work)
+        self._store = TensorStore(work.run.cache_folder / "matches")
+        self.top = adapter.rerank_top
+
+    def scores(self, pairs: Sequence[tuple[int, str]]) -> np.ndarray:
+        """float32 [N] of pairs of a text, by its place in `Task.texts`, and a clip by its id."""
+        wanted: dict[str, set[int]] = {}
+        for text, clip in pairs:
+            wanted.setdefault(clip, set()).add(text)
+        jobs = [(self._clips[clip], sorted(texts)) for clip, texts in wanted.items()]
+        self._work.progress.start(f"{self._work.task.name}: pairs", len(jobs))
+        lacking = [job for job in jobs if self._kept(job) is None]
+        self._work.progress.advance(len(jobs) - len(lacking))
+        self._make(lacking[distributed.rank() :: distributed.world()])
+        distributed.barrier()
+        found = {
+            (text, clip.id): score
+            for clip, texts in jobs
+            for text, score in zip(texts, self._read((clip, texts)).tolist(), strict=True)
+        }
+        return np.array([found[pair] for pair in pairs], np.float32)
+
+    def _key(self, job: Job) -> str:
+        clip, texts = job
+        work = self._work
+        said = [work.task.texts[text] for text in texts]
+        return digest("matches", work.adapter.fingerprint, self._adapter.matching,
+                      work.adapter.text_length, self._features.key(clip.id), said)  # fmt: skip
+
+    def _kept(self, job: Job) -> np.ndarray | None:
+        found = self._store.get(self._key(job))
+        scores = found[0].get("scores") if found else None
+        if scores is None or scores.dtype != np.float32 or scores.shape != (len(job[1]),):
+            return None
+        return scores if np.isfinite(scores).all() else None
+
+    def _read(self, job: Job) -> np.ndarray:
+        if (found := self._kept(job)) is None:
+            path = self._store.path(self._key(job))
+            raise BenchError(f"{path} vanished or was damaged during the run; run again")
+        return found
+
+    def _make(self, jobs: Sequence[Job]) -> None:
+        if not jobs:
+            return
+        clips = [clip for clip, _ in jobs]
+        with self._frames.fill(clips, *decoding_limits(self._work.run)) as decoded:
+            for job, (clip, found) in zip(jobs, decoded, strict=True):
+                if isinstance(found, Failure):
+                    raise BenchError(
+                        f"{clip.id} was read before and cannot be read again to be matched "
+                        f"({found.kind}: {found.reason}); run again"
+                    )
+                self._store.put(self._key(job), {"scores": self._match(job, (clip, found))}, {})
+                self._work.progress.advance()
+
+    def _match(self, job: Job, clip: Decoded) -> np.ndarray:
+        work, adapter = self._work, self._adapter
+        said = [work.task.texts[text] for text in job[1]]
+        pairs = np.array([[place, 0] for place in range(len(said))], np.int64)
+        return work.match(adapter, said, work.condition(adapter, clip), pairs)

@@ -1,0 +1,191 @@
+"""One run's parts, what it has noted so far, and its calls of the model: checked and counted."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from bench.capabilities import Reranks
+from bench.config import RunConfig
+from bench.contracts import Adapter, Clip, Failure, Plan, Progress, Setup, Task
+from bench.errors import BenchError
+from bench.features.validation import checked
+from bench.video import DecodedFrames
+from bench.video.preprocessing import Preprocessing
+
+Decoded = tuple[Clip, DecodedFrames]
+
+
+class Silent:
+    """No progress, for notebooks and tests."""
+
+    def start(self, stage: str, total: int) -> None: ...
+    def advance(self, by: int = 1) -> None: ...
+    def warn(self, line: str) -> None: ...
+
+
+@dataclass
+class Work:
+    """One run's parts and what it has noted so far."""
+
+    adapter: Adapter
+    task: Task
+    run: RunConfig
+    progress: Progress
+    setup: Setup | None = None  # of the protocol `published`
+    reranks: Reranks | None = None  # the adapter, in a run that ranks the best again
+    seconds: dict[str, float] = field(default_factory=dict)
+    encoded: dict[str, int] = field(default_factory=lambda: {"frames": 0, "texts": 0})
+    failures: list[Failure] = field(default_factory=list)
+    read: dict[str, tuple[str, np.ndarray]] = field(default_factory=dict)
+    """Clip id -> which decoder read it, and the seconds of its frames, float64 [T]."""
+    sounds: dict[str, str] = field(default_factory=dict)
+    """Clip id -> its sound track: missing, silent or heard. Of a model that reads it."""
+
+    @property
+    def plan(self) -> Plan:
+        """Which frames are taken."""
+        return self.setup.plan if self.setup else self.task.plan
+
+    @property
+    def preprocessing(self) -> Preprocessing:
+        """How they are prepared."""
+        return self.setup.preprocessing if self.setup else self.adapter.preprocessing
+
+    @contextmanager
+    def as_set_up(self) -> Iterator[None]:
+        """While it lasts, the adapter knows the setup of the run."""
+        before, self.adapter.setup = self.adapter.setup, self.setup
+        try:
+            yield
+        finally:
+            self.adapter.setup = before
+
+    @property
+    def clips(self) -> list[Clip]:
+        """The clips to learn from, then those that are asked about."""
+        return [*self.task.support, *self.task.clips]
+
+    @property
+    def parts(self) -> int | None:
+        """Features of a clip: as many as the task makes clips of it; None for one a frame."""
+        return self.task.parts if self.adapter.is_video_model else None
+
+    def encode_texts(self, texts: Sequence[str]) -> np.ndarray:
+        """Features [M, D], checked and counted. BenchError for an adapter that breaks its word."""
+        return self._encode("texts", len(texts), self.adapter.encode_texts, texts)
+
+    def encode_frames(self, batch: Sequence[Decoded]) -> list[np.ndarray]:
+        """Features of each clip's frames [T, S, S, 3]: [T, D], of a video model [parts, D].
+
+        Checked and counted as of `encode_texts`. All frames are encoded at once, and at once those
+        clips that have equally many.
+        """
+        videos = [found.frames for _, found in batch]
+        if self.parts is None:
+            frames = np.concatenate(videos)
+            encoded = self._encode("frames", len(frames), self.adapter.encode_frames, frames)
+            return np.split(encoded, np.cumsum([len(video) for video in videos])[:-1])
+        features: list[np.ndarray] = [np.empty(0)] * len(videos)
+        encode: Callable[..., np.ndarray] = self.adapter.encode_clips
+        for places in _alike([len(video) for video in videos]):
+            parted = np.stack([self._parted(videos[place]) for place in places])
+            call = partial(encode, **self._inputs([batch[place] for place in places], self.parts))
+            encoded = self._encode("frames", parted[..., 0, 0, 0].size, call,
+                                   parted.reshape(-1, *parted.shape[2:]))  # fmt: skip
+            for place, part in zip(places, np.split(encoded, len(places)), strict=True):
+                features[place] = part
+        return features
+
+    def _parted(self, video: np.ndarray) -> np.ndarray:
+        """Frames [T, S, S, 3] as those of the task's clips [parts, T / parts, S, S, 3]."""
+        if len(video) % self.task.parts:
+            raise BenchError(
+                f"{self.task.name}: {len(video)} frames are not those of {self.task.parts} clips "
+                f"(plan {self.plan.key}); fix the task's plan or its parts"
+            )
+        return video.reshape(self.task.parts, -1, *video.shape[1:])
+
+    def condition(self, adapter: Reranks, clip: Decoded) -> np.ndarray:
+        """What the matching head reads of a clip: [1, ...]."""
+        self._load()
+        frames = clip[1].frames[None]
+        with self.stage("encode frames"):
+            found = np.asarray(adapter.condition(frames, **self._inputs([clip])))
+        self.encoded["frames"] += frames.shape[1]
+        if len(found) != 1 or not np.isfinite(found).all():
+            raise BenchError(
+                f"{self.adapter.name}: a condition of shape {list(found.shape)}, or not finite; "
+                "[1, ...] was promised"
+            )
+        return found
+
+    def match(
+        self, adapter: Reranks, texts: Sequence[str], conditions: np.ndarray, pairs: np.ndarray
+    ) -> np.ndarray:
+        """Scores float32 [N] of pairs, checked and counted; see `bench.capabilities.Reranks`."""
+        self._load()
+        with self.stage("encode pairs"):
+            found = np.asarray(adapter.rerank(texts, conditions, pairs))
+        self.encoded["pairs"] = self.encoded.get("pairs", 0) + len(pairs)
+        if found.shape != (len(pairs),) or not ((found >= 0) & (found <= 1)).all():
+            raise BenchError(
+                f"{self.adapter.name}: scores of shape {list(found.shape)}, or some beyond 0 and "
+                f"1; [{len(pairs)}] was promised"
+            )
+        return found.astype(np.float32)
+
+    def _encode(
+        self, what: str, count: int, call: Callable[[Any], np.ndarray], inputs: Any
+    ) -> np.ndarray:
+        """What `call` makes of inputs, a row each; the model is loaded by the first."""
+        self._load()
+        with self.stage(f"encode {what}"):
+            features = checked(self.adapter, call(inputs), len(inputs))
+        self.encoded[what] += count
+        return features
+
+    def _load(self) -> None:
+        if not any(self.encoded.values()):
+            with self.stage("load model"):
+                self.adapter.prepare()
+
+    def identity_of_inputs(self, clip: Clip) -> list[Any]:
+        """What a clip's features depend on beside its file and frames; its sound is of its file."""
+        beside = sorted(self.adapter.inputs - {"frames"})
+        return [beside, self._subtitle(clip)] if beside else []
+
+    def _subtitle(self, clip: Clip) -> str:
+        wanted = "subtitles" in self.adapter.inputs and self.task.subtitles
+        return wanted.get(clip.id, "") if wanted else ""
+
+    def _inputs(self, batch: Sequence[Decoded], parts: int = 1) -> dict[str, list[Any]]:
+        """What the adapter reads beside frames, by its name: one for each of a clip's parts."""
+        found: dict[str, list[Any]] = {}
+        if "subtitles" in self.adapter.inputs:
+            found["subtitles"] = [self._subtitle(clip) for clip, _ in batch for _ in range(parts)]
+        if "audio" in self.adapter.inputs:
+            found["audio"] = [got.sound for _, got in batch for _ in range(parts)]
+        return found
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        began = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.seconds[name] = self.seconds.get(name, 0) + time.perf_counter() - began
+
+
+def _alike(lengths: Sequence[int]) -> list[list[int]]:
+    """The places of each length, lengths in the order of their first."""
+    places: dict[int, list[int]] = {}
+    for place, length in enumerate(lengths):
+        places.setdefault(length, []).append(place)
+    return list(places.values())

@@ -1,0 +1,1 @@
+"""Rival systems against what their own code gave: `python -m tests.systems SYSTEM PATH`."""

@@ -24,7 +24,7 @@ from bench import registry
 from bench.config import Config, RunConfig
 from bench.contracts import Clip
 from bench.features import extraction
-from bench.features.extraction import Silent, Work
+from bench.features.work import Silent, Work
 from bench.files.tensor_store import TensorStore
 from bench.metrics.bootstrap import RULES
 from bench.results.comparison import Evidence

@@ -11,8 +11,9 @@ import pytest
 from bench.config import RunConfig
 from bench.contracts import Clip, Source
 from bench.errors import BenchError
-from bench.features.extraction import Silent, Work, clip_features, text_features
+from bench.features.extraction import clip_features, text_features
 from bench.features.validation import StoredFeatures
+from bench.features.work import Silent, Work
 from bench.files.tensor_store import TensorStore
 from bench.training.data import _encode
 from bench.video import DecodedFrames, FirstOfSecond, FrameStore, PerEvent, Uniform

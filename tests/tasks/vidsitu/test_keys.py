@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from bench.contracts import Features, Source, Workplace
-from bench.features.extraction import Silent
+from bench.features.work import Silent
 from tasks.vidsitu.head import prediction
 from tasks.vidsitu.head.settings import HeadSettings
 from tasks.vidsitu.task import VidSitu

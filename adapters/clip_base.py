@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from adapters.published import CONFIG, OWN, SETTINGS, Published, published
 from adapters.weights import (
     SHIPPED,
+    file_hash,
     find_weights,
     hub_in_reach,
     local_path,
@@ -22,6 +23,7 @@ from adapters.weights import (
 )
 from bench.config import RunConfig
 from bench.errors import BenchError, UsageError, nearest, plain
+from bench.files.tensor_store import digest
 from bench.video.preprocessing import Preprocessing
 
 if TYPE_CHECKING:
@@ -37,8 +39,9 @@ class CLIPBase:
     """An open_clip architecture with a weights file on this machine.
 
     `config` is open_clip's configuration of `arch`, `pretrained` a tag, a file or a folder,
-    `sha256` the hash of `weights`, `published` what their configuration says. Position embeddings
-    of another size are interpolated only with `resize_positions`.
+    `sha256` the hash of `weights`, `published` what their configuration says, `tokenizer` a hash of
+    the tokenizer's files where they lie beside the weights. Position embeddings of another size are
+    interpolated only with `resize_positions`.
     """
 
     arch: str
@@ -48,6 +51,7 @@ class CLIPBase:
     sha256: str
     published: Published = field(default_factory=Published)
     resize_positions: bool = False
+    tokenizer: str = ""
 
     @classmethod
     def find(
@@ -71,7 +75,10 @@ class CLIPBase:
         tag = pretrained if local_path(pretrained) is None else None
         facts = published(arch, tag, weights, own or {})
         sha256 = weights_hash(weights, run.cache_folder)
-        return cls(arch, pretrained, config, weights, sha256, facts, resize_positions)
+        files = [[path.name, file_hash(path, run.cache_folder)]
+                 for path in _tokenizer_files(config, weights.parent)]  # fmt: skip
+        tokenizer = digest(files) if files else ""
+        return cls(arch, pretrained, config, weights, sha256, facts, resize_positions, tokenizer)
 
     @staticmethod
     def check(
@@ -110,9 +117,10 @@ class CLIPBase:
     def key(self, precision: str) -> list[Any]:
         """What a fingerprint hashes of it, encoded in `precision`."""
         activation = bool(self.config.get("quick_gelu", False))
-        resized = ["resize_positions"] if self.resize_positions else []
+        more = ["resize_positions"] if self.resize_positions else []
+        more += [f"tokenizer {self.tokenizer}"] if self.tokenizer else []
         return [self.config, self.tag or "file", self.sha256, precision,
-                *self.published.key(activation), *resized]  # fmt: skip
+                *self.published.key(activation), *more]  # fmt: skip
 
     def facts(self) -> dict[str, Any]:
         """Provenance: what a result and a trained model's card say of it."""
@@ -244,7 +252,7 @@ def _tokenizer(arch: str, config: dict[str, Any], beside: Path) -> Any:
     name = config["text_cfg"].get("hf_tokenizer_name")
     if not name:
         return open_clip.get_tokenizer(arch)
-    local = (beside / CONFIG).is_file() and (beside / "tokenizer_config.json").is_file()
+    local = bool(_tokenizer_files(config, beside))
     offline = {} if local or hub_in_reach() else {"local_files_only": True}
     try:
         return open_clip.get_tokenizer(f"local-dir:{beside}" if local else arch, **offline)
@@ -253,6 +261,15 @@ def _tokenizer(arch: str, config: dict[str, Any], beside: Path) -> Any:
             f"{arch}: its tokenizer '{name}' is not on this machine ({plain(error)}); fetch it "
             f"into Hugging Face's cache, or put its files and {CONFIG} beside the weights"
         ) from error
+
+
+def _tokenizer_files(config: dict[str, Any], beside: Path) -> list[Path]:
+    """What a tokenizer of Hugging Face is read from, where it lies beside the weights."""
+    wanted = [beside / CONFIG, beside / "tokenizer_config.json"]
+    if not config["text_cfg"].get("hf_tokenizer_name") or not all(map(Path.is_file, wanted)):
+        return []
+    return sorted(path for path in beside.iterdir()
+                  if path.suffix in (".json", ".txt", ".model") and path.is_file())  # fmt: skip
 
 
 def _parse(arch: str | None, pretrained: str | None, spec: str | None) -> tuple[str, str]:

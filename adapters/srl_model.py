@@ -20,7 +20,7 @@ from adapters.clip_base import CLIPBase
 from adapters.lora import FULL, NONE, TARGETS, add_lora, pack_attention, split_attention
 from adapters.lora_config import read_plain
 from adapters.open_clip import CPU_FRAMES
-from adapters.srl_settings import CARD, CONTEXT, LORA, TOWER, VERSION, SRLSettings
+from adapters.srl_settings import CARD, CONTEXT, FILES, LORA, TOWER, VERSION, SRLSettings
 from bench.contextualizer import VideoContextualizer
 from bench.errors import BenchError, UsageError, plain
 from bench.files.atomic import atomic_path
@@ -42,6 +42,7 @@ class SRLModel(nn.Module):
     `reader` is what reads texts with it. Before training the frame features are those of `base`.
     """
 
+    files = (*FILES, CARD)
     scale: torch.Tensor
     shift: torch.Tensor
 
@@ -54,7 +55,8 @@ class SRLModel(nn.Module):
         super().__init__()
         self.settings, self.base, self._reader = settings, base.facts(), reader
         self.clip = base.load().requires_grad_(False)
-        self.preprocessing, dim = base.preprocessing, base.embed_dim
+        self.preprocessing, self.embed_dim = base.preprocessing, base.embed_dim
+        dim = self.embed_dim
         if dim % settings.vc_heads:
             raise UsageError(f"vc_heads {settings.vc_heads} does not divide {dim} features")
         if settings.weights == FULL:

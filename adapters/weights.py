@@ -18,6 +18,7 @@ from bench.config import RunConfig
 from bench.errors import BenchError, MissingWeights
 from bench.files import locks
 from bench.files.atomic import atomic_path, write_text
+from bench.files.paths import WEIGHTS
 from bench.files.tensor_store import checksum, digest
 from bench.files.untrusted import read_bytes, read_json, well_formed
 
@@ -57,11 +58,16 @@ NAMES = (
 
 
 def local_path(pretrained: str) -> Path | None:
-    """The file or folder that `pretrained` is; None for a tag, also where a folder is called so."""
+    """The file or folder that `pretrained` is; None for a tag, whatever is called so where one is.
+
+    A path is written as one: with a separator, as `./openai`, or with the ending of weights.
+    """
     path = Path(pretrained)
-    if path.is_file() or (path.is_dir() and re.search(r"[/\\]", pretrained)):
-        return path
-    return None
+    return path if _is_path(pretrained) and (path.is_file() or path.is_dir()) else None
+
+
+def _is_path(pretrained: str) -> bool:
+    return bool(re.search(r"[/\\]", pretrained)) or pretrained.endswith(WEIGHTS)
 
 
 def weights_file(path: Path) -> Path:
@@ -142,7 +148,7 @@ def local_weights(arch: str, pretrained: str, run: RunConfig) -> Path:
         return SHIPPED / f"{arch}.safetensors"
     if (path := local_path(pretrained)) is not None:
         return weights_file(path)
-    if re.search(r"[/\\]|\.(pt|safetensors|bin)$", pretrained):
+    if _is_path(pretrained):
         raise MissingWeights(f"{pretrained}: no such file; check the path after '{arch}/'")
     folder = run.weights_folder / arch
     for suffix in (".safetensors", ".pt"):
@@ -163,7 +169,10 @@ def local_weights(arch: str, pretrained: str, run: RunConfig) -> Path:
         else f"fetch open_clip's '{pretrained}' weights of {arch}"
     )
     target = folder / f"{pretrained}.safetensors"
-    raise MissingWeights(f"no weights '{pretrained}' for {arch}: {fetch} and save it as {target}")
+    here = f"; a file is written as {arch}/./{pretrained}" if Path(pretrained).exists() else ""
+    raise MissingWeights(
+        f"no weights '{pretrained}' for {arch}: {fetch} and save it as {target}{here}"
+    )
 
 
 def _hub_cached(repository: str) -> Path | None:

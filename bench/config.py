@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
-from bench.contracts import Source
+from bench.contracts import MOST_RESAMPLES, Source
 from bench.errors import UsageError
 from bench.files.paths import beside, expanded
 from bench.files.yaml_lines import Item, known_only, mapping, read
@@ -174,10 +174,14 @@ def _path(value: Any, base: Path) -> Path | None:
     return base / expanded(value, base)
 
 
-def _whole(least: int) -> Callable[[Any], int]:
+def _whole(least: int, most: int | None = None) -> Callable[[Any], int]:
+    wanted = f"a whole number from {least}" + (f" to {most}" if most else "")
+
     def check(value: Any) -> int:
         if isinstance(value, bool) or not isinstance(value, int) or value < least:
-            raise ValueError(f"a whole number from {least}")
+            raise ValueError(wanted)
+        if most is not None and value > most:
+            raise ValueError(wanted)
         return value
 
     return check
@@ -219,7 +223,7 @@ CHECKS: dict[str, Callable[[Any], Any]] = {
     "precision": _matching("auto|float32|bfloat16|float16", "auto, float32, bfloat16, float16"),
     "decode_memory": _whole(256),
     "batch_frames": _whole(1),
-    "resamples": _whole(1),
+    "resamples": _whole(1, MOST_RESAMPLES),
 }
 
 
@@ -278,7 +282,7 @@ def _model(name: str, item: Item, base: Path) -> ModelConfig:
     for key in PATHS:
         if isinstance(value := settings.get(key), str):
             try:
-                settings[key] = beside(value, base)
+                settings[key] = beside(value, base, key != "pretrained" and value != "shipped")
             except UsageError as error:
                 raise UsageError(f"{items[key].where}: model '{name}': {key}: {error}") from error
     return ModelConfig(name, items["adapter"].value, settings, item.where)

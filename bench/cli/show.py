@@ -95,7 +95,8 @@ def _write(
     else:
 
         def keep(name: str, image: bytes) -> str:
-            name = slug(name)  # a clip may be called anything; the address must hold no markup
+            # A clip may be called anything; the address must hold no markup, and keep its ending.
+            name = slug(Path(name).stem) + Path(name).suffix
             with atomic_path(output.with_suffix("") / name) as temporary:
                 temporary.write_bytes(image)
             return f"{quote(output.stem)}/{quote(name)}"

@@ -23,6 +23,7 @@ from bench.features.work import Work
 from bench.files import locks
 from bench.files.tensor_store import TensorStore, digest
 from bench.video import DecodedFrames, FrameStore
+from bench.video.sampling import planned_times
 from bench.video.store import CHANGED, Outcome
 
 TEXTS_AT_ONCE = 256
@@ -92,15 +93,18 @@ class _Encoder:
                 for clip in (self.keys if clips is None else clips)
                 if clip not in self.features and (key := self.keys[clip])
             }
-            entries = self.store.get_each([*wanted.values()])
+            entries, plan = self.store.get_each([*wanted.values()]), self.work.plan
             for (clip, key), found in zip(wanted.items(), entries, strict=True):
                 if found is None:
                     continue
                 arrays, record = found
-                complete = {"decoder", "times"} <= record.keys()
-                if complete and is_valid(self.work.adapter, arrays, self.work.parts):
+                times, decoder = planned_times(record.get("times"), plan), record.get("decoder")
+                if times is None or not isinstance(decoder, str):
+                    continue
+                rows = self.work.parts or len(times)
+                if is_valid(arrays, rows, self.work.adapter.embed_dim):
                     self.features.add(clip, key, arrays["features"])
-                    self.work.read[clip] = record["decoder"], np.array(record["times"])
+                    self.work.read[clip] = decoder, times
                     if "sound" in record:
                         self.work.sounds[clip] = str(record["sound"])
 
@@ -225,5 +229,5 @@ def _encode_texts(work: Work, store: TensorStore, chunk: Sequence[str]) -> np.nd
     return store.kept(
         key,
         lambda: {"features": work.encode_texts(chunk)},
-        lambda arrays: is_valid(work.adapter, arrays, len(chunk)),
+        lambda arrays: is_valid(arrays, len(chunk), work.adapter.embed_dim),
     )["features"]

@@ -23,11 +23,12 @@ class StoredFeatures(Mapping[str, np.ndarray]):
     def __init__(self, store: TensorStore, most: int) -> None:
         self._store, self._room = store, most
         self._keys: dict[str, str] = {}
+        self._shapes: dict[str, tuple[int, ...]] = {}
         self._held: dict[str, np.ndarray] = {}
 
     def add(self, clip: str, key: str, features: np.ndarray) -> None:
         """Note that the store has a clip's features under `key`."""
-        self._keys[clip] = key
+        self._keys[clip], self._shapes[clip] = key, features.shape
         if features.nbytes <= self._room:
             self._room -= features.nbytes
             self._held[clip] = features
@@ -39,10 +40,10 @@ class StoredFeatures(Mapping[str, np.ndarray]):
     def __getitem__(self, clip: str) -> np.ndarray:
         if clip in self._held:
             return self._held[clip]
-        key = self._keys[clip]
-        if found := self._store.get(key):
+        key, (count, dim) = self._keys[clip], self._shapes[clip]
+        if (found := self._store.get(key)) and is_valid(found[0], count, dim):
             return found[0]["features"]
-        raise BenchError(f"{self._store.path(key)} vanished during the run; run again")
+        raise BenchError(f"{self._store.path(key)} vanished or changed during the run; run again")
 
     def __contains__(self, clip: object) -> bool:
         return clip in self._keys
@@ -84,10 +85,9 @@ def collapsed(features: np.ndarray) -> str:
     return ""
 
 
-def is_valid(adapter: Adapter, arrays: dict[str, np.ndarray], count: int | None) -> bool:
-    """Whether kept features are what the adapter promises; else they are made again."""
+def is_valid(arrays: dict[str, np.ndarray], count: int, dim: int) -> bool:
+    """Whether kept features are float32 [count, dim] and finite; else they are made again."""
     found = arrays.get("features")
-    if found is None or found.dtype != np.float32 or found.ndim != 2:
+    if found is None or found.dtype != np.float32:
         return False
-    fits = found.shape[1] == adapter.embed_dim and count in (None, len(found))
-    return bool(fits and np.isfinite(found).all())
+    return found.shape == (count, dim) and bool(np.isfinite(found).all())

@@ -9,7 +9,7 @@ import re
 import secrets
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -120,11 +120,29 @@ def check_writable(path: Path) -> None:
     try:
         while not folder.exists():
             folder = folder.parent
+        for part in path.parts[len(folder.parts) :]:
+            with suppress(FileNotFoundError):
+                (folder / part).lstat()  # raises where a name is too long
         if folder == path and not path.is_dir():
             folder = path.parent  # a file to be replaced
         tempfile.TemporaryFile(prefix=leftovers.prefix(path.name), dir=folder).close()
     except OSError as error:
         raise unwritable(path, error) from error
+
+
+def check_replaceable(folder: Path, names: Collection[str]) -> None:
+    """BenchError where a folder that is to take `folder`'s place would remove what is not ours.
+
+    Ours are the files called one of `names`; a link is replaced, and its target is not touched.
+    """
+    foreign = [] if folder.is_symlink() or not folder.exists() else [folder.name]
+    if foreign and folder.is_dir():
+        foreign = sorted(path.name for path in folder.iterdir() if path.name not in names)
+    if foreign:
+        raise BenchError(
+            f"{folder}: would be replaced, and {foreign[0]} is no part of what is written there; "
+            "move it away, or choose another folder with --output"
+        )
 
 
 def _umask() -> int:
@@ -145,8 +163,11 @@ REMEDIES = {
     errno.EROFS: "mount it for writing",
     errno.EACCES: "make its folder writable for you",
     errno.EPERM: "make its folder writable for you",
+    errno.ENAMETOOLONG: "choose a shorter name",
     errno.ENOTDIR: "move away the file that is in the way",
     errno.EEXIST: "move away the file that is in the way",
+    errno.EISDIR: "move away the folder that is in the way",
+    errno.ENOTEMPTY: "move away the folder that is in the way",
 }
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from bench.errors import UsageError
 
-_WEIGHTS = (".pt", ".pth", ".bin", ".safetensors", ".ckpt")
+WEIGHTS = (".pt", ".pth", ".bin", ".safetensors", ".ckpt", ".npz", ".npy")  # endings of their files
 
 
 def expanded(text: str, base: Path = Path()) -> str:
@@ -41,19 +41,20 @@ def _home(text: str) -> int:
     return found.end() if found else 0
 
 
-def beside(text: str, base: Path) -> str:
+def beside(text: str, base: Path, bare: bool = True) -> str:
     """A model's file or folder as a configuration in `base` names it; a tag or keyword as it is.
 
     A relative path begins with a dot, ends like weights, or is there: below `base`, or below the
-    current directory, which is not where it is looked for.
+    current directory, which is not where it is looked for. Without `bare` a single word is a tag,
+    though a file is called so.
     """
     text = expanded_parts(text)
     head, tail = _dotted(text)
     if tail:
         return head + str(base / tail)
     is_path = (
-        text.endswith(_WEIGHTS)
-        or os.path.exists(base / text)  # noqa: PTH110 - never raises
+        text.endswith(WEIGHTS)
+        or ((bare or "/" in text) and os.path.exists(base / text))  # noqa: PTH110 - never raises
         or ("/" in text and os.path.exists(text))  # noqa: PTH110
     )
     return str(base / text) if is_path else text

@@ -72,7 +72,7 @@ class TensorStore:
         self,
         key: str,
         make: Callable[[], dict[str, np.ndarray]],
-        is_valid: Callable[[dict[str, np.ndarray]], bool] = bool,
+        is_valid: Callable[[dict[str, np.ndarray]], bool],
     ) -> dict[str, np.ndarray]:
         """The arrays of `key`, made and put where absent or not `is_valid`.
 
@@ -123,4 +123,6 @@ class TensorStore:
                     return None
                 return {name: file.get_tensor(name) for name in file.keys()}, record  # noqa: SIM118
         except (SafetensorError, OSError, ValueError, RecursionError):
+            return None
+        except (TypeError, AttributeError, KeyError):  # a type that NumPy lacks, such as BF16
             return None

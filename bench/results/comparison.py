@@ -17,9 +17,9 @@ from bench.files.tensor_store import TensorStore, digest
 from bench.files.untrusted import well_formed
 from bench.results.document import Document, Value, valued
 from bench.results.files import kept_lines, load_predictions, predictions_path
+from bench.results.kept import ANSWERED, are_draws, are_scores
 
 Key = tuple[Path | None, bytes]
-ANSWERED = "answered"  # what the number of items is called beside the metrics
 
 
 class Evidence:
@@ -71,12 +71,18 @@ class Evidence:
                 lines = load_predictions(path, document)
                 return task.draws(lines, resamples=run.resamples, seed=run.seed)
 
-        return {name: values.copy() for name, values in self._kept(key, drawn).items()}
+        kept = self._kept(key, drawn, lambda found: are_draws(found, run.resamples))
+        return {name: values.copy() for name, values in kept.items()}
 
-    def _kept(self, key: str, make: Callable[[], dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
+    def _kept(
+        self,
+        key: str,
+        make: Callable[[], dict[str, np.ndarray]],
+        sound: Callable[[dict[str, np.ndarray]], bool],
+    ) -> dict[str, np.ndarray]:
         """From the cache, or made; a cache that cannot be written keeps nobody from reading."""
         try:
-            return self._store.kept(key, make)
+            return self._store.kept(key, make, sound)
         except DataError:
             raise  # of the lines
         except BenchError:
@@ -103,7 +109,7 @@ class Evidence:
         key = digest("scores", task.name, task.version, document.lines, settings.resamples,
                      settings.seed)  # fmt: skip
         try:
-            kept = self._kept(key, lambda: _arrays(_scores(path, document)))
+            kept = self._kept(key, lambda: _arrays(_scores(path, document)), are_scores)
         except DataError as error:
             return document.metrics, [f"its lines give no numbers ({error})"]
         answered = int(kept[ANSWERED][0])

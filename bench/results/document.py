@@ -12,13 +12,12 @@ import msgspec
 import numpy as np
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from bench.contracts import Failure
+from bench.contracts import MOST_RESAMPLES, Failure
 
 SCHEMA = 1
 MOST = sys.float_info.max
 # JSON has numbers of any size; what no float can hold is none that could be shown.
 Number = Annotated[float, Meta(ge=-MOST, le=MOST)]
-MOST_RESAMPLES = 10_000_000  # more would only exhaust the memory
 Count = Annotated[int, Meta(ge=0)]
 
 

@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import platform
 import re
 import subprocess
+import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
@@ -26,6 +28,7 @@ from bench.files.untrusted import read_bytes, read_json, shown, well_formed
 from bench.results.document import SCHEMA, Document, Lines, of_json, to_json
 
 BESIDE = ".data-"  # in the name of a result that lies beside one of other data
+LONGEST = 200  # bytes: with `.lock-`, BESIDE and `.predictions.jsonl` less than the usual 255
 TRAININGS, SWEEPS = "train", "sweep"  # folders below the results that hold other things
 Given = TypeVar("Given")
 Read = TypeVar("Read")
@@ -75,11 +78,10 @@ def save(result: Result, folder: Path, variant: Mapping[str, Any] | None = None)
     complete. BenchError if not writable.
     """
     document = result.document
-    limit = document.coverage.limit
-    stem = slug(document.name) + (f".limit{limit}" if limit else "")
-    stem += "".join(f".{slug(departure)}" for departure in document.departures)
-    stem += "".join(f".{slug(f'{key}-{value}')}" for key, value in sorted((variant or {}).items()))
-    path = folder / document.task / slug(document.source.name) / f"{stem}.json"
+    limit = [f"limit{document.coverage.limit}"] if document.coverage.limit else []
+    variants = [f"{key}-{value}" for key, value in sorted((variant or {}).items())]
+    name = stem(document.name, *limit, *document.departures, *variants)
+    path = folder / document.task / slug(document.source.name) / f"{name}.json"
     with locks.locked(path):  # two runs could else leave one's lines beside the other's numbers
         path = _of_its_data(path, document.source.fingerprint)
         _write(result, path, path.with_name(f"{path.stem}.predictions.jsonl"))
@@ -183,10 +185,33 @@ def predictions_path(path: Path, document: Document) -> Path:
 
 
 def slug(name: str) -> str:
-    """A file name for any model or source name; different names stay different."""
+    """A file name for any model or source name; different names stay different.
+
+    So they do where a file system takes upper case for lower, or one form of an accent for another,
+    and the name is short enough for what is put before and behind it: at most 200 bytes.
+    """
     plain = re.sub(r"[^\w.+-]+", "-", name).strip("-.") or "unnamed"
-    short = hashlib.sha256(name.encode()).hexdigest()[:8]
-    return plain if plain == name else f"{plain[:80]}-{short}"
+    if plain == name == _folded(name) and len(os.fsencode(name)) <= LONGEST:
+        return name
+    return _marked(plain, 80, name)
+
+
+def stem(*names: str) -> str:
+    """One file name of several, each as by `slug`: `NAME.limit5.beam-2`, of at most 200 bytes."""
+    whole = ".".join(map(slug, names))
+    return whole if len(os.fsencode(whole)) <= LONGEST else _marked(whole, 180, whole)
+
+
+def _marked(text: str, most: int, name: str) -> str:
+    """At most so many bytes of `text`, and a hash of `name`."""
+    start = text.encode(errors="replace")[:most].decode(errors="ignore")
+    mark = hashlib.sha256(name.encode(errors="surrogatepass")).hexdigest()[:8]
+    return f"{start}-{mark}"
+
+
+def _folded(name: str) -> str:
+    """The same for all names that some file system takes for one."""
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFD", name).casefold())
 
 
 def environment() -> dict[str, Any]:
@@ -205,8 +230,6 @@ def _versions() -> dict[str, str | None]:
 
 
 def _hardware() -> dict[str, Any]:
-    import os
-
     cpu = platform.processor()
     if Path("/proc/cpuinfo").is_file():
         names = re.findall(r"model name\s*:\s*(.+)", Path("/proc/cpuinfo").read_text())

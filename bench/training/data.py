@@ -17,6 +17,7 @@ from bench.config import RunConfig
 from bench.contracts import Clip, Failure, Progress
 from bench.errors import BenchError
 from bench.features.extraction import TEXTS_AT_ONCE, decoding_limits
+from bench.features.validation import is_valid
 from bench.files.tensor_store import TensorStore, digest
 from bench.training.protocols import Trainable, TrainingSet
 from bench.video import DecodedFrames, FrameStore
@@ -200,4 +201,10 @@ def _encode_chunk(chunk: list[str], model: Trainable, store: TensorStore) -> dic
         cut = np.array([model.count_truncated(chunk)])
         return {"features": model.encode_texts(chunk), "cut": cut}
 
-    return store.kept(digest("training texts", model.fingerprint, chunk), make)
+    def sound(arrays: dict[str, np.ndarray]) -> bool:
+        cut = arrays.get("cut")
+        if cut is None or cut.shape != (1,) or cut.dtype.kind != "i":
+            return False
+        return 0 <= int(cut[0]) <= len(chunk) and is_valid(arrays, len(chunk), model.embed_dim)
+
+    return store.kept(digest("training texts", model.fingerprint, chunk), make, sound)

@@ -18,6 +18,7 @@ from bench.compute import use_threads
 from bench.config import RunConfig
 from bench.contracts import Progress
 from bench.errors import BenchError, UsageError
+from bench.files.atomic import check_replaceable
 from bench.metrics.events import OWN, VC, VERB_ROLE
 from bench.training import checkpoints
 from bench.training.data import Batch, prepare
@@ -58,6 +59,7 @@ def train(
     deadline = time.monotonic() + 60 * job.max_minutes if job.max_minutes else math.inf
     run, folder, progress = job.run, job.folder, job.progress
     _check(model, settings)
+    check_replaceable(folder / "model", model.files)
     use_threads(run)
     torch.manual_seed(run.seed)
     prepared, failures = prepare(data, model, run, progress)

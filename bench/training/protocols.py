@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -35,6 +36,8 @@ class Trainable(Protocol):
     """A torch module to train; `adapters.srl_model.SRLModel` is one."""
 
     preprocessing: Preprocessing
+    embed_dim: int  # of text features, and of frames'
+    files: Collection[str]  # what `save` may write
 
     @property
     def fingerprint(self) -> str:

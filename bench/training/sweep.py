@@ -16,7 +16,7 @@ from bench.files.atomic import check_writable, write_text
 from bench.files.tensor_store import digest
 from bench.files.untrusted import well_formed
 from bench.results.document import Document
-from bench.results.files import SWEEPS, load, load_predictions, save, slug
+from bench.results.files import SWEEPS, load, load_predictions, save, slug, stem
 from bench.training.grids import MEAN, SCHEMA, Cell, Grid, geometric_mean
 from bench.training.plan import TrainingPlan, plan_training
 
@@ -57,7 +57,7 @@ class Sweep:
         """The record of this grid, of these common settings and this seed."""
         extra = [f"{key}-{value}" for key, value in sorted(self.common.items())]
         extra += [f"seed-{self.config.run.seed}"] if self.config.run.seed else []
-        return self.folder / ".".join([self.name, *map(slug, extra), "json"])
+        return self.folder / f"{stem(self.name, *extra)}.json"
 
     def run(self, bar: Bar) -> dict[str, Any]:
         """Run what is missing; returns the record, an empty one where `records` has none."""

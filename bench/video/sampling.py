@@ -12,8 +12,9 @@ from abc import ABC, abstractmethod
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import pairwise
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -21,6 +22,7 @@ from bench.contracts import Plan
 from bench.errors import UsageError
 
 EPSILON = 1e-6  # seconds; a moment computed as 0.99999999 still meets the frame at 1.0
+_LONG = 1e6  # seconds; no plan gives a longer clip more frames
 
 
 def _centres(start: float, length: float, parts: int) -> list[float]:
@@ -189,6 +191,27 @@ def frame_indices(timestamps: Sequence[float], times: Sequence[float]) -> list[i
     `timestamps` are ascending seconds, in the same clock as `times`.
     """
     return [max(0, bisect_right(timestamps, time + EPSILON) - 1) for time in times]
+
+
+def planned_times(found: Any, plan: Plan) -> np.ndarray | None:
+    """Moments that a store has kept, float64 [T], if `plan` can have led to them; else None.
+
+    Whatever `found` is: they are numbers, finite, in order, and as many as the plan gives a clip.
+    """
+    try:
+        times = np.asarray(found)
+    except (ValueError, TypeError, OverflowError):  # such as lists of several lengths
+        return None
+    if times.dtype != np.float64 or times.ndim != 1 or len(times) not in _counts(plan.key):
+        return None
+    return times if np.isfinite(times).all() and (np.diff(times) >= 0).all() else None
+
+
+@lru_cache
+def _counts(key: str) -> range:
+    """How many frames a clip can have under a plan, by its length."""
+    plan = parse_plan(key)
+    return range(len(plan.times(EPSILON)), len(plan.times(_LONG)) + 1)
 
 
 def parse_plan(key: str) -> Plan:

@@ -23,7 +23,7 @@ from bench.video.folders import numbered_frames
 from bench.video.packing import FORMS, packed, unpacked
 from bench.video.pool import Pool
 from bench.video.preprocessing import Preprocessing, as_preprocessing
-from bench.video.sampling import parse_plan
+from bench.video.sampling import parse_plan, planned_times
 from bench.video.sound import Sound
 
 FORMAT = 3  # raised whenever the same video and plan could give other frames
@@ -129,21 +129,23 @@ class FrameStore:
         return self._store.path(key)
 
     def load(self, key: str) -> DecodedFrames | None:
-        """The frames under `key` if the store has them, whole."""
+        """The frames under `key` if the store has them, whole.
+
+        What could not have been written by us is as good as damaged.
+        """
         found = self._store.get(key)
         if found is None:
             return None
         arrays, record = found
-        frames, times = unpacked(arrays), arrays.get("times")
-        if frames is None or times is None or "decoder" not in record:
+        times, decoder = planned_times(arrays.get("times"), self.plan), record.get("decoder")
+        if times is None or not isinstance(decoder, str):
             return None
-        side = self._square.size
-        if frames.dtype != np.uint8 or frames.shape != (len(times), side, side, 3):
-            return None  # not written by us: as good as damaged
+        frames, side = unpacked(arrays), self._square.size
+        if frames is None or frames.dtype != np.uint8:
+            return None
         sound = _sound(arrays, record) if self.sound else None
-        if self.sound and sound is None:
-            return None
-        return DecodedFrames(frames, times, record["decoder"], key, sound)
+        whole = frames.shape == (len(times), side, side, 3) and (sound or not self.sound)
+        return DecodedFrames(frames, times, decoder, key, sound) if whole else None
 
     def keep(self, key: str, decoded: DecodedFrames) -> None:
         """Write a clip's frames under `key`. BenchError where the store cannot be written."""

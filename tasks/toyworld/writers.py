@@ -39,7 +39,8 @@ def write(
 
     `scale` multiplies the number of groups and clips; `workers` processes draw. A folder whose
     `source.json` says the same seed, scale and version is left as it is; one of another seed or
-    scale is refused with UsageError, since its videos would be mixed with others.
+    scale is refused with UsageError, since its videos would be mixed with others, and so is one
+    with other data.
     """
     root = Path(root)
     unknown = [task for task in tasks if task not in _WRITERS]
@@ -77,6 +78,12 @@ def _finished(folder: Path, marker: dict[str, Any]) -> bool:
                     f"{folder} holds another toy world ({name}); delete it or choose another folder"
                 )
             return name == "source.json"
+    others = [path.name for path in folder.glob("*") if not path.name.startswith(".")]
+    if others:
+        raise UsageError(
+            f"{folder} holds other data ({min(others)}), of which the toy world's files would "
+            "replace some; choose another folder"
+        )
     return False
 
 

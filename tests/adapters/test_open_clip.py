@@ -18,7 +18,7 @@ from adapters.clip_base import CLIPBase
 from adapters.open_clip import OpenCLIPAdapter
 from adapters.published import MEAN, STD
 from adapters.weights import OPENAI, file_hash, find_weights, local_weights
-from bench.config import RunConfig
+from bench.config import RunConfig, load_config
 from bench.errors import BenchError, MissingWeights, UsageError
 from bench.files.tensor_store import checksum
 
@@ -83,6 +83,33 @@ def test_a_checkpoint_file_works_wherever_a_tag_does(
     assert other.fingerprint != tiny.fingerprint
     frames = np.zeros((1, tiny.image_size, tiny.image_size, 3), np.uint8)
     np.testing.assert_array_equal(other.encode_frames(frames), tiny.encode_frames(frames))
+
+
+def test_a_file_called_like_a_tag_is_not_taken_for_it(
+    tiny: OpenCLIPAdapter, run: RunConfig, tmp_path: Path
+) -> None:
+    """One stands in the working folder, and beside the configuration; a path means the file."""
+    other = {name: value + 1 for name, value in tiny._load().state_dict().items()}
+    for name in ("shipped", "openai", "mine"):
+        torch.save({"state_dict": other}, tmp_path / name)
+    (tmp_path / "bench.yaml").write_text(
+        "models:\n"
+        "  a: {adapter: open_clip, arch: clip-tiny, pretrained: shipped}\n"
+        "  b: {adapter: open_clip, arch: clip-tiny, pretrained: ./shipped}\n"
+        "  c: {adapter: srl_clip, arch: clip-tiny, pretrained: shipped, checkpoint: shipped}\n"
+    )
+    config = load_config(tmp_path / "bench.yaml")
+    models = {name: one.settings for name, one in config.models.items()}
+    assert models["a"]["pretrained"] == models["c"]["checkpoint"] == "shipped"
+    for spec in ("clip-tiny/shipped", "clip-tiny/./shipped"):
+        alone = OpenCLIPAdapter("x", run, spec=spec)
+        assert (alone.fingerprint == tiny.fingerprint) == (spec == "clip-tiny/shipped")
+    named = [OpenCLIPAdapter("x", run, **models[name]) for name in "ab"]
+    assert named[0].fingerprint == tiny.fingerprint and named[0].base.tag == "shipped"
+    assert named[1].fingerprint == alone.fingerprint and named[1].base.tag is None
+    for tag in ("openai", "mine"):
+        with pytest.raises(MissingWeights, match=f"a file is written as ViT-B-32/./{tag}"):
+            local_weights("ViT-B-32", tag, run)
 
 
 def test_fingerprint_follows_weights_and_precision(tiny: OpenCLIPAdapter, run: RunConfig) -> None:

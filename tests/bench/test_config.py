@@ -59,6 +59,11 @@ def test_sources(tmp_path: Path) -> None:
     [
         ("run:\n  sed: 1", "bench.yaml:2: unknown key in run 'sed' (did you mean 'seed'?)"),
         ("runn: {}", "bench.yaml:1: unknown section 'runn' (did you mean 'run'?)"),
+        (
+            "run: {resamples: 1000001}",
+            "run.resamples must be a whole number from 1 to 1000000",
+        ),
+        ("run: {resamples: 0}", "run.resamples must be a whole number from 1 to 1000000, not 0"),
         ("run:\n\n  seed: -1", "bench.yaml:3: run.seed must be a whole number from 0, not -1"),
         ("run: {seed: true}", "run.seed must be a whole number"),
         ("run: {workers: many}", "run.workers must be 'auto' or a whole number from 1"),

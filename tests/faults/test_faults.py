@@ -12,7 +12,7 @@ pytestmark = pytest.mark.slow
 SMALL = ("run", "--task", "msrvtt", "--model", "clip-tiny", *SOURCE)
 
 
-@pytest.mark.parametrize("name", ["run", "report"])
+@pytest.mark.parametrize("name", ["bench run", "bench report", "the unpacking of OpenAI's archive"])
 def test_killed_and_restarted(name: str) -> None:
     tally = kills.kill_and_restart(name, 2, seed=1)
     assert tally.kills == 2 and tally.finished and not tally.problems

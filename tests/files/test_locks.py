@@ -144,10 +144,11 @@ def test_a_store_makes_a_key_once(tmp_path: Path) -> None:
         return {"x": np.arange(3)}
 
     threads = [
-        threading.Thread(target=lambda: TensorStore(tmp_path).kept("ab12", make)) for _ in range(6)
+        threading.Thread(target=lambda: TensorStore(tmp_path).kept("ab12", make, bool))
+        for _ in range(6)
     ]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert made == [1] and TensorStore(tmp_path).kept("ab12", make)["x"].tolist() == [0, 1, 2]
+    assert made == [1] and TensorStore(tmp_path).kept("ab12", make, bool)["x"].tolist() == [0, 1, 2]

@@ -25,7 +25,7 @@ from bench.features.validation import collapsed, is_valid
 from bench.features.work import Silent, Work
 from bench.files.tensor_store import TensorStore
 from bench.results.document import Document, of_json
-from bench.results.files import Result, find_all, load, load_predictions, save, slug
+from bench.results.files import Result, find_all, load, load_predictions, save
 from bench.results.schema import PAGE, with_schema
 from tests.guess import Guess
 
@@ -131,16 +131,15 @@ def test_decoding_takes_the_workers_asked_for_and_shares_the_cores(
 
 
 def test_kept_features_are_taken_only_as_promised() -> None:
-    model = Guess("guess", 0)
     good = np.ones((4, 8), np.float32)
-    assert is_valid(model, {"features": good}, 4) and is_valid(model, {"features": good}, None)
-    assert not is_valid(model, {"features": good}, 5)
-    assert not is_valid(model, {"features": good[:, :7]}, 4)
-    assert not is_valid(model, {"features": good.astype(np.float64)}, 4)
-    assert not is_valid(model, {}, 4)
+    assert is_valid({"features": good}, 4, 8)
+    assert not is_valid({"features": good}, 5, 8)
+    assert not is_valid({"features": good[:, :7]}, 4, 8)
+    assert not is_valid({"features": good.astype(np.float64)}, 4, 8)
+    assert not is_valid({}, 4, 8)
     bad = good.copy()
     bad[2, 3] = np.nan
-    assert not is_valid(model, {"features": bad}, 4)
+    assert not is_valid({"features": bad}, 4, 8)
 
 
 def test_a_collapse_is_of_directions() -> None:
@@ -155,26 +154,6 @@ def test_a_collapse_is_of_directions() -> None:
     assert collapsed(vectors) == "1 of 20 features are zero"
     same = np.ones((20, 8), np.float32) * np.arange(1, 21, dtype=np.float32)[:, None]
     assert "nearly the same" in collapsed(same)
-
-
-def test_every_name_has_a_file_of_its_own() -> None:
-    names = [
-        "clip-b32",
-        "a/b",
-        "a b",
-        "a\\b",
-        "../x",
-        "x",
-        "",
-        "é",
-        "e",
-        "a-b",
-        "A " * 99,
-        "A " * 98,
-    ]
-    slugs = [slug(name) for name in names]
-    assert len(set(slugs)) == len(names) and slugs[0] == "clip-b32"
-    assert all(Path(one).name == one and len(one) <= 100 for one in slugs)
 
 
 @pytest.fixture
@@ -198,7 +177,7 @@ def document(kept: Path) -> dict[str, Any]:
         (lambda d: d["coverage"].update(support="x"), "Expected `int`, got `str`"),
         (lambda d: d["source"].update(fingerprint={}), "Expected `str \\| null`, got `object`"),
         (lambda d: d.update(seconds={"total": "x"}), "Expected `float`, got `str`"),
-        (lambda d: d["settings"].update(resamples=10**12), "Expected `int` <= 10000000"),
+        (lambda d: d["settings"].update(resamples=10**12), "Expected `int` <= 1000000 - at"),
         (lambda d: d["predictions"].update(file=""), "file has no name"),
         (lambda d: d["predictions"].update(file="/"), "file has no name"),
         (lambda d: d["predictions"].update(file=".."), "file has no name"),

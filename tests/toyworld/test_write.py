@@ -148,3 +148,14 @@ def test_another_seed_in_the_same_folder_is_refused(toy: Path) -> None:
 def test_an_unknown_task_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="no task 'didemo'"):
         write(tmp_path, ("didemo",))
+
+
+def test_other_data_are_not_drawn_over(tmp_path: Path) -> None:
+    """Such as the real set, by `--output` of its folder."""
+    theirs = tmp_path / "msrvtt" / "MSRVTT_JSFUSION_test.csv"
+    theirs.parent.mkdir()
+    theirs.write_text("theirs")
+    with pytest.raises(UsageError, match=r"holds other data \(MSRVTT_JSFUSION_test\.csv\)"):
+        write(tmp_path, tasks=("lsmdc", "msrvtt"), scale=0.01)
+    assert theirs.read_text() == "theirs"
+    assert [path.name for path in tmp_path.iterdir()] == ["msrvtt"]

@@ -35,7 +35,8 @@ EVENTS, FRAMES, DIM = 2, 2, 16
 class Tiny(nn.Module):
     """Two linear layers on images of 8 pixels; a text's feature is drawn from its hash."""
 
-    preprocessing, fingerprint = Preprocessing(8), "tiny"
+    preprocessing, embed_dim, fingerprint = Preprocessing(8), DIM, "tiny"
+    files = ("w.safetensors",)
 
     def __init__(self, poison: float = 1.0) -> None:
         super().__init__()
@@ -141,6 +142,24 @@ def test_other_texts_of_as_many_videos_are_another_training(tmp_path: Path) -> N
     trained(tmp_path, minutes=1e-9)
     with pytest.raises(UsageError, match="content: "):
         trained(tmp_path, word="in other words ")
+
+
+@pytest.mark.parametrize("name", ["model", "model/thesis.tex", "model/w.safetensors/x"])
+def test_what_is_no_model_of_ours_is_not_replaced(tmp_path: Path, name: str) -> None:
+    """Seen before the training; nothing is written."""
+    foreign = tmp_path / "out" / name
+    foreign.parent.mkdir(parents=True)
+    foreign.write_text("mine")
+    if name.endswith("/x"):
+        (tmp_path / "out" / "model" / ".hidden").write_text("")
+    with pytest.raises(BenchError, match=r"out/model: would be replaced, and .* move it away"):
+        trained(tmp_path)
+    assert foreign.read_text() == "mine"
+    assert not (tmp_path / "out" / checkpoints.LAST).exists()
+    foreign.unlink()
+    if name == "model/thesis.tex":
+        trained(tmp_path, epochs=1)
+        trained(tmp_path / "2", epochs=1)
 
 
 def test_frames_are_read_without_asking_after_the_video(tmp_path: Path) -> None:

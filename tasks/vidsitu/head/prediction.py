@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import torch
 
@@ -91,12 +93,12 @@ def answer_all(
     folder = place.folder / key[:2] / key
     path = folder / f"answers-{digest(own, roles, queried)}.json"
     sweep(folder)
-    if (kept := _read_answers(path)) is not None:
+    if (kept := _read_answers(path, roles)) is not None:
         return kept
     run = _Run(replace(data, training=training, roles=roles), features, adapter, settings,
                replace(place, folder=folder))  # fmt: skip
     with locks.locked(folder / HEAD, lambda: place.progress.warn("waiting for another run's head")):
-        if (kept := _read_answers(path)) is None:
+        if (kept := _read_answers(path, roles)) is None:
             kept = run.answers(run.trained())
             text = json.dumps({name: asdict(answer) for name, answer in kept.items()})
             write_text(path, text)
@@ -265,10 +267,22 @@ def _describe(
     return found
 
 
-def _read_answers(path: Path) -> dict[str, Answer] | None:
-    """Kept answers; None where there are none or the file is damaged: they are made again."""
+def _read_answers(path: Path, asked: Collection[str]) -> dict[str, Answer] | None:
+    """Kept answers to `asked`; None where there are none or others: they are made again."""
     try:
-        kept = json.loads(path.read_text(encoding="utf-8"))
-        return {name: Answer(**answer) for name, answer in kept.items()}
-    except (OSError, ValueError, TypeError, AttributeError, RecursionError):
+        kept = msgspec.json.decode(path.read_bytes(), type=dict[str, Answer])
+    except (OSError, ValueError, RecursionError):
         return None
+    whole = kept.keys() == set(asked) and all(map(_is_whole, kept.values()))
+    return kept if whole else None
+
+
+def _is_whole(answer: Answer) -> bool:
+    """Whether there are verbs, as many scores, and roles of every event."""
+    events = zip(answer.verbs, answer.scores, strict=False)
+    return (
+        len(answer.verbs) == len(answer.scores) == len(EVENTS)
+        and all(verbs and len(verbs) == len(scores) for verbs, scores in events)
+        and all(math.isfinite(score) for event in answer.scores for score in event)
+        and answer.roles.keys() == set(EVENTS)
+    )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -200,14 +200,21 @@ def keep_head(
 
 
 def kept_head(path: Path) -> tuple[SituationHead, dict[str, Any]] | None:
-    """What `keep_head` wrote, or None where nothing is."""
-    if (found := checkpoints.read(path)) is None:
-        return None
-    tensors, facts = found
-    with well_formed(path, "move it away"):
+    """What `keep_head` wrote; None where nothing is, or what it cannot have written."""
+    with suppress(BenchError), well_formed(path, "move it away"):
+        if (found := checkpoints.read(path)) is None:
+            return None
+        tensors, facts = found
+        vocabulary = Vocabulary.from_tokens(facts["tokens"])
         head = SituationHead(
             HeadSettings(**facts["settings"]), facts["dim"], facts["context_dim"],
-            len(facts["verbs"]), len(facts["tokens"]) + END + 1,
+            len(facts["verbs"]), len(vocabulary),
         )  # fmt: skip
         head.load_trainable_state(tensors)
-        return head, facts
+        if all(isinstance(verb, str) for verb in facts["verbs"]) and _all_finite(tensors):
+            return head, facts
+    return None
+
+
+def _all_finite(tensors: dict[str, torch.Tensor]) -> bool:
+    return all(bool(tensor.isfinite().all()) for tensor in tensors.values())

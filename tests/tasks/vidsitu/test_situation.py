@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,8 @@ import pytest
 import torch
 
 from bench.contracts import Features, Source, Workplace
-from bench.errors import BenchError, DataError, UsageError
+from bench.errors import BenchError, UsageError
+from bench.training import checkpoints
 from tasks.vidsitu.head import prediction, training
 from tasks.vidsitu.scoring.rules import ROLES, short_role
 from tasks.vidsitu.task import VidSitu
@@ -98,14 +100,49 @@ def test_a_stopped_training_goes_on_to_the_same_bits(
     assert not list(again.folder.rglob("last.safetensors"))
 
 
-def test_damaged_answers_are_made_again(
-    task: VidSitu, features: Features, place: Workplace
+def _without_a_clip(kept: dict[str, Any]) -> None:
+    kept.popitem()
+
+
+def _renamed_clip(kept: dict[str, Any]) -> None:
+    kept["other"] = kept.popitem()[1]
+
+
+def _first(kept: dict[str, Any]) -> dict[str, Any]:
+    answer: dict[str, Any] = next(iter(kept.values()))
+    return answer
+
+
+POISONS: dict[str, Callable[[dict[str, Any]], object]] = {
+    "a clip is gone": _without_a_clip,
+    "another clip": _renamed_clip,
+    "no answer": lambda kept: kept.update({min(kept): None}),
+    "verbs are numbers": lambda kept: _first(kept).update(verbs=[[1] * 5] * 5),
+    "an event is gone": lambda kept: _first(kept)["verbs"].pop(),
+    "no verb": lambda kept: _first(kept)["verbs"].__setitem__(0, []),
+    "a score is gone": lambda kept: _first(kept)["scores"][0].pop(),
+    "an infinite score": lambda kept: _first(kept)["scores"][0].__setitem__(0, float("inf")),
+    "a score beyond floats": lambda kept: _first(kept)["scores"][0].__setitem__(0, 10**400),
+    "roles of no event": lambda kept: _first(kept)["roles"].popitem(),
+    "a role is a list": lambda kept: _first(kept)["roles"]["Ev1"].update(Arg0=["a"]),
+}
+
+
+@pytest.mark.parametrize("poison", POISONS)
+def test_answers_not_written_by_us_are_made_again(
+    task: VidSitu, features: Features, place: Workplace, poison: str
 ) -> None:
     first = task.learn(features, Seeing(), place)
     path = next(place.folder.rglob("answers-*.json"))
-    path.write_text(path.read_text()[:50])
+    whole = path.read_text()
+    for damaged in (whole[:50], "[]", "[" * 100_000):
+        path.write_text(damaged)
+        assert task.learn(features, Seeing(), place) == first
+    kept = json.loads(whole)
+    POISONS[poison](kept)
+    path.write_text(json.dumps(kept))
     assert task.learn(features, Seeing(), place) == first
-    json.loads(path.read_text())
+    assert path.read_text() == whole
 
 
 def test_selection_by_the_reported_split_is_only_on_request_and_said(
@@ -294,9 +331,25 @@ def test_impossible_settings(source: Source, changes: dict[str, Any], message: s
         with_settings(source, **changes)
 
 
-def test_a_damaged_head_is_named(task: VidSitu, features: Features, place: Workplace) -> None:
-    task.learn(features, Seeing(), place)
+@pytest.mark.parametrize("poison", ["cut", "NaN", "verbs", "tokens", "shape"])
+def test_a_head_not_written_by_us_is_trained_again(
+    task: VidSitu, features: Features, place: Workplace, poison: str
+) -> None:
+    first = task.learn(features, Seeing(), place)
     next(place.folder.rglob("answers-*.json")).unlink()
-    next(place.folder.rglob("head.safetensors")).write_bytes(b"x")
-    with pytest.raises((BenchError, DataError), match=r"head\.safetensors: damaged"):
-        task.learn(features, Seeing(), place)
+    path = next(place.folder.rglob("head.safetensors"))
+    whole = path.read_bytes()
+    found = checkpoints.read(path)
+    assert found
+    tensors, facts = found
+    name = min(tensors)
+    if poison == "cut":
+        path.write_bytes(b"x")
+    elif poison == "NaN":
+        checkpoints.write(path, tensors | {name: tensors[name] * float("nan")}, facts)
+    elif poison == "shape":
+        checkpoints.write(path, tensors | {name: torch.ones(1)}, facts)
+    else:
+        checkpoints.write(path, tensors, facts | {poison: [None] * len(facts[poison])})
+    assert task.learn(features, Seeing(), place) == first
+    assert len(path.read_bytes()) == len(whole)

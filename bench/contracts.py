@@ -87,7 +87,8 @@ class Adapter(ABC):
     `inputs` are what it reads of a clip, `frames` and maybe `audio` or `subtitles`; what a task
     does not have is refused. `published` holds by a task's name how the model was published there.
     While a run of that protocol lasts, `setup` is that of its task, and None in any other: frames
-    come as it says, and an adapter whose setups have a `text_length` cuts its texts to it.
+    come as it says, and an adapter whose setups have a `text_length` cuts texts to it and counts
+    them so.
     """
 
     name: str
@@ -99,7 +100,7 @@ class Adapter(ABC):
 
     @property
     def text_length(self) -> int | None:
-        """Tokens to cut texts to in the run that is under way, and count them as cut by."""
+        """The setup's, in tokens."""
         return self.setup.text_length if self.setup else None
 
     @classmethod
@@ -163,8 +164,8 @@ class Adapter(ABC):
     def pool(self, frame_features: np.ndarray) -> np.ndarray:
         """Frame features [T, D] -> one video feature [D] of length 1.
 
-        The mean of normalised frame features, normalised: CLIP4Clip's mean pooling
-        (docs/method.md 7). Of a video model, T is the number of clips: its feature, normalised.
+        The mean of normalised features, normalised: CLIP4Clip's mean pooling (docs/method.md 7). A
+        video model has one feature, and this normalises it.
         """
         return normalise(normalise(frame_features).mean(axis=0))
 
@@ -173,8 +174,7 @@ class Adapter(ABC):
     def contextualize(self, frame_features: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
         """Frame features [V, P, T, D] of V videos -> events [V, P, C] and videos [V, C].
 
-        float32 in and out. None for a model without a video module of its own, and so for one whose
-        `encode_clips` is all of it.
+        float32 in and out. None for a model without a video module of its own.
         """
         return None
 
@@ -218,10 +218,9 @@ class Features:
     """What the engine hands to `Task.learn` and `Task.answer`.
 
     `clips` maps a clip's id to its frame features float32 [T, D], read from disk where they are too
-    many to be held: ask for each once. Of a video model they are [P, D], of the P clips that a
-    task's `parts` makes of it. A clip that failed is absent. `texts` is float32 [M, D] in
-    the order of `Task.texts`. `learnt` is what `Task.learn` returned. `matching` is there in a run
-    that re-ranks, of a task that `reranks`.
+    many to be held: ask for each once. A video model's are [P, D], P being the task's `parts`. A
+    clip that failed is absent. `texts` is float32 [M, D] in the order of `Task.texts`. `learnt` is
+    what `Task.learn` returned; `matching` is there in a run that re-ranks.
     """
 
     clips: Mapping[str, np.ndarray]

@@ -10,6 +10,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 from msgspec import structs
 
@@ -22,8 +23,10 @@ from adapters.transformers_clip import TransformersAdapter
 from adapters.weights import file_hash
 from bench import registry
 from bench.config import Config, RunConfig
-from bench.contracts import Clip
+from bench.contracts import Adapter, Clip, Setup
 from bench.features import extraction
+from bench.features.reranking import Matching
+from bench.features.validation import StoredFeatures
 from bench.features.work import Silent, Work
 from bench.files.tensor_store import TensorStore
 from bench.metrics.bootstrap import RULES
@@ -35,6 +38,16 @@ from bench.video import FrameStore, PerEvent, Preprocessing, Uniform
 from tests.adapters.test_transformers import write
 from tests.faults.numbers import Model
 from tests.training.test_guards import Tiny
+
+
+class Video(Adapter):
+    name, embed_dim, image_size, fingerprint = "video", 3, 16, "one"
+
+    def encode_clips(self, clips: np.ndarray) -> np.ndarray:
+        raise NotImplementedError
+
+    encode_texts = encode_clips  # type: ignore[assignment]
+
 
 PAGE = Path(__file__).parents[1] / "docs" / "stores.md"
 Change = Callable[[Any], Any]
@@ -80,7 +93,8 @@ def test_frames(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         parts = {"path": at, "start": 0.0, "end": None, "plan": Uniform(3), "decoder": "auto",
                  "pixels": Preprocessing(16), **given}  # fmt: skip
         place = {"frames_fps": given["fps"]} if "fps" in given else {}
-        store = FrameStore(tmp_path, parts["pixels"], parts["plan"], parts["decoder"])
+        store = FrameStore(tmp_path, parts["pixels"], parts["plan"], parts["decoder"],
+                           sound="sound" in parts)  # fmt: skip
         found[at] = given.get("file", ("/v.mp4", status()))
         monkeypatch.setattr("bench.video.store.FORMAT", given.get("format", 3))
         # Where a folder's pictures are looked for; its name alone would tell it, too.
@@ -109,6 +123,11 @@ def test_frames(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         "the interpolation": with_(pixels=Preprocessing(16, "shortest", "bilinear")),
         "pixels before the crop": with_(pixels=Preprocessing(16, scaled=18)),
         "how the crop is rounded": with_(pixels=Preprocessing(16, crop="floor")),
+        "how the sides are rounded": with_(pixels=Preprocessing(16, sides="nearest")),
+        "the library that resizes": with_(
+            pixels=Preprocessing(16, "shortest", "bilinear", library="opencv", antialias=False)
+        ),
+        "whether the sound is kept": with_(sound=True),
         "`run.decoder`": with_(decoder="pyav"),
         "the format's version": with_(format=4),
     })  # fmt: skip
@@ -137,9 +156,9 @@ def test_features(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "v.mp4").write_bytes(b"x")
     clip = Clip("c", tmp_path / "v.mp4")
 
-    def of_clip(given: tuple[Model, Uniform]) -> str | None:
+    def of_clip(given: tuple[Adapter, Uniform], task: Any = None) -> str | None:
         store = FrameStore(tmp_path, 16, given[1])
-        work: Any = SimpleNamespace(adapter=given[0])
+        work = Work(given[0], task, RunConfig(cache=tmp_path), Silent())
         return extraction._expected_key(work, store, clip)
 
     missed("`features/`, clips | frame features of a clip", of_clip, (Model(), Uniform(3)), {
@@ -147,8 +166,26 @@ def test_features(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         "the model's fingerprint": lambda given: (Model(fingerprint="two"), given[1]),
     })  # fmt: skip
 
-    def of_texts(given: tuple[str, list[str]]) -> list[str]:
-        work = Work(Model(fingerprint=given[0]), SimpleNamespace(name="t", texts=given[1]),  # type: ignore[arg-type]
+    def of_video(given: dict[str, Any]) -> str | None:
+        model = Video()
+        model.fingerprint = given.get("fingerprint", "one")
+        model.inputs = frozenset({"frames", *given.get("inputs", ["subtitles"])})
+        task = SimpleNamespace(parts=given.get("parts", 1), subtitles=given.get("said"))
+        return of_clip((model, given.get("plan", Uniform(3))), task)
+
+    what = "`features/`, clips of a video model | features of what the task makes of a clip"
+    missed(what, of_video, {}, {
+        "the frames' key": lambda _: {"plan": Uniform(4)},
+        "the model's fingerprint": lambda _: {"fingerprint": "two"},
+        "how many clips it makes": lambda _: {"parts": 5},
+        "what the model reads beside frames": lambda _: {"inputs": ["audio", "subtitles"]},
+        "the clip's subtitles": lambda _: {"said": {"c": "a word"}},
+    })  # fmt: skip
+
+    def of_texts(given: tuple[Any, ...]) -> list[str]:
+        model = Model(fingerprint=given[0])
+        model.setup = Setup(Uniform(3), Preprocessing(16), *given[2:]) if given[2:] else None
+        work = Work(model, SimpleNamespace(name="t", texts=given[1]),  # type: ignore[arg-type]
                     RunConfig(cache=tmp_path), Silent())  # fmt: skip
         return asked(monkeypatch, lambda: extraction.text_features(work))
 
@@ -168,11 +205,36 @@ def test_features(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         missed(what, key, ("one", ["a b", "c"]), {
             "the texts and their order": lambda given: (given[0], ["c", "a b"]),
             "the model's fingerprint": lambda given: ("two", given[1]),
+            **({} if key is of_training else {
+                "the text length it was published with": lambda given: (*given, 32),
+            }),
         })  # fmt: skip
         assert (
             len({str(key(("one", texts))) for texts in (["a b", "c"], ["a", "b c"], ["a b"])}) == 3
         )
     assert of_texts(("one", ["a"])) != of_training(("one", ["a"]))
+
+
+def test_matches(tmp_path: Path) -> None:
+    def of(given: dict[str, Any]) -> str:
+        model: Any = Video()
+        model.fingerprint = given.get("fingerprint", "one")
+        model.matching, model.rerank_top = given.get("matching", "itm"), 3
+        model.setup = Setup(Uniform(3), Preprocessing(16), given.get("length"))
+        texts = given.get("texts", ["a b", "c"])
+        task: Any = SimpleNamespace(clips=[], texts=texts, plan=Uniform(3))
+        features = StoredFeatures(TensorStore(tmp_path), 0)
+        features.add("c", given.get("key", "k"), np.ones((1, 3), np.float32))
+        work = Work(model, task, RunConfig(cache=tmp_path), Silent())
+        return Matching(work, model, features)._key((Clip("c", None), [0, 1]))
+
+    missed("`matches/` | a clip's scores with texts", of, {}, {
+        "the key of the clip's features": lambda _: {"key": "l"},
+        "the texts and their order": lambda _: {"texts": ["c", "a b"]},
+        "the model's fingerprint": lambda _: {"fingerprint": "two"},
+        "the matching head's name": lambda _: {"matching": "other"},
+        "the text length it was published with": lambda _: {"length": 32},
+    })  # fmt: skip
 
 
 # Results, hashes

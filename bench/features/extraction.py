@@ -101,12 +101,12 @@ class _Encoder:
                 times, decoder = planned_times(record.get("times"), plan), record.get("decoder")
                 if times is None or not isinstance(decoder, str):
                     continue
-                work = self.work
-                if is_valid(arrays, work.parts or len(times), work.adapter.embed_dim):
+                rows = self.work.parts or len(times)
+                if is_valid(arrays, rows, self.work.adapter.embed_dim):
                     self.features.add(clip, key, arrays["features"])
-                    work.read[clip] = decoder, times
+                    self.work.read[clip] = decoder, times
                     if "sound" in record:
-                        work.sounds[clip] = str(record["sound"])
+                        self.work.sounds[clip] = str(record["sound"])
 
     def missing(self) -> list[list[Clip]]:
         """The groups of which a clip has no features yet."""

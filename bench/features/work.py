@@ -47,6 +47,7 @@ class Work:
     """Clip id -> which decoder read it, and the seconds of its frames, float64 [T]."""
     sounds: dict[str, str] = field(default_factory=dict)
     """Clip id -> its sound track: missing, silent or heard. Of a model that reads it."""
+    _within: float = 0.0  # seconds of the stages that ended within the one under way
 
     @property
     def plan(self) -> Plan:
@@ -176,11 +177,14 @@ class Work:
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
-        began = time.perf_counter()
+        """Time what is done as `name`, without the stages within it."""
+        began, outside, self._within = time.perf_counter(), self._within, 0.0
         try:
             yield
         finally:
-            self.seconds[name] = self.seconds.get(name, 0) + time.perf_counter() - began
+            spent = time.perf_counter() - began
+            self.seconds[name] = self.seconds.get(name, 0) + spent - self._within
+            self._within = outside + spent
 
 
 def _alike(lengths: Sequence[int]) -> list[list[int]]:

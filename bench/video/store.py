@@ -143,12 +143,9 @@ class FrameStore:
         frames, side = unpacked(arrays), self._square.size
         if frames is None or frames.dtype != np.uint8:
             return None
-        if frames.shape != (len(times), side, side, 3):
-            return None
         sound = _sound(arrays, record) if self.sound else None
-        if self.sound and sound is None:
-            return None
-        return DecodedFrames(frames, times, decoder, key, sound)
+        whole = frames.shape == (len(times), side, side, 3) and (sound or not self.sound)
+        return DecodedFrames(frames, times, decoder, key, sound) if whole else None
 
     def keep(self, key: str, decoded: DecodedFrames) -> None:
         """Write a clip's frames under `key`. BenchError where the store cannot be written."""

@@ -122,6 +122,9 @@ def test_a_run_re_ranks_the_best_of_the_features(task: Task, run: RunConfig) -> 
     encoded = result.document.encoded or {}
     assert encoded["pairs"] == adapter.pairs and adapter.conditions <= len(task.clips)
     assert encoded["frames"] == 12 * adapter.conditions and encoded["texts"] == 0
+    seconds = result.document.seconds or {}
+    assert seconds["encode pairs"] > 0
+    assert sum(seconds.values()) <= 2 * seconds["total"] + 1e-6  # each second in one stage
     asked = 2 * 5 * len(task.clips)
     assert adapter.pairs < asked  # what both directions chose is matched once
 
@@ -157,6 +160,18 @@ def test_an_interrupted_run_ends_in_the_same_bits(task: Task, run: RunConfig) ->
     evaluate(total, task, dataclasses.replace(run, cache=run.cache_folder / "x"), rerank=True)
     assert evaluate(resumed, task, other, rerank=True).predictions == whole.predictions
     assert resumed.conditions == total.conditions - 6
+
+
+def test_other_texts_are_matched_anew(task: Task, run: RunConfig) -> None:
+    """Of the same features, so that the same pairs are asked for."""
+    first = evaluate(Matcher(), task, run, rerank=True)
+    task.texts = [f"{text} zz" for text in task.texts]
+    fresh = dataclasses.replace(run, cache=run.cache_folder / "fresh")
+    second = evaluate(Matcher(), task, run, rerank=True)
+    assert second.predictions == evaluate(Matcher(), task, fresh, rerank=True).predictions
+    assert [line["rank"] for line in second.predictions] != [
+        line["rank"] for line in first.predictions
+    ]
 
 
 def test_damaged_scores_are_made_again(task: Task, run: RunConfig) -> None:

@@ -6,7 +6,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import pytest
 
 import bench
 from bench.config import RunConfig
@@ -91,16 +90,3 @@ def test_a_clips_feature_stands_for_each_of_its_frames(task: VidSitu, features: 
     unit = given.clips[names[0]] / np.linalg.norm(given.clips[names[0]], axis=1, keepdims=True)
     np.testing.assert_allclose(seen.events[0].numpy(), unit, atol=1e-6)
     np.testing.assert_allclose(seen.videos[0].numpy(), unit.mean(axis=0), atol=1e-6)
-
-
-@pytest.mark.parametrize("wrong", [4, 7])
-def test_features_of_another_number_of_events_are_no_entry(
-    toy_vidsitu: Path, tmp_path: Path, wrong: int
-) -> None:
-    from bench.features.validation import is_valid
-
-    task = bench.load_task("vidsitu", str(toy_vidsitu))
-    work = Work(Clips(), task, RunConfig(cache=tmp_path), Silent())
-    assert work.parts == 5
-    assert is_valid(Clips(), {"features": np.ones((5, DIM), np.float32)}, work.parts)
-    assert not is_valid(Clips(), {"features": np.ones((wrong, DIM), np.float32)}, work.parts)

@@ -19,7 +19,6 @@ from bench.video.preprocessing import Preprocessing
 from bench.video.sampling import Seconds
 
 if TYPE_CHECKING:
-
     from adapters.clip4clip_model import CLIP4Clip
 
 VERSION = 1  # raise it when a change here could change a feature

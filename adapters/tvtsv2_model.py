@@ -74,26 +74,32 @@ class GroupedAttention(nn.Module):
 
         A patch attends to its place in all T frames (`over_time`), or to the N of its frame.
         """
-        qkv = self.qkv(x).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
-        q, k, v = qkv  # each [B, H, 1 + T * N, W / H]
+        # each [B, H, 1 + T * N, D]
+        q, k, v = self.qkv(x).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
         token = scaled_dot_product_attention(q[:, :, :1], k, v)
-        queries, keys, values = (self._groups(one, frames, over_time) for one in qkv)
-        keys, values = (
-            torch.cat([one[:, None, :, :1].expand(-1, group.shape[1], -1, -1, -1), group], dim=3)
-            for one, group in ((k, keys), (v, values))
-        )
-        q, k, v = (group.flatten(0, 1) for group in (queries, keys, values))
-        patches = scaled_dot_product_attention(q, k, v).unflatten(0, queries.shape[:2])
+        queries = _groups(q, frames, over_time)
+        keys, values = (_with_token(one, frames, over_time) for one in (k, v))
+        # One batch dimension: PyTorch has fast kernels for four dimensions only.
+        patches = scaled_dot_product_attention(
+            queries.flatten(0, 1), keys.flatten(0, 1), values.flatten(0, 1)
+        ).unflatten(0, queries.shape[:2])
         # [B, G, H, L, D] -> [B, T, N, H, D]
         patches = patches.permute(0, 3, 1, 2, 4) if over_time else patches.transpose(2, 3)
         joined = torch.cat([token.transpose(1, 2), patches.flatten(1, 2)], dim=1)
         return self.proj(joined.flatten(2))
 
-    @staticmethod
-    def _groups(one: torch.Tensor, frames: int, over_time: bool) -> torch.Tensor:
-        """[B, H, 1 + T * N, D] -> [B, G, H, L, D] of the patches."""
-        patches = one[:, :, 1:].unflatten(2, (frames, -1))  # [B, H, T, N, D]
-        return patches.permute(0, 3, 1, 2, 4) if over_time else patches.transpose(1, 2)
+
+def _groups(one: torch.Tensor, frames: int, over_time: bool) -> torch.Tensor:
+    """[B, H, 1 + T * N, D] -> the patches' groups [B, G, H, L, D]: over time, N of T."""
+    patches = one[:, :, 1:].unflatten(2, (frames, -1))  # [B, H, T, N, D]
+    return patches.permute(0, 3, 1, 2, 4) if over_time else patches.transpose(1, 2)
+
+
+def _with_token(one: torch.Tensor, frames: int, over_time: bool) -> torch.Tensor:
+    """As `_groups`, the class token before each group: [B, G, H, 1 + L, D]."""
+    groups = _groups(one, frames, over_time)
+    token = one[:, None, :, :1].expand(-1, groups.shape[1], -1, -1, -1)
+    return torch.cat([token, groups], dim=3)
 
 
 class Block(nn.Module):

@@ -84,7 +84,7 @@ class BTAdapterAdapter(ClipAdapter):
         larger = replace(base.preprocessing, scaled=round(self.image_size * 256 / 224))
         self.published = {
             "msrvtt": Setup(Steps(12), base.preprocessing, 32, [CUT, *own]),
-            "lsmdc": Setup(Steps(64), larger, 77, own),
+            "lsmdc": Setup(Steps(64), larger, remarks=own),
         }
 
     @classmethod

@@ -59,8 +59,7 @@ class TVTSv2Adapter(ClipAdapter):
         self.most_frames = self._sizes["num_frames"]
         # v2/downstream/configs/zero-{msrvtt,lsmdc}-vit-*.json: the same for both
         remarks = [PADDED] if self._sizes.get("quick_gelu", True) else [PADDED, HALF]
-        setup = Setup(Middles(self.most_frames), base.preprocessing,
-                      self._sizes["context_length"], remarks)  # fmt: skip
+        setup = Setup(Middles(self.most_frames), base.preprocessing, remarks=remarks)
         self.published = {"msrvtt": setup, "lsmdc": setup}
 
     @staticmethod
@@ -88,17 +87,13 @@ class TVTSv2Adapter(ClipAdapter):
     @property
     def fingerprint(self) -> str:
         """Hash of weights, preprocessing, precision, and whether short clips are padded."""
-        return digest("tvtsv2", VERSION, *self.base.key(self.precision), self._is_published)
-
-    @property
-    def _is_published(self) -> bool:
-        return self.text_length is not None
+        return digest("tvtsv2", VERSION, *self.base.key(self.precision), self.setup is not None)
 
     def _padded(self, video: torch.Tensor) -> torch.Tensor:
         """As they are; in the published protocol, short clips with zeros up to 12 frames."""
         from torch.nn.functional import pad
 
-        missing = self.most_frames - video.shape[1] if self._is_published else 0
+        missing = self.most_frames - video.shape[1] if self.setup else 0
         return pad(video, (0, 0) * 3 + (0, missing))
 
     def _read(self, weights: Path, release: Release) -> TVTSv2:

@@ -46,7 +46,7 @@ class ViFiCLIPAdapter(FrameAdapter):
         )  # fmt: skip
         super().__init__(name, run, base)
         # Its evaluation of actions, configs/zero_shot: 32 frames, a single view.
-        setup = Setup(Centres(32), base.preprocessing, base.context_length, REMARKS)
+        setup = Setup(Centres(32), base.preprocessing, remarks=REMARKS)
         self.published = {"msrvtt": setup, "lsmdc": setup}
 
     @classmethod

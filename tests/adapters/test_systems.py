@@ -62,7 +62,7 @@ def test_the_order_of_frames_matters(system: str, request: pytest.FixtureRequest
 def test_tvtsv2_pads_short_clips_where_it_is_published(tvts: TorchAdapter) -> None:
     """With zeros after normalisation, not with black frames."""
     plain, kept = tvts.encode_clips(clips(2)), tvts.fingerprint
-    tvts.text_length = 77
+    tvts.setup = tvts.published["lsmdc"]
     padded = tvts.encode_clips(clips(2))
     assert np.abs(padded - plain).max() > 1e-4 and tvts.fingerprint != kept
     pixels = torch.from_numpy(tvts.pixels(clips(2).reshape(-1, SIDE, SIDE, 3)))
@@ -126,7 +126,7 @@ def test_bt_adapter_cuts_off_end_tokens_where_it_is_published(bt: TorchAdapter) 
     long = [f"{first} " * 40 for first in ("dog", "cat")]
     whole = bt.encode_texts(long)
     assert np.abs(whole[0] - whole[1]).max() > 1e-4
-    bt.text_length = 32
+    bt.setup = bt.published["msrvtt"]
     cut = bt.encode_texts([*long, "short"])
     np.testing.assert_allclose(cut[0], cut[1], atol=1e-6)  # the start token's, of all such texts
     assert np.abs(cut[2] - cut[0]).max() > 1e-4
@@ -190,7 +190,7 @@ def test_clip4clips_head_has_an_epsilon_of_its_own(sequence: TorchAdapter) -> No
 
 
 def test_clip4clip_keeps_the_end_token_of_cut_texts(sequence: TorchAdapter) -> None:
-    sequence.text_length = 32
+    sequence.setup = sequence.published["msrvtt"]
     tokens = sequence._tokens(["dog " * 40])
     assert tokens.shape == (1, 77) and tokens[0, 31] == 49407 and not tokens[0, 32:].any()
     assert sequence.count_truncated(["dog " * 40, "dog " * 30]) == 1
@@ -209,7 +209,7 @@ def test_tokens_are_the_official_ones(
     captions = known.pop("captions")
     assert len(captions) >= 5
     for length, official in known.items():
-        adapter.text_length = int(length)
+        adapter.setup = replace(adapter.published["msrvtt"], text_length=int(length))
         found = adapter._tokens(captions).tolist()
         trimmed = [ids[: len(right)] for ids, right in zip(found, official, strict=True)]
         assert trimmed == official
@@ -251,13 +251,13 @@ def test_published_setups(run: RunConfig, tmp_path: Path) -> None:
         for adapter in adapters for task, setup in adapter.published.items()
     }  # fmt: skip
     opencv = "bilinear not antialiased (opencv); 224"
-    tvts = ("middles-12", "shortest side 268 nearest; 224", 77)
-    vifi = ("centres-32", f"shortest side 256 {opencv}", 77)
+    tvts = ("middles-12", "shortest side 268 nearest; 224", None)
+    vifi = ("centres-32", f"shortest side 256 {opencv}", None)
     clip4 = ("seconds-12", "shortest side 64 bicubic antialiased; 64", 32)
     assert found == {
         ("TVTSv2", "msrvtt"): tvts, ("TVTSv2", "lsmdc"): tvts,
         ("BTAdapter", "msrvtt"): ("steps-12", f"shortest side 224 {opencv}", 32),
-        ("BTAdapter", "lsmdc"): ("steps-64", f"shortest side 256 {opencv}", 77),
+        ("BTAdapter", "lsmdc"): ("steps-64", f"shortest side 256 {opencv}", None),
         ("ViFiCLIP", "msrvtt"): vifi, ("ViFiCLIP", "lsmdc"): vifi,
         ("CLIP4Clip", "msrvtt"): clip4, ("CLIP4Clip", "lsmdc"): clip4,
     }  # fmt: skip

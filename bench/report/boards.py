@@ -158,10 +158,11 @@ def _title(protocol: str, documents: list[Document], usual: dict[str, Any], data
     size = f", {_items(documents)} items" if documents else ""
     settings = documents[0].task_settings if documents else {}
     notes = [note for note in (mode, data) if note]
-    notes += [
-        SELECTED[value] if key == "select" and value in SELECTED else f"{key} {value}"
-        for key, value in settings.items() if usual.get(key) != value and key != "roles"
-    ]  # fmt: skip
+    selected = SELECTED.get(str(settings.get("select")), "")  # said of every such board
+    silent = ("roles", "select") if selected else ("roles",)
+    notes += [f"{key} {value}" for key, value in settings.items()
+              if usual.get(key) != value and key not in silent]  # fmt: skip
+    notes += [selected] if selected else []
     size += "".join(f", {note}" for note in notes)
     if documents and documents[0].toy:
         return f"{protocol}{size} (toy world: not comparable with published numbers)"

@@ -194,3 +194,12 @@ def test_a_published_run_ranks_the_best_again(run: RunConfig, toy: Path) -> None
         result.predictions
     )
     assert again._model is None  # all of it was kept
+
+
+def test_a_run_hands_over_sound_and_subtitles(run: RunConfig, toy: Path) -> None:
+    task = bench.load_task("msrvtt", str(toy), limit=3)
+    task.subtitles = {clip.id: "the dog" for clip in task.clips[:2]}
+    result = evaluate(adapter(run, "tvas"), task, run, rerank=True)
+    assert result.document.protocol.endswith("audio+subtitles, re-ranked-itm-50")
+    said = [line["rank"] for line in result.predictions]
+    assert len(said) == 6 and set(said) <= {1, 2, 3}

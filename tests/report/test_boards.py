@@ -157,6 +157,15 @@ def test_other_task_settings_are_another_board_and_named() -> None:
     }
 
 
+@pytest.mark.parametrize(("select", "says"), [("best", ""), ("best-cider", " by CIDEr")])
+def test_a_selected_epoch_is_said_of_every_board(select: str, says: str) -> None:
+    """Also where all results are selected like that, as those of one head are by default."""
+    document = {**result("a", 30, 9), "settings": settings({"beam": 1, "select": select})}
+    (board,) = boards([document])
+    expected = f"msrvtt/1k-A, 1000 items, epoch selected on the reported split{says}"
+    assert board.title == expected
+
+
 def test_a_floor_by_another_name_and_a_mode_of_the_toy_world() -> None:
     document = {**result("a", 20, 9, "msrvtt/toy, roles predicted"), "floor": "(most frequent)"}
     (board,) = boards([document])

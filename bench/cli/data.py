@@ -67,13 +67,14 @@ def data_check(options: Options, task: str, source: str | None, as_json: bool) -
     else:
         from tabulate import tabulate
 
-        click.echo(tabulate({"task": task, **result.facts}.items(), tablefmt="plain"))
+        facts = {"task": task, **result.facts}
+        click.echo(tabulate(map(_printable, facts.items()), tablefmt="plain"))
         for remark in result.remarks:
             click.echo(f"remark: {printable(remark)}")
         _table(["problem", "count", "first"], result.problems)
         _table(
             ["sample", "text", "file"],
-            [(name, shorten(printable(text), 60), file) for name, text, file in result.samples],
+            [(name, shorten(text, 60), file) for name, text, file in result.samples],
         )
     if result.problems:
         sys.exit(INCOMPLETE)
@@ -83,7 +84,12 @@ def _table(head: list[str], rows: Sequence[tuple[Any, ...]]) -> None:
     from tabulate import tabulate
 
     if rows:
-        click.echo("\n" + tabulate(rows, headers=head, disable_numparse=True))
+        click.echo("\n" + tabulate(map(_printable, rows), headers=head, disable_numparse=True))
+
+
+def _printable(row: tuple[Any, ...]) -> list[Any]:
+    """Its texts come of foreign files."""
+    return [printable(cell) if isinstance(cell, str) else cell for cell in row]
 
 
 @data.command("prompts")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from bench.cli.options import Options
-from bench.errors import BenchError, plain
+from bench.errors import BenchError, plain, printable
 
 if TYPE_CHECKING:
     from bench.config import Config
@@ -31,12 +31,13 @@ def list_(options: Options, what: str, as_json: bool) -> None:
         return
     from tabulate import tabulate
 
-    shown = [{key: row[key] for key in row if key not in ABOUT} for row in rows]
+    shown = [{key: printable(row[key]) for key in row if key not in ABOUT} for row in rows]
     widths = [60 if key == "status" else None for key in (shown[0] if shown else ())]
     click.echo(tabulate(shown, headers="keys", maxcolwidths=widths))
     for row in rows:
         if about := ". ".join(f"{key}: {row[key]}" for key in ABOUT if row.get(key)):
-            click.echo("\n" + fill(f"{row['task']} {about}.", 80, subsequent_indent="  "))
+            told = printable(f"{row['task']} {about}.")
+            click.echo("\n" + fill(told, 80, subsequent_indent="  "))
 
 
 def _task_rows(config: Config) -> list[dict[str, str]]:

@@ -72,7 +72,7 @@ def _write(
     from bench.report.frames import frames_of, markdown_cell
     from bench.report.page import render_page
     from bench.report.tables import Figure, Page
-    from bench.results.files import load_predictions, slug
+    from bench.results.files import load_predictions
 
     answers = [
         {line["item"]: line for line in load_predictions(path, document)}
@@ -95,11 +95,17 @@ def _write(
     else:
 
         def keep(name: str, image: bytes) -> str:
-            # A clip may be called anything; the address must hold no markup, and keep its ending.
-            name = slug(Path(name).stem) + Path(name).suffix
+            name = _file_name(name)
             with atomic_path(output.with_suffix("") / name) as temporary:
                 temporary.write_bytes(image)
             return f"{quote(output.stem)}/{quote(name)}"
 
         body = gallery.as_markdown(models, answers, chosen, frames, keep)
         write_text(output, f"# {gallery.TITLE}\n\n{markdown_cell(note)}\n\n{body}\n")
+
+
+def _file_name(image: str) -> str:
+    """A clip may be called anything; the address must hold no markup, and end as an image's."""
+    from bench.results.files import slug
+
+    return slug(image.removesuffix(".webp")) + ".webp"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from bench.cli.main import cli
+from bench.cli.show import _file_name
 
 
 @pytest.fixture
@@ -64,3 +66,10 @@ def test_other_data_are_refused(files: list[str], tmp_path: Path) -> None:
     # Both alike, and neither of what lies there now.
     said = show(files[1], "--output", "page.md", code=1).output
     assert "not the data of the results" in said and not Path("page.md").exists()
+
+
+def test_images_of_clips_of_any_name_are_files_of_their_own() -> None:
+    names = [f"{clip}.webp" for clip in ("video1", "v_AbC-1", "v_abc-1", "a/b", "c/b", ".", "](x")]
+    files = [_file_name(name) for name in names]
+    assert files[0] == names[0] and len({file.casefold() for file in files}) == len(names)
+    assert all(re.fullmatch(r"[\w+-][\w.+-]*\.webp", file) for file in files)

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from tests.faults.table import FaultRow, markdown
 
-MODULES = ("kills", "concurrency", "disks", "videos", "data", "numbers")
+MODULES = ("kills", "concurrency", "disks", "hostile", "videos", "data", "numbers")
 PAGE = Path(__file__).parents[2] / "docs" / "reliability.md"
 HEAD = """# Reliability
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from bench.config import RunConfig
-from bench.contracts import Clip, Source
+from bench.contracts import Source
 from bench.errors import BenchError
 from bench.features.extraction import clip_features, text_features
 from bench.features.validation import StoredFeatures
@@ -165,8 +165,3 @@ def test_a_folder_in_the_place_of_an_entry_is_named(tmp_path: Path) -> None:
     for path in (tmp_path / "cache" / "features").rglob("*.safetensors"):
         path.rmdir()
     assert np.array_equal(taken(tmp_path)[1], first[1])
-
-
-def test_a_clip_without_a_file_has_no_key(tmp_path: Path) -> None:
-    store = FrameStore(tmp_path, 16, Uniform(3))
-    assert store.get(Clip("none", None)) is None

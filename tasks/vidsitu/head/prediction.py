@@ -19,6 +19,7 @@ from bench.files import locks
 from bench.files.atomic import write_text
 from bench.files.leftovers import sweep
 from bench.files.tensor_store import digest
+from bench.files.untrusted import read_bytes
 from bench.metrics.verbs import TOP
 from bench.training import checkpoints
 from tasks.vidsitu.annotations import EVENTS, FRAMES, Annotation, verbs_by_frequency
@@ -290,8 +291,8 @@ def _describe(
 def _read_answers(path: Path, asked: Collection[str]) -> dict[str, Answer] | None:
     """Kept answers to `asked`; None where there are none or others: they are made again."""
     try:
-        kept = msgspec.json.decode(path.read_bytes(), type=dict[str, Answer])
-    except (OSError, ValueError, RecursionError):
+        kept = msgspec.json.decode(read_bytes(path), type=dict[str, Answer])
+    except (BenchError, ValueError, RecursionError):
         return None
     whole = kept.keys() == set(asked) and all(map(_is_whole, kept.values()))
     return kept if whole else None

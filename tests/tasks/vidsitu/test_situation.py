@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -143,6 +144,9 @@ def test_answers_not_written_by_us_are_made_again(
     path.write_text(json.dumps(kept))
     assert task.learn(features, Seeing(), place) == first
     assert path.read_text() == whole
+    path.unlink()
+    os.mkfifo(path)  # must not be waited for
+    assert task.learn(features, Seeing(), place) == first
 
 
 def test_selection_by_the_reported_split_is_only_on_request_and_said(

@@ -159,6 +159,18 @@ def test_an_interrupted_run_ends_in_the_same_bits(task: Task, run: RunConfig) ->
     assert resumed.conditions == total.conditions - 6
 
 
+def test_other_texts_are_matched_anew(task: Task, run: RunConfig) -> None:
+    """Of the same features, so that the same pairs are asked for."""
+    first = evaluate(Matcher(), task, run, rerank=True)
+    task.texts = [f"{text} zz" for text in task.texts]
+    fresh = dataclasses.replace(run, cache=run.cache_folder / "fresh")
+    second = evaluate(Matcher(), task, run, rerank=True)
+    assert second.predictions == evaluate(Matcher(), task, fresh, rerank=True).predictions
+    assert [line["rank"] for line in second.predictions] != [
+        line["rank"] for line in first.predictions
+    ]
+
+
 def test_damaged_scores_are_made_again(task: Task, run: RunConfig) -> None:
     whole = evaluate(Matcher(), task, run, rerank=True)
     kept = sorted((run.cache_folder / "matches").rglob("*.safetensors"))

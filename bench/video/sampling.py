@@ -139,12 +139,11 @@ class Parts(ByIndex):
     rule = "parts"
 
     def indices(self, count: int, rate: float) -> list[int]:
-        whole = max(count, self.frames)
-        length, longer = divmod(whole, self.frames)
+        length, longer = divmod(count, self.frames)
         found, start = [], 0
         for part in range(self.frames):
-            size = length + (part < longer)
-            found.append(min(start + (size + 1) // 2 - 1, count - 1))
+            size = length + (part < longer)  # 0 behind the frames of a short clip: its last one
+            found.append(start + (size + 1) // 2 - 1)
             start += size
         return found
 

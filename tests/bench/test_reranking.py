@@ -27,7 +27,7 @@ from bench.results.files import save
 
 def full(similarity: np.ndarray, chosen: np.ndarray, scores: np.ndarray) -> np.ndarray:
     """The matrix as VAST's evaluation makes it: scores of the best, 0 elsewhere."""
-    matrix = np.zeros_like(similarity)
+    matrix = np.zeros(similarity.shape, np.float32)
     for row, columns in enumerate(chosen):
         matrix[row, columns] = scores[row, columns]
     return matrix
@@ -47,7 +47,9 @@ def test_the_ranks_are_those_of_the_whole_matrix(captions: int, best: int) -> No
         (of_text, np.take_along_axis(scores, of_text, 1)),
         (of_video, np.take_along_axis(scores.T, of_video, 1)),
     )
-    t2v, _ = ranks_from_similarity(full(similarity, of_text, scores), owner)
+    matrix = full(similarity, of_text, scores)
+    np.testing.assert_array_equal(found.scores, matrix[np.arange(len(owner)), owner])
+    t2v, _ = ranks_from_similarity(matrix, owner)
     _, v2t = ranks_from_similarity(full(similarity.T, of_video, scores.T).T, owner)
     np.testing.assert_array_equal(found.t2v, t2v)
     np.testing.assert_array_equal(found.v2t, v2t)

@@ -262,10 +262,18 @@ def test_queries_fill_the_slots_of_their_events() -> None:
         )
 
 
+@pytest.mark.parametrize("causal", [False, True])
 def test_captions_end_at_the_first_end_and_hold_no_symbols(
-    monkeypatch: pytest.MonkeyPatch,
+    monkeypatch: pytest.MonkeyPatch, causal: bool
 ) -> None:
-    head = head_of()
+    head = head_of(causal=causal)
     rows = [[5, PAD, 12, 6, END, 7], [END, 5, 5, 5, 5, 5], [5, 6, 7, 8, 9, 10]]
-    monkeypatch.setattr(head.model.tx_cap, "spell", lambda *_: (torch.tensor(rows), None))
+    asked: list[Any] = []
+
+    def spelled(described: torch.Tensor, *how: Any) -> tuple[torch.Tensor, None]:
+        asked.extend(how)
+        return torch.tensor(rows), None
+
+    monkeypatch.setattr(head.model.tx_cap, "spell", spelled)
     assert head.spell(torch.zeros(3, 32)) == [[5, 6], [], [5, 6, 7, 8, 9, 10]]
+    assert asked == [12, causal]  # the token that starts a caption; decoded as the setting says

@@ -71,17 +71,6 @@ def test_the_loss_is_the_published_one(task: VidSitu, roles: str) -> None:
     torch.testing.assert_close(found, official["loss"])
 
 
-def test_it_learns_what_the_features_show(
-    source: Source, features: Features, place: Workplace
-) -> None:
-    task = with_settings(source, epochs=25, select="last")
-    learnt = task.learn(features, Seeing(), place)
-    lines = list(task.answer(replace(features, learnt=learnt), Seeing()))
-    found, chance = task.score(lines, resamples=20, seed=0).metrics, task.chance_of(lines)
-    assert found["Vb@1"] > chance["Vb@1"] + 20
-    assert all(len(event) <= 6 for one in learnt.values() for event in one.roles.values())
-
-
 def test_its_defaults_are_published_and_each_is_a_setting() -> None:
     found = HeadSettings.of({"head": "videowhisperer"}, "test")
     assert (found.width, found.layers, found.vc_layers, found.heads, found.feed_forward) == (
@@ -277,3 +266,14 @@ def test_captions_end_at_the_first_end_and_hold_no_symbols(
     monkeypatch.setattr(head.model.tx_cap, "spell", spelled)
     assert head.spell(torch.zeros(3, 32)) == [[5, 6], [], [5, 6, 7, 8, 9, 10]]
     assert asked == [12, causal]  # the token that starts a caption; decoded as the setting says
+
+
+def test_it_learns_what_the_features_show(
+    source: Source, features: Features, place: Workplace
+) -> None:
+    task = with_settings(source, epochs=25, select="last")
+    learnt = task.learn(features, Seeing(), place)
+    lines = list(task.answer(replace(features, learnt=learnt), Seeing()))
+    found, chance = task.score(lines, resamples=20, seed=0).metrics, task.chance_of(lines)
+    assert found["Vb@1"] > chance["Vb@1"] + 20
+    assert all(len(event) <= 6 for one in learnt.values() for event in one.roles.values())

@@ -71,17 +71,6 @@ def test_the_loss_is_the_published_one(task: VidSitu, roles: str) -> None:
     torch.testing.assert_close(found, official["loss"])
 
 
-def test_it_learns_what_the_features_show(
-    source: Source, features: Features, place: Workplace
-) -> None:
-    task = with_settings(source, epochs=25, select="last")
-    learnt = task.learn(features, Seeing(), place)
-    lines = list(task.answer(replace(features, learnt=learnt), Seeing()))
-    found, chance = task.score(lines, resamples=20, seed=0).metrics, task.chance_of(lines)
-    assert found["Vb@1"] > chance["Vb@1"] + 20
-    assert all(len(event) <= 6 for one in learnt.values() for event in one.roles.values())
-
-
 def test_its_defaults_are_published_and_each_is_a_setting() -> None:
     found = HeadSettings.of({"head": "videowhisperer"}, "test")
     assert (found.width, found.layers, found.vc_layers, found.heads, found.feed_forward) == (
@@ -262,10 +251,29 @@ def test_queries_fill_the_slots_of_their_events() -> None:
         )
 
 
+@pytest.mark.parametrize("causal", [False, True])
 def test_captions_end_at_the_first_end_and_hold_no_symbols(
-    monkeypatch: pytest.MonkeyPatch,
+    monkeypatch: pytest.MonkeyPatch, causal: bool
 ) -> None:
-    head = head_of()
+    head = head_of(causal=causal)
     rows = [[5, PAD, 12, 6, END, 7], [END, 5, 5, 5, 5, 5], [5, 6, 7, 8, 9, 10]]
-    monkeypatch.setattr(head.model.tx_cap, "spell", lambda *_: (torch.tensor(rows), None))
+    asked: list[Any] = []
+
+    def spelled(described: torch.Tensor, *how: Any) -> tuple[torch.Tensor, None]:
+        asked.extend(how)
+        return torch.tensor(rows), None
+
+    monkeypatch.setattr(head.model.tx_cap, "spell", spelled)
     assert head.spell(torch.zeros(3, 32)) == [[5, 6], [], [5, 6, 7, 8, 9, 10]]
+    assert asked == [12, causal]  # the token that starts a caption; decoded as the setting says
+
+
+def test_it_learns_what_the_features_show(
+    source: Source, features: Features, place: Workplace
+) -> None:
+    task = with_settings(source, epochs=25, select="last")
+    learnt = task.learn(features, Seeing(), place)
+    lines = list(task.answer(replace(features, learnt=learnt), Seeing()))
+    found, chance = task.score(lines, resamples=20, seed=0).metrics, task.chance_of(lines)
+    assert found["Vb@1"] > chance["Vb@1"] + 20
+    assert all(len(event) <= 6 for one in learnt.values() for event in one.roles.values())

@@ -104,7 +104,7 @@ COMMANDS = {
         mark="left a head in training"),
     "bench train": Killing(TRAIN, 20, 3),
     "bench sweep": Killing(SWEEP, 15, 0, 8),
-    "bench report": Killing(REPORT, 60, 3, prepare=_results),
+    "bench report": Killing(REPORT, 70, 3, prepare=_results),
     "bench export of answers": Killing(
         ("export", "vidsitu", "--model", "clip-tiny", *SOURCE, "--split", "testvb", *EPOCHS,
          "--output", "answers.json"), 14, 0, 4, _features),

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 import numpy as np
 
+from bench.checks import Check as Check
 from bench.errors import BenchError
 
 if TYPE_CHECKING:
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
     from bench.metrics.bootstrap import Sample
     from bench.video.preprocessing import Preprocessing
 
-SAMPLES = 3  # clips that a check shows
 MOST_RESAMPLES = 1_000_000  # of a bootstrap; more would only exhaust the memory
 
 
@@ -268,21 +268,6 @@ class Scores:
     answered: int
 
 
-@dataclass(frozen=True)
-class Check:
-    """What `bench data check` tells: `facts` in order, `problems` as (what, how many, the first).
-
-    `missing` are the ids of clips without a file, `remarks` what is no fault but worth knowing.
-    `samples` are a few clips to look at: the id, what the data say of it, and its file.
-    """
-
-    facts: dict[str, Any]
-    problems: list[tuple[str, int, str]]
-    missing: list[str]
-    remarks: list[str] = field(default_factory=list)
-    samples: list[tuple[str, str, str]] = field(default_factory=list)
-
-
 @dataclass
 class Task(ABC):
     """One benchmark on one source. Subclass it and name the class in an entry point `bench.tasks`.
@@ -343,25 +328,9 @@ class Task(ABC):
     @classmethod
     def check(cls, source: Source) -> Check:
         """Counts and faults of the files of `source`. DataError where they cannot be used."""
-        from bench.video.heads import common_folder, wrong_files
+        from bench.checks import check_of
 
-        task = cls.load(source)
-        missing = [clip.id for clip in task.clips if clip.path is None]
-        found = {clip.id: clip.path for clip in task.clips if clip.path is not None}
-        facts = {
-            "annotations": str(task.annotations or source.annotations or source.root),
-            "video folder": str(common_folder(found.values()) or source.videos or source.root),
-            "protocol": task.protocol, "texts": len(task.texts), "videos": len(task.clips),
-            "fingerprint": task.fingerprint,
-        }  # fmt: skip
-        problems = [("missing videos", len(missing), missing[0])] if missing else []
-        samples = [
-            (clip.id, task.caption(clip.id), str(clip.path or "missing"))
-            for clip in task.clips[:SAMPLES]
-        ]
-        return Check(
-            facts, [*problems, *wrong_files(found)], missing, remarks=task.remarks, samples=samples
-        )
+        return check_of(cls.load(source), source)
 
     def learn(self, features: Features, adapter: Adapter, place: Workplace) -> Any:
         """What is learnt from `support` before answering, kept in `place.folder` for next time.

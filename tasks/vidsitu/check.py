@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from bench.contracts import SAMPLES, Check, Source
+from bench.checks import SAMPLES, Check
+from bench.contracts import Source
 from bench.errors import DataError
 from bench.video.heads import wrong_files
 from tasks.sources import VideoIndex, protocol_of

@@ -66,8 +66,8 @@ def _remark(document: Document, reasons: list[str], available: bool) -> str:
     from bench.metrics.bootstrap import RULES
 
     remark = f"; stale: {', '.join(reasons)}" if reasons else ""
-    if document.settings and document.settings.intervals != RULES:
-        remark = "; its intervals are of older rules, not compared" + remark
+    if not reasons and document.settings and document.settings.intervals != RULES:
+        remark = "; its intervals are of older rules, not compared"
     if not available:
         remark += f"; source '{document.source.name}' is not available, not checked"
     return remark

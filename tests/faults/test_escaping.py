@@ -82,8 +82,9 @@ def test_what_verify_and_compare_print_is_printable(tmp_path: Path) -> None:
     from bench.results.paired import Comparison, Difference
 
     one = of_json({**named(), "kind": "verbs"})
-    rows = [Difference(name, 1.0, 2.0, 1.0, 0.5, 1.5, 0.01, "second") for name in NAMES]
-    text = _table(Comparison([one, one], rows, 2, common=True))
+    numbers = (1.0, 2.0, 1.0, 0.5, 1.5, 0.01, 0.02, 1.4)
+    rows = [Difference(name, *numbers, "second") for name in NAMES]
+    text = _table(Comparison(([one], [one]), rows, 2, common=True))
     assert all(c.isprintable() or c == "\n" for c in text) and "a[/]b [red]c" in text
     path = tmp_path / f"m{ESCAPES}.json"
     path.write_text(json.dumps(named()))

@@ -95,7 +95,7 @@ def test_every_path_of_a_configuration(
     assert (source.root, source.annotations, source.videos) == (
         home / "data", home / "lab" / "a.csv", home / "lab" / "v",
     )  # fmt: skip
-    values = {name: list(one.settings.values())[-1] for name, one in config.models.items()}
+    values = {n: [*one.settings.values()][-1] for n, one in config.models.items() if one.settings}
     assert {name: values[name] for name in "abcdefgh"} == {
         "a": f"{home}/w.pt", "b": f"{lab}/w.safetensors", "c": "openai", "d": f"{lab}/out",
         "e": "shipped", "f": f"{lab}/run-1/model", "g": f"A/{lab}/../w", "h": "hub/name",

@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test test-minimum check audit clean boards schema perf pictures faults mutants
+.PHONY: demo test quick test-minimum check audit clean boards schema perf pictures faults mutants
 
 .venv/.installed: setup.cfg pyproject.toml
 	@echo "==> making .venv and installing srl-bench (torch is large: a few minutes)"
@@ -24,9 +24,20 @@ demo: .venv/.installed
 	@echo "==> the same boards again at any time: .venv/bin/bench report --results results/demo"
 	@echo "==> situations side by side, in any browser: results/demo/situations.html"
 
+# Two processes share the quick ones, a file each at a time; what is killed, timed or drawn large runs alone.
+QUICK := -m "not slow" -n 2 --dist loadfile
+quick: .venv/.installed-test
+	@echo "==> running the quick tests"
+	$(BIN)/python -m pytest $(QUICK)
+
 test: .venv/.installed-test
-	@echo "==> running the tests"
+ifeq ($(ARGS),)
+	$(MAKE) --no-print-directory quick
+	@echo "==> running the slow tests"
+	$(BIN)/python -m pytest -m slow
+else
 	$(BIN)/python -m pytest $(ARGS)
+endif
 
 # The oldest versions that setup.cfg allows, in an environment of their own (5 GB, most of it torch).
 # Its wheels are for Python 3.10 to 3.12.
@@ -39,7 +50,7 @@ test: .venv/.installed-test
 
 test-minimum: .venv-minimum/.installed
 	@echo "==> running the quick tests with the oldest versions allowed"
-	.venv-minimum/bin/python -m pytest -m "not slow" $(ARGS)
+	.venv-minimum/bin/python -m pytest $(QUICK) $(ARGS)
 
 # Known vulnerabilities of what is installed in .venv; asks PyPI.
 audit: .venv/.installed

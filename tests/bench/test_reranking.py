@@ -125,7 +125,7 @@ def test_a_run_re_ranks_the_best_of_the_features(task: Task, run: RunConfig) -> 
     assert encoded["pairs"] == adapter.pairs and adapter.conditions <= len(task.clips)
     assert encoded["frames"] == 12 * adapter.conditions and encoded["texts"] == 0
     seconds = result.document.seconds or {}
-    assert seconds["encode pairs"] > 0
+    assert "encode pairs" in seconds
     assert sum(seconds.values()) <= 2 * seconds["total"] + 1e-6  # each second in one stage
     asked = 2 * 5 * len(task.clips)
     assert adapter.pairs < asked  # what both directions chose is matched once

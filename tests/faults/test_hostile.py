@@ -42,6 +42,7 @@ ACTING = set("\x1b\x07\u202e\x9b")
 ROOT = Path(__file__).parents[2]
 
 
+@pytest.mark.slow
 def test_every_row_names_tests_that_there_are() -> None:
     """So that a row cannot say what nothing tries; the tests themselves run with all others."""
     words = [

@@ -203,6 +203,6 @@ def simulations() -> Iterator[Simulation]:
                      _equal_methods(100, 1))  # fmt: skip
     yield Simulation(false + "three seeds, 100 videos", 3.8, 3000, 600, _equal_methods(100, 3))
     yield Simulation(false + "three seeds, 1,326 videos", 6.5, 3000, 300, _equal_methods(1326, 3))
-    # The review found 2.2 % of 400. It must be 5: the two that differ most are the best and the last.
+    # The review found 2.2 of 400. It must be 5: those that differ most are the best and the last.
     yield Simulation(false + "any of 3 equal models on a board", 5.0, 400, 1000, _equal_models(3))
     yield Simulation(false + "any of 10 equal models on a board", 4.0, 400, 600, _equal_models(10))

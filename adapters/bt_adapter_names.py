@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
-import torch
+if TYPE_CHECKING:
+    import torch
 
-from adapters.checkpoint import State
+    from adapters.checkpoint import State
 
 VISION, TEXT = "backbone.", "text_backbone."
 BRANCH = ("backbone.btadapter_", "backbone.balance")

@@ -68,7 +68,7 @@ def _model_rows(config: Config) -> list[dict[str, str]]:
             status = f"family: {status}" if status != "ready" else _family_status(name, config)
         reads = _reads(name, config)
         rows.append({"model": name, "adapter": family, "reads": reads, "status": status})
-    return rows
+    return sorted(rows, key=lambda row: row["status"] != "ready")  # what can run stands first
 
 
 def _reads(name: str, config: Config) -> str:

@@ -18,7 +18,7 @@ from adapters.clip_base import CLIPBase, load_clip
 from adapters.open_clip import OpenCLIPAdapter
 from adapters.published import CONFIG, Published, published
 from adapters.weights import SHIPPED
-from bench.config import RunConfig
+from bench.config import RunConfig, load_config
 from bench.errors import BenchError, DataError, UsageError
 from bench.video import Preprocessing, Uniform
 from bench.video.store import FrameStore
@@ -29,11 +29,24 @@ TAGS = [
     ("ViT-B-32", "laion2b_s34b_b79k"), ("ViT-B-16-SigLIP", "webli"),
     ("PE-Core-B-16", "meta"), ("MobileCLIP-S1", "datacompdr"),
 ]  # fmt: skip
+NAMED = {
+    name: (one.settings["arch"], one.settings["pretrained"])
+    for name, one in load_config().models.items()
+    if one.adapter == "open_clip" and one.settings["pretrained"] not in ("openai", "shipped")
+}
 
 
 @pytest.fixture
 def run(tmp_path: Path) -> RunConfig:
     return RunConfig(cache=tmp_path / "cache", device="cpu")
+
+
+def test_models_by_name_are_of_open_clips_table() -> None:
+    """With the activation that their weights were trained with."""
+    assert len(NAMED) >= 13 and set(NAMED.values()) <= set(open_clip.list_pretrained())
+    for arch, tag in NAMED.values():
+        quick = bool(open_clip.get_model_config(arch).get("quick_gelu", False))
+        assert quick == bool(get_pretrained_cfg(arch, tag).get("quick_gelu", False)), arch
 
 
 def noise(width: int, height: int) -> Image.Image:
@@ -48,7 +61,7 @@ def bits(image: Image.Image, facts: dict[str, object], size: int) -> np.ndarray:
     return (found.permute(1, 2, 0).numpy() * 255).round().astype(np.uint8)
 
 
-@pytest.mark.parametrize(("arch", "tag"), TAGS)
+@pytest.mark.parametrize(("arch", "tag"), [*TAGS, *NAMED.values()])
 def test_frames_are_bit_equal_to_open_clips_transform(arch: str, tag: str) -> None:
     known = get_pretrained_cfg(arch, tag)
     config = open_clip.get_model_config(arch)

@@ -184,3 +184,10 @@ def test_models_say_what_they_read(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert reads["seen"] == "clips" and reads["heard"] == "clips, audio, subtitles"
     shown = CliRunner().invoke(cli, ["list", "models"]).output
     assert "clips, audio, subtitles" in shown
+
+
+def test_what_can_run_stands_first() -> None:
+    """A newcomer sees the two models that ship before some thirty whose weights are elsewhere."""
+    found: Any = rows("list", "models")
+    states = [row["status"] == "ready" for row in found]
+    assert states == sorted(states, reverse=True) and 2 <= sum(states) < len(states)

@@ -178,11 +178,14 @@ def test_help_does_not_import_the_heavy_libraries() -> None:
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
 
 
-def test_a_run_from_the_cache_loads_no_heavy_library(source: Path) -> None:
+@pytest.mark.parametrize("what", ["run", "list"])
+def test_a_run_from_the_cache_and_a_list_load_no_heavy_library(source: Path, what: str) -> None:
     """Half a second instead of five: a report of many models is made of such runs."""
-    words = ["run", "--task", "msrvtt", "--model", "clip-tiny", "--source", str(source),
-             "--device", "cpu"]  # fmt: skip
-    bench(*words)
+    words = ["list", "models"]
+    if what == "run":
+        words = ["run", "--task", "msrvtt", "--model", "clip-tiny", "--source", str(source),
+                 "--device", "cpu"]  # fmt: skip
+        bench(*words)
     code = (
         "import sys, click.testing as t; from bench.cli.main import cli; "
         f"r = t.CliRunner().invoke(cli, {words}); assert r.exit_code == 0, r.output; "

@@ -78,6 +78,13 @@ def _in_training(place: Place) -> bool:
     return any(not path.with_name("head.safetensors").exists() for path in found)
 
 
+def _in_re_ranking(place: Place) -> bool:
+    """Whether scores of some clips are kept, and no result."""
+    return any((place.cache / "matches").rglob("*.safetensors")) and not any(
+        place.output.rglob("*.json")
+    )
+
+
 def _half_done(place: Place) -> bool:
     return bool(leftovers(place.root))
 
@@ -111,6 +118,9 @@ COMMANDS = {
     "bench export of a model": Killing(
         ("export", "--model", "srlclip-tiny", "--output", "model.safetensors"), 25, 0, 5,
         begins=0.6),
+    "a run that re-ranks": Killing(
+        (), 20, 0, 5, program=(sys.executable, "-m", "tests.faults.reranking"), begins=0.5,
+        seen=_in_re_ranking, mark="left some of the scores"),
     "the unpacking of OpenAI's archive": Killing(
         (), 35, 2, 5, _archive, (sys.executable, "-m", "tests.faults.unpacking"), begins=0.6),
 }  # fmt: skip

@@ -240,6 +240,10 @@ def test_comparing_two_models(source: Path, tmp_path: Path) -> None:
     save_file(
         {name: torch.randn_like(value) * 0.02 for name, value in weights.items()}, "r.safetensors"
     )
+    (table,) = source.rglob("MSRVTT_JSFUSION_test.csv")
+    rows = table.read_text().splitlines()
+    # Of two groups of videos nothing could be told: let each video stand for itself.
+    table.write_text("\n".join(row.rpartition(",")[0] for row in rows))
     other = "open_clip:clip-tiny/./r.safetensors"
     bench(
         "run",
@@ -257,7 +261,7 @@ def test_comparing_two_models(source: Path, tmp_path: Path) -> None:
     found = json.loads(bench("compare", str(second), str(first), "--json").stdout)
     row = next(row for row in found["differences"] if row["metric"] == "R@10")
     assert row["better"] == "second" and row["p"] < 0.05 and row["low"] > 0
-    assert row["difference"] == row["second"] - row["first"]
+    assert row["difference"] == pytest.approx(row["second"] - row["first"])
     same = json.loads(bench("compare", str(first), str(first), "--json").stdout)["differences"]
     assert all(row["difference"] == 0 and row["p"] == 1 and row["better"] == "-" for row in same)
     assert "95 % interval" in bench("compare", str(first), str(second)).stdout

@@ -9,7 +9,7 @@ from tests.statistics.simulations import Simulation, simulations
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("one", simulations(), ids=lambda one: one.what)
+@pytest.mark.parametrize("one", [*simulations()], ids=lambda one: one.what)
 def test_intervals_hold_the_truth_and_tests_err_as_seldom_as_they_say(one: Simulation) -> None:
     assert abs(one.percent(QUICK) - one.expected) <= one.allowed(QUICK)
 

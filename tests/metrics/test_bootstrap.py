@@ -135,8 +135,18 @@ def test_a_threshold_keeps_the_groups_of_the_whole_sample() -> None:
     """A verb of five events does not count in a resample that draws its video three times."""
     parts, counts = np.array([[8.0, 0.0], [6.0, 5.0]]), np.array([[10.0, 0.0], [10.0, 5.0]])
     statistic = macro(parts, counts, threshold=9)
-    weights = np.array([[1.0, 1.0], [0.0, 3.0], [2.0, 0.0]])
-    assert statistic(weights) == pytest.approx([0.7, 0.6, 0.8])
+    weights = np.array([[1.0, 1.0], [0.0, 3.0], [2.0, 0.0], [0.5, 0.0]])
+    assert statistic(weights) == pytest.approx([0.7, 0.6, 0.8, 0.8])  # nor does one drop out
+
+
+def test_a_median_far_from_the_samples_is_found() -> None:
+    """Most items are in one of sixty clusters: without it the median is nowhere near."""
+    cluster = np.repeat(np.arange(60), [1000, *[1] * 59])
+    values = np.where(cluster == 0, 1000, cluster)
+    weights = np.concatenate([*resample_weights(60, 40, 0)])
+    plain = [np.median(np.repeat(values, row[cluster].astype(int))) for row in weights]
+    assert min(plain) < 60 and max(plain) == 1000
+    assert np.array_equal(median(values, cluster, 60)(weights), plain)
 
 
 @pytest.mark.parametrize("scale", [1.0, 300.0])

@@ -83,6 +83,11 @@ def test_few_clusters_are_tested_by_turning_their_signs() -> None:
     assert found.p == pytest.approx(4 / 64, abs=0.008) and not found.apart
 
 
+def test_a_p_by_signs_is_never_zero() -> None:
+    """The pattern that was seen counts, whatever the others are."""
+    assert sign_flips(np.ones(40), np.ones(40), B, 0).p == 1 / (B + 1)
+
+
 def test_clusters_of_different_size_count_by_their_items() -> None:
     """Of two clusters' means 10 and 0 with 9 and 1 items each ten times over: 9, not 5."""
     total, count = np.tile([90.0, 0.0], 10), np.tile([9.0, 1.0], 10)

@@ -155,7 +155,7 @@ def test_a_grid_of_our_own_shows_how_far_each_row_is_from_the_first(source: Path
     gap = without["differences"]["Vb@1"]
     # Against the run of its own seed, not against the mean of others.
     expected = without["metrics"]["Vb@1"]["value"] - values[0]
-    assert gap["value"] == pytest.approx(expected) and gap["low"] <= gap["value"] <= gap["high"]
+    assert gap == {"value": pytest.approx(expected), "low": None, "high": None}  # of too few clips
     assert one.run(Bar(True)) == record
 
 

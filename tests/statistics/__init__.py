@@ -1,1 +1,0 @@
-"""Simulations with a known truth: how often intervals hold it, and how often tests err."""

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import nn
+from transformers import BertConfig, BertModel
 
 EPS = 1e-12
 MASKED = -1e4  # added to the attention to a pad
@@ -25,8 +26,6 @@ class FusionBert(nn.Module):
     def __init__(
         self, vocabulary: int, width: int, layers: int, heads: int, hidden: int, positions: int
     ) -> None:
-        from transformers import BertConfig, BertModel
-
         super().__init__()
         config = BertConfig(
             vocab_size=vocabulary, hidden_size=width, num_hidden_layers=layers,

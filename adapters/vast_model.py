@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
+from timm.models.eva import Eva
 from torch import nn
 
 from adapters.beats import BEATs
@@ -146,8 +147,6 @@ def _trimmed(ids: torch.Tensor, mask: torch.Tensor) -> tuple[torch.Tensor, torch
 
 def _eva(sizes: VASTSizes, heads: int) -> nn.Module:
     """EVA-CLIP's image tower of timm, without its head; its final norm is over all tokens."""
-    from timm.models.eva import Eva
-
     # Half a unit more than the ratio: timm rounds down, and the ratio may be rounded itself.
     return Eva(
         img_size=sizes.image_size, patch_size=sizes.patch, num_classes=0, global_pool="token",

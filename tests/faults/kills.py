@@ -163,7 +163,7 @@ def kill_and_restart(name: str, kills: int, seed: int = 0) -> Tally:
         shutil.rmtree(whole.root)
         while tally.kills < kills:
             place = _prepared(killing, folder)
-            tokens = []
+            tokens, before = list[str](), tally.kills
             for _ in range(min(killing.in_a_row, kills - tally.kills)):
                 tokens.append(f"{name}-{os.getpid()}-{tally.kills}")
                 moment, began = rng.uniform(killing.begins, 1) * span, time.monotonic()
@@ -173,7 +173,8 @@ def kill_and_restart(name: str, kills: int, seed: int = 0) -> Tally:
                     break  # it had finished before: the next round begins anew
                 tally.kills += 1
                 tally.seen += killing.seen(place)
-            _finish(place, killing, expected, tokens, tally)
+            if tally.kills > before:
+                _finish(place, killing, expected, tokens, tally)
             shutil.rmtree(place.root)
     return tally
 

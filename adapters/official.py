@@ -27,6 +27,8 @@ def built(
     shapes that do not fit, and the `remedy`. The model is made on the meta device first: what does
     not fit is refused before memory is taken.
     """
+    import open_clip  # noqa: F401 - older PyTorch cannot import what it needs on the meta device
+
     with torch.device("meta"):
         model = factory()
     names = {name: official(name) for name in model.state_dict()}

@@ -59,7 +59,7 @@ def paired(first: Sequence[Replicates], second: Sequence[Replicates], seed: int 
     several is a model that no seed changes. ValueError for other numbers of runs, or clusters.
     """
     runs = max(len(first), len(second))
-    if {len(first), len(second)} - {1, runs}:
+    if not pairable(first, second):
         raise ValueError(f"{len(first)} runs beside {len(second)}")
     if len({one.clusters for one in (*first, *second)}) > 1:
         raise ValueError("runs of different items")
@@ -78,6 +78,11 @@ def paired(first: Sequence[Replicates], second: Sequence[Replicates], seed: int 
     values[np.abs(values) < ZERO] = 0.0
     low, high = interval(values)
     return Estimate(value, low, high, p_value(values), float(values.std()))
+
+
+def pairable(first: Sequence[object], second: Sequence[object]) -> bool:
+    """Whether runs of two sides can be paired: as many on both, or one alone."""
+    return len(first) == len(second) or 1 in (len(first), len(second))
 
 
 def two_way(differences: np.ndarray) -> Estimate:
@@ -135,13 +140,13 @@ def sign_flips(total: np.ndarray, count: np.ndarray, resamples: int, seed: int) 
 def tied(rows: Sequence[Sequence[Replicates]], higher: bool, seed: int = 0) -> list[bool]:
     """Which of the models, each with its runs, cannot be told from the best in one metric.
 
-    Of two by their paired difference. Of more by the largest standardised difference of any two
-    (max-T over all pairs), so that among equal models the chance of telling any from the best is
-    5 %, however many there are.
+    Of two by their paired difference. Of more, or where runs cannot be paired by seed, by the
+    largest standardised difference of any two (max-T over all pairs), so that among equal models
+    the chance of telling any from the best is 5 %, however many there are.
     """
     values = [float(np.mean([run.value for run in runs])) for runs in rows]
     best = int(np.argmax(values) if higher else np.argmin(values))
-    if len(rows) == 2:
+    if len(rows) == 2 and pairable(*rows):
         other = 1 - best
         alike = not paired(rows[best], rows[other], seed).apart
         return [True if row == best else alike for row in range(2)]

@@ -4,15 +4,14 @@ with it, and how small a difference could have been seen."""
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import numpy as np
 
 from bench.files.tensor_store import digest
 from bench.metrics.bootstrap import Replicates
-from bench.metrics.differences import FEWEST, over_seeds, paired, tied
+from bench.metrics.differences import FEWEST, over_seeds, pairable, paired, tied
 from bench.report.tables import Row, ranked
 from bench.results.comparison import comparable
 from bench.results.document import Document, Value, to_json
@@ -20,7 +19,15 @@ from bench.results.replicates import Found
 
 # What differs between a model's runs of several seeds, in what its adapter says of its training.
 _OF_A_RUN = ("seed", "seconds", "best_epoch", "held_out", "stopped", "texts")
-Entry = tuple[Row, list[Document]]  # a row, and the results it is made of
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A row, the results it is made of, and their replicates, where every one keeps predictions."""
+
+    row: Row
+    documents: list[Document]
+    runs: list[Found]
 
 
 class Backing(Protocol):
@@ -41,13 +48,13 @@ def marked(
     backing: Backing | None,
 ) -> tuple[list[Row], tuple[str, ...]]:  # fmt: skip
     """Measured rows of one board with their marks, and what is to be said below it."""
-    entries = pooled([(row, [document]) for row, document in pairs], backing)
-    entries.sort(key=lambda entry: by_value(entry[0], higher, primary))
-    rows = ranked([row for row, _ in entries], higher)
-    entries = [(row, documents) for row, (_, documents) in zip(rows, entries, strict=True)]
+    entries = pooled([Entry(row, [one], _runs(one, backing)) for row, one in pairs])
+    entries.sort(key=lambda entry: by_value(entry.row, higher, primary))
+    rows = ranked([entry.row for entry in entries], higher)
+    entries = [replace(entry, row=row) for entry, row in zip(entries, rows, strict=True)]
     marks: list[dict[str, bool]] = [{} for _ in rows]
     for name in filter(has_mark, higher):
-        for place, alike in _tested(name, higher[name], entries, backing).items():
+        for place, alike in _tested(name, higher[name], entries).items():
             marks[place][name] = alike
     compared = {name for name in higher if sum(name in row.values for row in rows) > 1}
     made = [
@@ -61,7 +68,12 @@ def marked(
         )
         for row, one in zip(rows, marks, strict=True)
     ]  # fmt: skip
-    return made, _detectable(primary, higher.get(primary, True), entries, backing)
+    return made, _detectable(primary, entries)
+
+
+def _runs(document: Document, backing: Backing | None) -> list[Found]:
+    found = backing.replicates(document) if backing else None
+    return [] if found is None else [found]
 
 
 def by_value(row: Row, higher: dict[str, bool], primary: str) -> tuple[float, str]:
@@ -74,21 +86,28 @@ def by_value(row: Row, higher: dict[str, bool], primary: str) -> tuple[float, st
 # --- several seeds --------------------------------------------------------------------------------
 
 
-def pooled(entries: list[Entry], backing: Backing | None) -> list[Entry]:
-    """Runs of one model that differ in their seeds alone as one row: means, with their spread."""
+def pooled(entries: list[Entry]) -> list[Entry]:
+    """Runs of one model that differ in their seeds alone as one row: means, with their spread.
+
+    What answers alike whatever its seed, as a model does that nothing is trained for, is one run.
+    """
     groups: dict[str, list[Entry]] = defaultdict(list)
     for entry in entries:
-        groups[_recipe(entry[1][0])].append(entry)
+        groups[_recipe(entry.documents[0])].append(entry)
     made: list[Entry] = []
     for group in groups.values():
-        documents = [document for _, of_row in group for document in of_row]
-        distinct = len({_seeds(document) for document in documents}) == len(documents)
+        documents = [document for entry in group for document in entry.documents]
+        differ = all(
+            len(set(map(told, documents))) == len(documents) for told in (_seeds, _answers)
+        )
         alike = all(not comparable(documents[0], other) for other in documents[1:])
-        several = len(group) > 1 and distinct and alike
-        made += [(_pooled([row for row, _ in group], documents, backing), documents)] if (
-            several
-        ) else group  # fmt: skip
+        made += [_pooled(group)] if len(group) > 1 and differ and alike else group
     return made
+
+
+def _answers(document: Document) -> str:
+    """What tells a run's predictions from another's."""
+    return document.lines or digest(to_json(document))
 
 
 def _recipe(document: Document) -> str:
@@ -102,26 +121,29 @@ def _recipe(document: Document) -> str:
     return digest(model, document.task_settings)
 
 
-def _seeds(document: Document) -> tuple[Any, Any]:
-    """Of the task's own training, and of the model's."""
+def _seeds(document: Document) -> tuple[Any, ...]:
+    """Of the task's own training, and of the model's, where there is one."""
     adapter = document.model.get("adapter")
     training = adapter.get("training") if isinstance(adapter, dict) else None
     seed = training.get("seed") if isinstance(training, dict) else None
     return (document.settings.seed if document.settings else None), str(seed)
 
 
-def _pooled(rows: list[Row], documents: list[Document], backing: Backing | None) -> Row:
+def _pooled(group: list[Entry]) -> Entry:
+    rows = [entry.row for entry in group]
+    documents = [document for entry in group for document in entry.documents]
+    # Where one kept no predictions, nothing can be said of all.
+    runs = [run for entry in group for run in entry.runs] if all(e.runs for e in group) else []
     shared = [name for name in rows[0].values if all(name in row.values for row in rows)]
     each = {name: [row.values[name] for row in rows] for name in shared}
     spread = {name: float(np.std(values, ddof=1)) for name, values in each.items()}
-    runs = _runs(documents, backing)
     primary = documents[0].primary
     varied = [
         column for column in zip(*map(_seeds, documents), strict=True) if len(set(column)) > 1
     ]
     seeds = ", ".join("/".join(map(str, dict.fromkeys(one))) for one in zip(*varied, strict=True))
     said = f"; sd over seeds: {primary} {spread[primary]:.1f}" if primary in spread else ""
-    return replace(
+    row = replace(
         rows[0],
         model=f"{documents[0].name.partition('@')[0]} ({len(rows)} seeds)",
         values={name: float(np.mean(values)) for name, values in each.items()},
@@ -138,59 +160,47 @@ def _pooled(rows: list[Row], documents: list[Document], backing: Backing | None)
         provenance="+".join(row.provenance for row in rows),
         flagged=any(row.flagged for row in rows),
     )  # fmt: skip
+    return Entry(row, documents, runs)
 
 
 # --- ties with the best ---------------------------------------------------------------------------
 
 
-def _runs(documents: Sequence[Document], backing: Backing | None) -> list[Found]:
-    """The replicates of every run; none where one keeps no predictions."""
-    found = [backing.replicates(one) if backing else None for one in documents]
-    return [one for one in found if one is not None] if all(found) else []
-
-
-def _tested(
-    name: str, higher: bool, entries: list[Entry], backing: Backing | None
-) -> dict[int, bool]:
+def _tested(name: str, higher: bool, entries: list[Entry]) -> dict[int, bool]:
     """By place: whether a row cannot be told from the best; absent where that was not tested."""
-    having = _comparable(name, entries, backing)
+    having = _comparable(name, entries)
     if len(having) < 2:
         return {}
     return dict(zip(having, tied(list(having.values()), higher), strict=True))
 
 
-def _comparable(
-    name: str, entries: list[Entry], backing: Backing | None
-) -> dict[int, list[Replicates]]:
+def _comparable(name: str, entries: list[Entry]) -> dict[int, list[Replicates]]:
     """The runs of the rows that can be tested in a metric, beside the best one; by place."""
-    best = next((place for place, (row, _) in enumerate(entries) if name in row.best), None)
+    best = next((place for place, entry in enumerate(entries) if name in entry.row.best), None)
     if best is None:
         return {}
     found = {}
-    for place, (_, documents) in enumerate(entries):
-        runs = _runs(documents, backing)
-        if not runs or not all(name in run for run in runs):
+    for place, entry in enumerate(entries):
+        if not entry.runs or not all(name in run for run in entry.runs):
             continue
-        if any(comparable(entries[best][1][0], one) for one in documents):
+        if any(comparable(entries[best].documents[0], one) for one in entry.documents):
             continue
-        found[place] = [run[name] for run in runs]
+        found[place] = [run[name] for run in entry.runs]
     if best not in found:
         return {}
     size = found[best][0].clusters
     return {place: runs for place, runs in found.items() if runs[0].clusters == size}
 
 
-def _detectable(
-    primary: str, higher: bool, entries: list[Entry], backing: Backing | None
-) -> tuple[str, ...]:
+def _detectable(primary: str, entries: list[Entry]) -> tuple[str, ...]:
     """The smallest difference to the best that these data could have shown."""
-    having = _comparable(primary, entries, backing)
+    having = _comparable(primary, entries)
     if len(having) < 2:
         return ()
     if (clusters := next(iter(having.values()))[0].clusters) < FEWEST:
         return (f"No difference can be tested: {clusters} independent groups of videos.",)
-    best = next(runs for place, runs in having.items() if primary in entries[place][0].best)
-    pairs = [runs for runs in having.values() if runs is not best and _pair(runs, best)]
+    best = next(runs for place, runs in having.items() if primary in entries[place].row.best)
+    pairs = [runs for runs in having.values() if runs is not best and pairable(runs, best)]
     if not pairs:
         return ()
     least = max(paired(runs, best).detectable for runs in pairs)
@@ -198,8 +208,3 @@ def _detectable(
         f"Differences to the best below {least:.1f} in {primary} would most often have been missed "
         "(80 % power: 2.80 standard errors of the paired difference).",
     )
-
-
-def _pair(one: list[Replicates], other: list[Replicates]) -> bool:
-    """Whether two rows' runs can be paired by seed."""
-    return not {len(one), len(other)} - {1, max(len(one), len(other))}

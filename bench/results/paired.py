@@ -120,7 +120,9 @@ def _check_runs(
     first: Sequence[Path], ones: list[Document], second: Sequence[Path], twos: list[Document]
 ) -> None:
     """DataError for numbers of runs that cannot be paired, and for one that is given twice."""
-    if {len(first), len(second)} - {1, max(len(first), len(second))}:
+    from bench.metrics.differences import pairable
+
+    if not pairable(first, second):
         raise DataError(
             f"{len(first)} results beside {len(second)}: give as many on both sides, or one alone"
         )

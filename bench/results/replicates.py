@@ -20,10 +20,11 @@ def replicates_of(
     lines = list(lines)
     if sample := task.sample(lines):
         return sample.replicates(resamples, seed)
-    # A task that gives nothing but its draws: which clusters it drew is not known.
+    # A task that gives nothing but its draws: only how many clusters it drew is known.
     values = task.score(lines, resamples=1, seed=seed).metrics
+    clusters = len({task.cluster(line) for line in lines})
     return {
-        name: Replicates(values[name], drawn, len({line["item"] for line in lines}))
+        name: Replicates(values[name], drawn, clusters)
         for name, drawn in task.draws(lines, resamples=resamples, seed=seed).items()
         if name in values
     }

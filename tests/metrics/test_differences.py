@@ -181,6 +181,18 @@ def test_equal_models_are_tied_however_many_there_are() -> None:
     )
 
 
+def test_rows_of_two_and_of_three_seeds_are_compared_all_the_same() -> None:
+    """Their runs cannot be paired one by one: the two are compared as more rows are."""
+    random = np.random.default_rng(0)
+    base = random.normal(size=200)
+    one, two, far = (
+        [run(base + level + 0.05 * random.normal(size=200)) for _ in range(seeds)]
+        for level, seeds in ((0.0, 2), (0.001, 3), (9.0, 3))
+    )
+    assert tied([one, two], True) == [True, True]
+    assert tied([one, far], True) == [False, True] and tied([one, far], False) == [True, False]
+
+
 def test_holm_corrects_from_the_smallest_p_on() -> None:
     assert holm([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06])
     assert holm([0.5, 0.9]) == [1.0, 1.0]

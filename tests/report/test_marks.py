@@ -153,6 +153,27 @@ def test_only_runs_that_differ_by_their_seed_are_pooled() -> None:
         assert len(found) == 2 and all("seeds" not in name for name in found)
 
 
+def test_a_model_that_no_seed_changes_is_not_pooled() -> None:
+    """`--seed 1` on a frozen model repeats its predictions: no second training."""
+    base = np.random.default_rng(0).normal(50, 20, 60)
+    documents = [kept("clip", base, seed) for seed in (0, 1)]
+    for one in documents:
+        one["predictions"]["sha256"] = "the same"
+    found = board(documents, {"the same": base})
+    assert [row.model for row in found.rows if row.kind == "measured"] == ["clip", "clip"]
+
+
+def test_a_pooled_row_of_which_a_run_kept_nothing_is_not_tested() -> None:
+    base = np.random.default_rng(0).normal(50, 20, 60)
+    values = {"plain 0": base} | {f"lora {n}": base + 30 + n for n in range(2)}
+    documents = [kept("plain", base)]
+    documents += [trained("lora", values[f"lora {n}"], n) for n in range(2)]
+    del values["lora 1"]  # its lines are gone
+    found = rows_of(board(documents, values))
+    assert found["lora (2 seeds)"].best and not found["lora (2 seeds)"].bounds
+    assert found["plain"].untested == ("R@1",)
+
+
 def test_an_ablation_table_has_the_marks_that_its_record_knows() -> None:
     """Older records tested nothing, and say so."""
     cell: dict[str, Any] = RECORD["rows"][0]  # type: ignore[assignment, index]

@@ -18,6 +18,7 @@ from msgspec import UNSET, structs
 import bench
 from bench.cli.main import cli
 from bench.config import Config, RunConfig
+from bench.contracts import Scores
 from bench.engine import evaluate
 from bench.errors import DataError
 from bench.metrics.differences import paired
@@ -27,8 +28,9 @@ from bench.report.overview import overview
 from bench.report.text import render
 from bench.results.comparison import Evidence, comparable, verified
 from bench.results.document import Data, Document
-from bench.results.files import load, save
+from bench.results.files import load, load_predictions, save
 from bench.results.paired import Difference, compared
+from bench.results.replicates import replicates_of
 from tasks.msrvtt import MSRVTT
 from tests.guess import Guess
 
@@ -473,3 +475,30 @@ def test_intervals_of_older_rules_are_made_anew_and_are_no_edits(
     document["settings"]["intervals"] = 2
     files[0].write_text(json.dumps(document))
     assert len(evidence(files, toy).checked(load(files[0]))[1]) == 3  # its bounds count again
+
+
+def test_a_task_that_only_draws_is_compared_by_its_clusters(files: list[Path]) -> None:
+    """Another package's, written before `Task.sample`: few clusters are known to be few."""
+
+    class Drawing(MSRVTT):
+        @classmethod
+        def sample(cls, predictions: Any) -> None:  # type: ignore[override]
+            return None
+
+        @classmethod
+        def draws(cls, predictions: Any, *, resamples: int, seed: int) -> dict[str, np.ndarray]:
+            return {"R@1": np.arange(float(resamples)), "its own": np.ones(resamples)}
+
+        @classmethod
+        def score(cls, predictions: Any, *, resamples: int, seed: int) -> Scores:
+            return Scores({"R@1": 7.0}, {}, len(predictions))
+
+        @classmethod
+        def cluster(cls, line: dict[str, Any]) -> str:
+            return line["target"][-1]
+
+    lines = load_predictions(files[0], load(files[0]))
+    found = replicates_of(Drawing, lines, 30, 0)
+    assert list(found) == ["R@1"] and found["R@1"].value == 7 and found["R@1"].mean is None
+    assert found["R@1"].values.tolist() == list(range(30))
+    assert found["R@1"].clusters == len({line["target"][-1] for line in lines}) < len(lines)

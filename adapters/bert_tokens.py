@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from adapters.tokens import Tokens
+from adapters.tokens import Padded, Tokens
 from adapters.weights import hub_in_reach
 from bench.errors import BenchError, plain
 
@@ -19,32 +19,18 @@ def bert_tokens(folder: Path, files: Sequence[str], length: int) -> Tokens:
     The vocabulary is one of `files` in `folder`, else bert-base-uncased's. BenchError where it is
     not on this machine.
     """
-    return Tokens(_Bert(folder, files, length), length)
+    return Tokens(Padded(_tokenizer(folder, files), length), length)
 
 
-class _Bert:
-    """A tokenizer of transformers, called as open_clip's are."""
+def _tokenizer(folder: Path, files: Sequence[str]) -> Any:
+    from transformers import BertTokenizer
 
-    def __init__(self, folder: Path, files: Sequence[str], length: int) -> None:
-        from transformers import BertTokenizer
-
-        here = any((folder / name).is_file() for name in files)
-        offline = here or not hub_in_reach()
-        try:
-            self.tokenizer: Any = BertTokenizer.from_pretrained(
-                folder if here else HUB, local_files_only=offline
-            )
-        except Exception as error:  # tokenizers and the hub raise kinds of their own
-            raise BenchError(
-                f"{folder}: no tokenizer of BERT ({plain(error)}); put vocab.txt of "
-                f"huggingface.co/{HUB} there"
-            ) from error
-        self._length = length
-
-    @staticmethod
-    def clean_fn(text: str) -> str:
-        return text
-
-    def __call__(self, texts: list[str]) -> Any:
-        return self.tokenizer(texts, padding="max_length", truncation=True,
-                              max_length=self._length, return_tensors="pt")  # fmt: skip
+    here = any((folder / name).is_file() for name in files)
+    offline = here or not hub_in_reach()
+    try:
+        return BertTokenizer.from_pretrained(folder if here else HUB, local_files_only=offline)
+    except Exception as error:  # tokenizers and the hub raise kinds of their own
+        raise BenchError(
+            f"{folder}: no tokenizer of BERT ({plain(error)}); put vocab.txt of "
+            f"huggingface.co/{HUB} there"
+        ) from error

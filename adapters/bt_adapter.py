@@ -88,13 +88,9 @@ class BTAdapterAdapter(ClipAdapter):
         }
 
     @classmethod
-    def problem(cls, run: RunConfig, name: str, **settings: Any) -> str | None:
-        """Why the model cannot run now, with the remedy; None if it can."""
-        try:
-            RELEASE.found(run, settings.get("checkpoint"))
-        except BenchError as error:
-            return str(error)
-        return None
+    def check(cls, run: RunConfig, name: str, **settings: Any) -> None:
+        """BenchError where the model of these settings cannot run now, without the network."""
+        RELEASE.found(run, settings.get("checkpoint"))
 
     @property
     def fingerprint(self) -> str:

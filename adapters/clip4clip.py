@@ -13,7 +13,7 @@ from adapters.torch_adapter import ClipAdapter, FrameAdapter
 from adapters.weights import find_weights, local_weights
 from bench.config import RunConfig
 from bench.contracts import Setup
-from bench.errors import BenchError, UsageError, nearest
+from bench.errors import UsageError, nearest
 from bench.files.tensor_store import digest
 from bench.video.preprocessing import Preprocessing
 from bench.video.sampling import Seconds
@@ -68,15 +68,11 @@ class CLIP4ClipAdapter(FrameAdapter, ClipAdapter):
         self.published = {"msrvtt": setup, "lsmdc": setup}
 
     @classmethod
-    def problem(cls, run: RunConfig, name: str, **settings: Any) -> str | None:
-        """Why the model cannot run now without the network, with the remedy; None if it can."""
+    def check(cls, run: RunConfig, name: str, **settings: Any) -> None:
+        """BenchError where the model of these settings cannot run now, without the network."""
         arch, pretrained, checkpoint = map(settings.get, ("arch", "pretrained", "checkpoint"))
-        try:
-            _config(arch, settings.get("head", MEAN_POOLING))
-            _weights(run, str(arch), pretrained, checkpoint, local_weights)
-        except BenchError as error:
-            return str(error)
-        return None
+        _config(arch, settings.get("head", MEAN_POOLING))
+        _weights(run, str(arch), pretrained, checkpoint, local_weights)
 
     @property
     def is_video_model(self) -> bool:

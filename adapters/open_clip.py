@@ -10,7 +10,6 @@ import numpy as np
 from adapters.clip_base import CLIPBase
 from adapters.torch_adapter import FrameAdapter
 from bench.config import RunConfig
-from bench.errors import BenchError
 from bench.files.tensor_store import digest
 
 VERSION = 2  # raise it when a change here could change a feature
@@ -44,13 +43,9 @@ class OpenCLIPAdapter(FrameAdapter):
         super().__init__(name, run, base)
 
     @classmethod
-    def problem(cls, run: RunConfig, name: str, **settings: Any) -> str | None:
-        """Why the model cannot run now without the network, with the remedy; None if it can."""
-        try:
-            CLIPBase.check(run, *map(settings.get, ("arch", "pretrained", "spec")))
-        except BenchError as error:
-            return str(error)
-        return None
+    def check(cls, run: RunConfig, name: str, **settings: Any) -> None:
+        """BenchError where the model of these settings cannot run now, without the network."""
+        CLIPBase.check(run, *map(settings.get, ("arch", "pretrained", "spec")))
 
     @property
     def fingerprint(self) -> str:

@@ -64,15 +64,11 @@ class SRLCLIPAdapter(OpenCLIPAdapter):
                 )
 
     @classmethod
-    def problem(cls, run: RunConfig, name: str, **settings: Any) -> str | None:
-        """Why the model cannot run now, with the remedy; None if it can."""
-        if not settings.get("arch"):
-            return super().problem(run, name, **settings)
-        try:
+    def check(cls, run: RunConfig, name: str, **settings: Any) -> None:
+        """BenchError where the model of these settings cannot run now, without the network."""
+        if settings.get("arch"):
             _trained(name, checkpoint_folder(name, run, settings.get("checkpoint")))
-        except BenchError as error:
-            return str(error)
-        return super().problem(run, name, **settings)
+        super().check(run, name, **settings)
 
     @staticmethod
     def untrained(

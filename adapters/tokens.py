@@ -9,6 +9,25 @@ from typing import Any
 CLIP_SPECIAL = ("<start_of_text>", "<end_of_text>")
 
 
+class Padded:
+    """A tokenizer of transformers, called as open_clip's are: padded and cut to `length`."""
+
+    def __init__(self, tokenizer: Any, length: int) -> None:
+        self.tokenizer, self._length = tokenizer, length
+
+    @staticmethod
+    def clean_fn(text: str) -> str:
+        """The text as it is."""
+        return text
+
+    def __call__(self, texts: list[str]) -> Any:
+        """`input_ids` and `attention_mask`, int64 [M, length]."""
+        found = self.tokenizer(texts, padding="max_length", truncation=True,
+                               max_length=self._length, return_tensors="pt")  # fmt: skip
+        found.pop("token_type_ids", None)  # no text here has a second part
+        return found
+
+
 class Tokens:
     """A model's tokenizer, as `open_clip.get_tokenizer` gives it.
 

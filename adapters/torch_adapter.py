@@ -34,6 +34,19 @@ class TorchAdapter(Adapter):
         self.embed_dim, self.image_size = base.embed_dim, base.image_size
         self._model: Any = None
 
+    @classmethod
+    def problem(cls, run: RunConfig, name: str, **settings: Any) -> str | None:
+        """Why the model cannot run now, with the remedy; None if it can."""
+        try:
+            cls.check(run, name, **settings)
+        except BenchError as error:
+            return str(error)
+        return None
+
+    @classmethod
+    def check(cls, run: RunConfig, name: str, **settings: Any) -> None:
+        """BenchError where the model of these settings cannot run now, without the network."""
+
     @property
     def preprocessing(self) -> Preprocessing:
         """The weights' published one."""

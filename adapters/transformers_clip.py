@@ -51,13 +51,9 @@ class TransformersAdapter(OpenCLIPAdapter):
         FrameAdapter.__init__(self, name, run, base)
 
     @classmethod
-    def problem(cls, run: RunConfig, name: str, **settings: Any) -> str | None:
-        """Why the model cannot run now, with the remedy; None if it can."""
-        try:
-            TransformersBase.find(run, *_parse(*map(settings.get, ("spec", "folder", "lora"))))
-        except BenchError as error:
-            return str(error)
-        return None
+    def check(cls, run: RunConfig, name: str, **settings: Any) -> None:
+        """BenchError where the model of these settings cannot run now, without the network."""
+        TransformersBase.find(run, *_parse(*map(settings.get, ("spec", "folder", "lora"))))
 
 
 def _parse(spec: str | None, folder: str | None, lora: str | None) -> tuple[Path, Path | None]:
@@ -162,9 +158,9 @@ class TransformersBase:
     @cached_property
     def tokens(self) -> Tokens:
         """The folder's tokenizer. BenchError where its files are not in the folder."""
-        from adapters.tokens import Tokens
+        from adapters.tokens import Padded, Tokens
 
-        return Tokens(_Tokenizer(self.folder, self.context_length), self.context_length)
+        return Tokens(Padded(_tokenizer(self.folder), self.context_length), self.context_length)
 
     @property
     def context_length(self) -> int:
@@ -213,26 +209,10 @@ def _pixels(folder: Path, config: dict[str, Any]) -> dict[str, Any]:
     return found
 
 
-class _Tokenizer:
-    """A transformers tokenizer called as open_clip's are: padded and cut to the context length."""
+def _tokenizer(folder: Path) -> Any:
+    from transformers import AutoTokenizer
 
-    def __init__(self, folder: Path, length: int) -> None:
-        from transformers import AutoTokenizer
-
-        try:
-            self.tokenizer: Any = AutoTokenizer.from_pretrained(folder, local_files_only=True)
-        except Exception as error:  # tokenizers and sentencepiece raise kinds of their own
-            raise BenchError(
-                f"{folder}: no tokenizer to read ({plain(error)}); {REMEDY}"
-            ) from error
-        self._length = length
-
-    @staticmethod
-    def clean_fn(text: str) -> str:
-        return text
-
-    def __call__(self, texts: list[str]) -> Any:
-        found = self.tokenizer(texts, padding="max_length", truncation=True,
-                               max_length=self._length, return_tensors="pt")  # fmt: skip
-        found.pop("token_type_ids", None)  # of older transformers; no text tower here reads them
-        return found
+    try:
+        return AutoTokenizer.from_pretrained(folder, local_files_only=True)
+    except Exception as error:  # tokenizers and sentencepiece raise kinds of their own
+        raise BenchError(f"{folder}: no tokenizer to read ({plain(error)}); {REMEDY}") from error

@@ -9,7 +9,7 @@ from adapters.system import IMAGENET, Release, SystemBase
 from adapters.torch_adapter import ClipAdapter
 from bench.config import RunConfig
 from bench.contracts import Setup
-from bench.errors import BenchError, UsageError, nearest
+from bench.errors import UsageError, nearest
 from bench.files.tensor_store import digest
 from bench.video.preprocessing import Preprocessing
 from bench.video.sampling import Middles
@@ -76,13 +76,9 @@ class TVTSv2Adapter(ClipAdapter):
         return release, release.found(run, checkpoint)
 
     @classmethod
-    def problem(cls, run: RunConfig, name: str, **settings: Any) -> str | None:
-        """Why the model cannot run now, with the remedy; None if it can."""
-        try:
-            cls._found(run, *map(settings.get, ("variant", "checkpoint")))
-        except BenchError as error:
-            return str(error)
-        return None
+    def check(cls, run: RunConfig, name: str, **settings: Any) -> None:
+        """BenchError where the model of these settings cannot run now, without the network."""
+        cls._found(run, *map(settings.get, ("variant", "checkpoint")))
 
     @property
     def fingerprint(self) -> str:

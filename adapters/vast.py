@@ -71,13 +71,9 @@ class VASTAdapter(TorchAdapter):
         self.published = _published(self.image_size, variant)
 
     @classmethod
-    def problem(cls, run: RunConfig, name: str, **settings: Any) -> str | None:
-        """Why the model cannot run now, with the remedy; None if it can."""
-        try:
-            cls(name, run, **settings)
-        except BenchError as error:
-            return str(error)
-        return None
+    def check(cls, run: RunConfig, name: str, **settings: Any) -> None:
+        """BenchError where the model of these settings cannot run now, without the network."""
+        cls(name, run, **settings)
 
     @property
     def fingerprint(self) -> str:

@@ -14,7 +14,6 @@ from adapters.torch_adapter import FrameAdapter
 from adapters.weights import find_weights, local_weights
 from bench.config import RunConfig
 from bench.contracts import Setup, normalise
-from bench.errors import BenchError
 from bench.files.tensor_store import digest
 from bench.video.preprocessing import Preprocessing
 from bench.video.sampling import Centres
@@ -50,13 +49,9 @@ class ViFiCLIPAdapter(FrameAdapter):
         self.published = {"msrvtt": setup, "lsmdc": setup}
 
     @classmethod
-    def problem(cls, run: RunConfig, name: str, **settings: Any) -> str | None:
-        """Why the model cannot run now without the network, with the remedy; None if it can."""
-        try:
-            _found(run, settings.get("checkpoint"), local_weights)
-        except BenchError as error:
-            return str(error)
-        return None
+    def check(cls, run: RunConfig, name: str, **settings: Any) -> None:
+        """BenchError where the model of these settings cannot run now, without the network."""
+        _found(run, settings.get("checkpoint"), local_weights)
 
     @property
     def fingerprint(self) -> str:

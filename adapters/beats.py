@@ -22,7 +22,8 @@ GATES = 8  # values a query is projected to; summed by fours to two gates
 class BEATsSizes:
     """`patch` is the side of a patch, `embed` its width, `kernel` and `groups` of the convolution.
 
-    `buckets` are the rows of the table of relative positions, `distance` the largest told apart.
+    `buckets` are the rows of the table of relative positions, `distance` the largest that has a row
+    of its own.
     """
 
     patch: int

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 
 import bench
 from bench.config import RunConfig
+from bench.contracts import Task
 from bench.engine import evaluate
 from bench.results.files import save
 from tasks.retrieval import RetrievalTask
@@ -34,6 +36,18 @@ def toy(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
+@pytest.fixture
+def task(toy: Path, tmp_path: Path) -> Task:
+    """The small toy world's MSRVTT on a copy that a test may damage."""
+    return bench.load_task("msrvtt", str(shutil.copytree(toy, tmp_path / "data")))
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> RunConfig:
+    """With a cache of the test's own."""
+    return RunConfig(cache=tmp_path / "cache", workers=2, resamples=50)
+
+
 @pytest.fixture(scope="session")
 def toy_vidsitu(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A hundredth of the toy world's VidSitu: 6 training clips, 1 or 2 others a split."""
@@ -49,7 +63,7 @@ def kept(toy: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     run = RunConfig(cache=folder / "cache", resamples=200)
     task = bench.load_task("msrvtt", str(toy))
     assert isinstance(task, RetrievalTask)
-    task.clusters.clear()  # of two groups nothing could be told
+    task.clusters.clear()  # two groups are too few for a test
     for seed in range(3):
         save(evaluate(Guess(f"guess-{seed}", seed), task, run), folder / "results")
     return folder

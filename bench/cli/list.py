@@ -36,8 +36,8 @@ def list_(options: Options, what: str, as_json: bool) -> None:
     click.echo(tabulate(shown, headers="keys", maxcolwidths=widths))
     for row in rows:
         if about := ". ".join(f"{key}: {row[key]}" for key in ABOUT if row.get(key)):
-            told = printable(f"{row['task']} {about}.")
-            click.echo("\n" + fill(told, 80, subsequent_indent="  "))
+            line = printable(f"{row['task']} {about}.")
+            click.echo("\n" + fill(line, 80, subsequent_indent="  "))
 
 
 def _task_rows(config: Config) -> list[dict[str, str]]:

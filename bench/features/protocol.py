@@ -62,7 +62,7 @@ def check_reranking(adapter: Adapter, task: Task) -> Reranks:
 
 
 def departures(adapter: Adapter, setup: Setup | None, reranks: Reranks | None) -> list[str]:
-    """What sets a run apart from its task's protocol, as the protocol's name goes on."""
+    """What sets a run apart from its task's protocol, as it follows the protocol's name."""
     beside = "+".join(name for name in INPUTS if name in adapter.inputs - {"frames"})
     again = f"re-ranked-{reranks.matching}-{reranks.rerank_top}" if reranks else ""
     return [name for name in (PUBLISHED if setup else "", beside, again) if name]

@@ -39,15 +39,19 @@ class Matching:
             wanted.setdefault(clip, set()).add(text)
         jobs = [(self._clips[clip], sorted(texts)) for clip, texts in wanted.items()]
         self._work.progress.start(f"{self._work.task.name}: pairs", len(jobs))
-        lacking = [job for job in jobs if self._kept(job) is None]
+        kept = [self._kept(job) for job in jobs]
+        lacking = [job for job, scores in zip(jobs, kept, strict=True) if scores is None]
         self._work.progress.advance(len(jobs) - len(lacking))
         self._make(lacking[distributed.rank() :: distributed.world()])
         distributed.barrier()
         found = {
             (text, clip.id): score
-            for clip, texts in jobs
-            for text, score in zip(texts, self._read((clip, texts)).tolist(), strict=True)
-        }
+            for (clip, texts), scores in zip(jobs, kept, strict=True)
+            for text, score in zip(
+                texts, (self._made((clip, texts)) if scores is None else scores).tolist(),
+                strict=True,
+            )
+        }  # fmt: skip
         return np.array([found[pair] for pair in pairs], np.float32)
 
     def _key(self, job: Job) -> str:
@@ -64,7 +68,8 @@ class Matching:
             return None
         return scores if np.isfinite(scores).all() else None
 
-    def _read(self, job: Job) -> np.ndarray:
+    def _made(self, job: Job) -> np.ndarray:
+        """What this process or another has just kept."""
         if (found := self._kept(job)) is None:
             path = self._store.path(self._key(job))
             raise BenchError(f"{path} vanished or was damaged during the run; run again")

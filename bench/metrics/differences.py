@@ -138,11 +138,11 @@ def sign_flips(total: np.ndarray, count: np.ndarray, resamples: int, seed: int) 
 
 
 def tied(rows: Sequence[Sequence[Replicates]], higher: bool, seed: int = 0) -> list[bool]:
-    """Which of the models, each with its runs, cannot be told from the best in one metric.
+    """Which of the models, each with its runs, are statistically tied with the best in one metric.
 
     Of two by their paired difference. Of more, or where runs cannot be paired by seed, by the
     largest standardised difference of any two (max-T over all pairs), so that among equal models
-    the chance of telling any from the best is 5 %, however many there are.
+    the chance of setting any apart from the best is 5 %, however many there are.
     """
     values = [float(np.mean([run.value for run in runs])) for runs in rows]
     best = int(np.argmax(values) if higher else np.argmin(values))

@@ -76,7 +76,7 @@ def _rows(record: dict[str, Any], one: Grid, what: str) -> list[Row]:
 
 
 def _differences(title: str, record: dict[str, Any], one: Grid) -> Board:
-    """Each row less the first, of the same videos; ≈ where it cannot be told from the first."""
+    """Each row less the first, of the same videos; ≈ where the two are statistically tied."""
     rows = [
         replace(row, notes=(), untested=(), tied=tuple(
             name for name, (low, high) in row.bounds.items() if low <= 0 <= high

@@ -44,7 +44,7 @@ def boards(
     Sets of different size never share a board: ranks among more videos are harder. Nor do runs of
     different task settings, such as another situation head. `published` adds the boards that so far
     hold published rows only. With `backing`, numbers are those that the kept predictions give;
-    edited and stale results are marked, and so are values that cannot be told from the best.
+    edited and stale results are marked, and so are values statistically tied with the best.
     """
     grouped = _grouped([one for one in results if task in (None, one.task)])
     usual = _usual(grouped.values())

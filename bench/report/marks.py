@@ -98,7 +98,7 @@ def pooled(entries: list[Entry]) -> list[Entry]:
     for group in groups.values():
         documents = [document for entry in group for document in entry.documents]
         differ = all(
-            len(set(map(told, documents))) == len(documents) for told in (_seeds, _answers)
+            len(set(map(identity, documents))) == len(documents) for identity in (_seeds, _answers)
         )
         alike = all(not comparable(documents[0], other) for other in documents[1:])
         made += [_pooled(group)] if len(group) > 1 and differ and alike else group
@@ -167,7 +167,7 @@ def _pooled(group: list[Entry]) -> Entry:
 
 
 def _tested(name: str, higher: bool, entries: list[Entry]) -> dict[int, bool]:
-    """By place: whether a row cannot be told from the best; absent where that was not tested."""
+    """By place: whether a row is statistically tied with the best; absent if not tested."""
     having = _comparable(name, entries)
     if len(having) < 2:
         return {}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -46,16 +45,6 @@ class Mean(Adapter):
     def encode_texts(self, texts: Sequence[str]) -> np.ndarray:
         self.texts += len(texts)
         return np.array([[1 + text.count(c) for c in "abc"] for text in texts], np.float32)
-
-
-@pytest.fixture
-def task(toy: Path, tmp_path: Path) -> Task:
-    return bench.load_task("msrvtt", str(shutil.copytree(toy, tmp_path / "data")))
-
-
-@pytest.fixture
-def run(tmp_path: Path) -> RunConfig:
-    return RunConfig(cache=tmp_path / "cache", workers=2, resamples=50)
 
 
 def test_a_second_run_encodes_nothing_and_a_second_model_decodes_nothing(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -53,16 +52,6 @@ class Words(Adapter):
 
     def count_truncated(self, texts: Sequence[str]) -> int:
         return sum(len(text.split()) > (self.text_length or 100) for text in texts)
-
-
-@pytest.fixture
-def task(toy: Path, tmp_path: Path) -> Task:
-    return bench.load_task("msrvtt", str(shutil.copytree(toy, tmp_path / "data")))
-
-
-@pytest.fixture
-def run(tmp_path: Path) -> RunConfig:
-    return RunConfig(cache=tmp_path / "cache", workers=2, resamples=50)
 
 
 def test_published_takes_the_systems_own_frames_and_texts(task: Task, run: RunConfig) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -93,16 +92,6 @@ class Matcher(Adapter):
             0.5 + 0.5 * np.sin(len(texts[text]) * 7 + conditions[clip].sum() * 11)
             for text, clip in pairs.tolist()
         ])  # fmt: skip
-
-
-@pytest.fixture
-def task(toy: Path, tmp_path: Path) -> Task:
-    return bench.load_task("msrvtt", str(shutil.copytree(toy, tmp_path / "data")))
-
-
-@pytest.fixture
-def run(tmp_path: Path) -> RunConfig:
-    return RunConfig(cache=tmp_path / "cache", workers=2, resamples=50)
 
 
 def test_a_run_re_ranks_the_best_of_the_features(task: Task, run: RunConfig) -> None:

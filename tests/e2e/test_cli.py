@@ -242,7 +242,7 @@ def test_comparing_two_models(source: Path, tmp_path: Path) -> None:
     )
     (table,) = source.rglob("MSRVTT_JSFUSION_test.csv")
     rows = table.read_text().splitlines()
-    # Of two groups of videos nothing could be told: let each video stand for itself.
+    # Two groups of videos are too few for a test: let each video stand for itself.
     table.write_text("\n".join(row.rpartition(",")[0] for row in rows))
     other = "open_clip:clip-tiny/./r.safetensors"
     bench(

@@ -180,7 +180,7 @@ ROWS = [
         _in("results/test_names.py", "a_name_that_cannot_be_written_is_refused_before_the_work")),
     Row(LOCKS, "half of a surrogate, a line break, NUL in a name", "a file of its own",
         _in("results/test_names.py", "every_name_has_a_file_of_its_own")),
-    Row(LOCKS, "no locks on a file system, or a file in the way", "the work goes on",
+    Row(LOCKS, "no locks on a file system, or a file in the way", "the work continues",
         _in("files/test_locks.py", "without_locks_work_goes_on")),
 ]  # fmt: skip
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -58,16 +57,6 @@ class Interrupted(Motion):
         if self.calls:
             raise KeyboardInterrupt
         return super().encode_clips(clips)
-
-
-@pytest.fixture
-def task(toy: Path, tmp_path: Path) -> Task:
-    return bench.load_task("msrvtt", str(shutil.copytree(toy, tmp_path / "data")))
-
-
-@pytest.fixture
-def run(tmp_path: Path) -> RunConfig:
-    return RunConfig(cache=tmp_path / "cache", workers=2, resamples=50)
 
 
 def elsewhere(run: RunConfig, **changes: object) -> RunConfig:

@@ -35,7 +35,7 @@ ODD = ["clip-b32", "a/b", "a b", "a\\b", "../x", "x", "", ".", "..", "-", "e", "
 
 
 def test_every_name_has_a_file_of_its_own() -> None:
-    """Also where case and the form of accents are not told apart, and short enough to be written.
+    """Also where case and the form of accents are ignored, and short enough to be written.
 
     With all that is put before and behind it, and on disk as well as in a list.
     """

@@ -166,7 +166,7 @@ def _equal_methods(items: int, seeds: int) -> Callable[[Random], bool]:
 
 
 def _equal_models(models: int, items: int = 1000) -> Callable[[Random], bool]:
-    """Models that are right as often: some row is told from the best."""
+    """Models that are right as often: some row is set apart from the best."""
 
     def once(random: Random) -> bool:
         common = random.normal(size=items)

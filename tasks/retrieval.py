@@ -190,7 +190,8 @@ class RetrievalTask(Task):
         owner = np.array([place[self.owners[i]] for i in queried])
         try:
             if features.matching is None:
-                ranking = ranks_from_features(texts, videos, owner)
+                device = getattr(adapter, "device", "cpu")
+                ranking = ranks_from_features(texts, videos, owner, device=device)
             else:
                 ranking = _reranked(features.matching, texts, videos, owner, queried, names)
         except ValueError as error:

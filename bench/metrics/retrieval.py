@@ -7,10 +7,12 @@ score as nothing. CLIP4Clip's evaluator counts ties as hits; without ties the nu
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 CUTOFFS = (1, 5, 10)
+MANY = 50_000_000  # products worth a device of their own
 
 
 @dataclass(frozen=True)
@@ -100,12 +102,14 @@ def ranks_from_features(
     owner: np.ndarray,
     chunk_bytes: int = 64 << 20,
     top: int = 10,
+    device: str = "cpu",
 ) -> Ranking:
     """Ranks from normalised features [M, D] and [N, D] without the [M, N] matrix in memory.
 
     Products are formed in float64 and rounded to float32, so that equal features tie exactly
     whatever the chunk, the number of threads or the machine's matrix kernels. Every chunk holds
-    whole groups of captions. ValueError as `ranks_from_similarity`.
+    whole groups of captions. Many products are made on a torch `device` that is not the CPU.
+    ValueError as `ranks_from_similarity`.
     """
     texts, videos, owner = np.asarray(texts), np.asarray(videos), np.asarray(owner)
     if texts.ndim != 2 or videos.ndim != 2 or texts.shape[1] != videos.shape[1]:
@@ -116,34 +120,61 @@ def ranks_from_features(
     order = np.argsort(owner, kind="stable")
     queried, starts = np.unique(owner[order], return_index=True)
     ends = np.append(starts[1:], len(owner))
-    columns = videos.T.astype(np.float64)
     scores = _own_scores(texts, videos, owner)
     best_own = np.maximum.reduceat(scores[order], starts)
+    top = min(top, len(videos))
+    blocks: Any
+    if device == "cpu" or len(texts) * len(videos) < MANY:
+        blocks = _Blocks(videos, queried, best_own, top)
+    else:
+        from bench.metrics.device_ranks import BLOCK, DeviceRanks
 
-    top, groups_top = min(top, len(videos)), min(top, len(queried))
+        blocks, chunk_bytes = DeviceRanks(videos, queried, best_own, top, device), BLOCK
+
     t2v = np.empty(len(owner), np.int64)
     t2v_top = np.empty((len(owner), top), np.int64)
     t2v_top_scores = np.empty((len(owner), top), np.float32)
-    ahead = np.zeros(len(queried), np.int64)
-    v2t_top = np.zeros((len(queried), groups_top), np.int64)
-    v2t_top_scores = np.full((len(queried), groups_top), -np.inf, np.float32)
     for first, last in _chunks(ends, max(1, chunk_bytes // (8 * len(videos)))):
         rows = order[starts[first] : ends[last - 1]]
-        block = (texts[rows].astype(np.float64) @ columns).astype(np.float32)
-        t2v[rows] = rank_of_own(block, scores[rows], owner[rows])
-        t2v_top[rows], t2v_top_scores[rows] = best_of_rows(block, top)
-        groups = np.maximum.reduceat(block, starts[first:last] - starts[first], axis=0)[
-            :, queried
-        ].T
-        at_least = groups >= best_own[:, None]
-        own = np.arange(first, last)
-        ahead += at_least.sum(axis=1)
-        ahead[own] -= at_least[own, own - first]
-        _merge_best(v2t_top, v2t_top_scores, groups, first)
+        sizes = ends[first:last] - starts[first:last]
+        t2v[rows], t2v_top[rows], t2v_top_scores[rows] = blocks.add(
+            texts[rows], scores[rows], owner[rows], sizes, first
+        )
+    v2t, v2t_top, v2t_top_scores = blocks.groups()
     return Ranking(
-        t2v, scores, t2v_top, t2v_top_scores, queried, 1 + ahead, best_own,
+        t2v, scores, t2v_top, t2v_top_scores, queried, v2t, best_own,
         queried[v2t_top], v2t_top_scores,
     )  # fmt: skip
+
+
+class _Blocks:
+    """Ranks and best answers of blocks of texts; see `bench.metrics.device_ranks.DeviceRanks`."""
+
+    def __init__(
+        self, videos: np.ndarray, queried: np.ndarray, best_own: np.ndarray, top: int
+    ) -> None:
+        self._columns = videos.T.astype(np.float64)
+        self._queried, self._best_own, self._top = queried, best_own, top
+        self._ahead = np.zeros(len(queried), np.int64)
+        count = min(top, len(queried))
+        self._best = np.zeros((len(queried), count), np.int64)
+        self._best_scores = np.full((len(queried), count), -np.inf, np.float32)
+
+    def add(
+        self, texts: np.ndarray, own: np.ndarray, owner: np.ndarray, sizes: np.ndarray, first: int
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        block = (texts.astype(np.float64) @ self._columns).astype(np.float32)
+        starts = np.cumsum(sizes) - sizes
+        groups = np.maximum.reduceat(block, starts, axis=0)[:, self._queried].T
+        at_least = groups >= self._best_own[:, None]
+        places = np.arange(first, first + len(sizes))
+        self._ahead += at_least.sum(axis=1)
+        self._ahead[places] -= at_least[places, places - first]
+        _merge_best(self._best, self._best_scores, groups, first)
+        return rank_of_own(block, own, owner), *best_of_rows(block, self._top)
+
+    def groups(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        return 1 + self._ahead, self._best, self._best_scores
 
 
 def _own_scores(texts: np.ndarray, videos: np.ndarray, owner: np.ndarray) -> np.ndarray:

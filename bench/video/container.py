@@ -38,11 +38,13 @@ def open_video(path: Path, **options: str) -> InputContainer:
     """PyAV's container of a file that is a video and names no others. Raises as `av.open`."""
     import av
 
+    # Titles in another encoding are no fault of the film; from PyAV 19 on they never raise.
+    lenient: Any = {} if int(av.__version__.split(".")[0]) >= 19 else {"metadata_errors": "ignore"}
     # Absolute: a relative name such as `http:a.mp4` would be an address to FFmpeg.
     return av.open(
         str(path.absolute()),
         options={"format_whitelist": FORMATS, "protocol_whitelist": "file", **options},
-        metadata_errors="ignore",
+        **lenient,
     )
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from bench.metrics import device_ranks, retrieval
 from bench.metrics.bootstrap import interval, p_value, rank_draws, resample_weights
 from bench.metrics.retrieval import (
     metrics_of_ranks,
@@ -143,6 +144,28 @@ def test_chunks_change_nothing(chunk_bytes: int) -> None:
     groups = np.stack([similarity[owner == v].max(axis=0) for v in ranking.videos], axis=1)
     best = np.argsort(-groups[ranking.videos], axis=1, kind="stable")[:, :10]
     np.testing.assert_array_equal(ranking.v2t_top, ranking.videos[best])
+
+
+@pytest.mark.parametrize("captions", [1, 4])
+def test_a_device_comes_to_the_same_ranking(captions: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Bit for bit, with ties, duplicates, videos without a text, and few or many a block."""
+    random = np.random.default_rng(captions)
+    videos = unit(random, 90, 16)
+    videos[40:60] = videos[7]
+    videos[61] = 0
+    owner = random.permutation(np.repeat(np.arange(80), captions))
+    texts = videos[owner] + random.normal(size=(len(owner), 16)).astype(np.float32)
+    texts[owner == 8] = texts[owner == 7]
+    expected = ranks_from_features(texts, videos, owner)
+    monkeypatch.setattr(retrieval, "MANY", 1)
+    for block in (1, 20_000, 1 << 30):
+        monkeypatch.setattr(device_ranks, "BLOCK", block)
+        # "meta" would fail: another name of the CPU stands for the device.
+        found = ranks_from_features(texts, videos, owner, device="cpu:0")
+        for field in fields(expected):
+            one, other = getattr(found, field.name), getattr(expected, field.name)
+            np.testing.assert_array_equal(one, other, err_msg=field.name)
+            assert one.dtype == other.dtype
 
 
 def test_a_ranking_tells_the_scores_it_ranked_by() -> None:

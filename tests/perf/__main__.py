@@ -17,7 +17,7 @@ from datetime import datetime, timezone
 from importlib import import_module
 from pathlib import Path
 
-from tests.perf import scaling
+from tests.perf import gpu, scaling
 from tests.perf.table import ROOT, Figure, machine, page
 
 MODULES = (
@@ -41,8 +41,8 @@ Each figure is a median [lowest, highest]; where there is a ratio, ours and the 
 turn, and the ratio is the median of the rounds', larger is better for us. The common way is
 written out plainly in [tests/perf/peers.py](../tests/perf/peers.py): one video after the other in
 the main process, OpenCV seeking, PIL transforms, one video encoded at a time, nothing kept. Videos
-are generated, weights random: time does not depend on what they show. Nothing here was measured on
-a GPU."""
+are generated, weights random: time does not depend on what they show. What was measured on a GPU is
+the last section."""
 
 
 def main() -> None:
@@ -76,7 +76,8 @@ def _write_pages(folder: Path) -> None:
     ]  # fmt: skip
     date = datetime.now(timezone.utc).strftime("%Y-%m-%d")
     head = HEAD.format(date=date, machine=machine())
-    (ROOT / "docs/performance.md").write_text(page(figures, head), encoding="utf-8")
+    text = page(figures, head) + "\n" + gpu.section()
+    (ROOT / "docs/performance.md").write_text(text, encoding="utf-8")
     if all(file.is_file() for file in files):
         (ROOT / "docs/scaling.md").write_text(scaling.page(figures), encoding="utf-8")
 

@@ -10,7 +10,7 @@ from adapters.clip_base import architecture
 from adapters.published import MEAN, STD
 from adapters.system import Release, SystemBase
 from adapters.torch_adapter import ClipAdapter, FrameAdapter
-from adapters.weights import find_weights, local_weights
+from adapters.weights import SHIPPED, find_weights, local_weights
 from bench.config import RunConfig
 from bench.contracts import Setup
 from bench.errors import UsageError, nearest
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 VERSION = 1  # raise it when a change here could change a feature
 MEAN_POOLING, SEQUENCE = "meanP", "seqTransf"
 HEADS = (MEAN_POOLING, SEQUENCE)
+HEAD_NAMES = ("frame_position_embeddings.", "transformerClip.")
+TINY = "clip4clip-tiny.safetensors"  # the head that ships, on clip-tiny
 RELEASE = Release(
     "CLIP4Clip", "pytorch_model.bin",
     "your own training, for its authors released none (github.com/ArrowLuo/CLIP4Clip, issue 13)",
@@ -35,8 +37,9 @@ HALF = "officially CLIP computes in float16; here in the run's precision"
 class CLIP4ClipAdapter(FrameAdapter, ClipAdapter):
     """CLIP4Clip with the `head` meanP, a model of frames, or seqTransf, one of clips.
 
-    `checkpoint` is a file of its training; without one it starts from `arch` and `pretrained`, as
-    open_clip has them. UsageError for another head or architecture, MissingWeights without weights.
+    `checkpoint` is a file of its training, whole or of the head alone on the CLIP of `arch` and
+    `pretrained`, as open_clip has them; without one it starts from that CLIP. UsageError for
+    another head or architecture, MissingWeights without weights.
     """
 
     def __init__(
@@ -48,18 +51,18 @@ class CLIP4ClipAdapter(FrameAdapter, ClipAdapter):
         head: str = MEAN_POOLING,
         checkpoint: str | None = None,
     ) -> None:
-        config = _config(arch, head)
-        weights = _weights(run, str(arch), pretrained, checkpoint, find_weights)
-        own_head = _has_head(weights) if checkpoint else False
+        files = _files(run, arch, pretrained, head, checkpoint, find_weights)
+        config, weights = architecture(str(arch)), files["weights"]
+        own_head = bool(checkpoint) and any(_of_head(weights))
         if own_head and head == MEAN_POOLING:
             raise UsageError(
                 f"{weights}: trained with the head {SEQUENCE}; set head: {SEQUENCE} for '{name}'"
             )
         self.head, started = head, head == SEQUENCE and not own_head
         base = SystemBase(
-            f"CLIP4Clip {arch}", {"weights": weights}, config["embed_dim"],
+            f"CLIP4Clip {arch}", files, config["embed_dim"],
             Preprocessing(config["vision_cfg"]["image_size"]), MEAN, STD, run.cache_folder,
-            lambda: _read(weights, head, config),
+            lambda: _read([*files.values()], head, config),
             {"head": head, "start": "zero-shot" if not checkpoint else "trained"},
         )  # fmt: skip
         super().__init__(name, run, base)
@@ -71,8 +74,7 @@ class CLIP4ClipAdapter(FrameAdapter, ClipAdapter):
     def check(cls, run: RunConfig, name: str, **settings: Any) -> None:
         """BenchError where the model of these settings cannot run now, without the network."""
         arch, pretrained, checkpoint = map(settings.get, ("arch", "pretrained", "checkpoint"))
-        _config(arch, settings.get("head", MEAN_POOLING))
-        _weights(run, str(arch), pretrained, checkpoint, local_weights)
+        _files(run, arch, pretrained, settings.get("head", MEAN_POOLING), checkpoint, local_weights)
 
     @property
     def is_video_model(self) -> bool:
@@ -104,8 +106,14 @@ class CLIP4ClipAdapter(FrameAdapter, ClipAdapter):
         return pad(self.base.tokens(texts, length), (0, context - length))
 
 
-def _config(arch: str | None, head: str) -> dict[str, Any]:
-    """open_clip's configuration of `arch`. UsageError for one of another kind, or another head."""
+def _files(
+    run: RunConfig, arch: str | None, pretrained: str | None, head: str, checkpoint: str | None,
+    find: Callable[[str, str, RunConfig], Path],
+) -> dict[str, Path]:  # fmt: skip
+    """The weights, those of the CLIP too where the checkpoint is of a head alone.
+
+    UsageError for an unknown head or architecture, or one that the head cannot be of.
+    """
     if head not in HEADS:
         raise UsageError(
             f"head must be one of {', '.join(HEADS)}, not {head!r}{nearest(head, list(HEADS))}"
@@ -113,32 +121,40 @@ def _config(arch: str | None, head: str) -> dict[str, Any]:
     if arch is None:
         raise UsageError("CLIP4Clip needs the `arch` of its CLIP, such as ViT-B-32-quickgelu")
     config = architecture(arch)
-    if head == SEQUENCE and config["embed_dim"] != config["text_cfg"].get("width"):
-        raise UsageError(f"{arch}: {SEQUENCE} needs a text tower as wide as its embedding")
-    return config
-
-
-def _weights(
-    run: RunConfig, arch: str, pretrained: str | None, checkpoint: str | None,
-    find: Callable[[str, str, RunConfig], Path],
-) -> Path:  # fmt: skip
-    if checkpoint:
-        return RELEASE.found(run, checkpoint)
+    trained = _checkpoint(run, checkpoint) if checkpoint else None
+    of_head = _of_head(trained) if trained else []
+    if head == SEQUENCE and not any(of_head) and (
+        config["embed_dim"] != config["text_cfg"].get("width")
+    ):  # fmt: skip
+        raise UsageError(f"{arch}: {SEQUENCE} starts from a text tower as wide as its embedding")
+    if trained and not all(of_head):
+        return {"weights": trained}
     if pretrained is None:
-        raise UsageError("CLIP4Clip needs a `checkpoint`, or `pretrained` to start from")
-    return find(arch, pretrained, run)
+        what = f"{trained} is of its head alone; name the CLIP's" if trained else \
+            "CLIP4Clip needs a `checkpoint`, or"  # fmt: skip
+        raise UsageError(f"{what} `pretrained` to start from")
+    base = find(arch, pretrained, run)
+    return {"weights": trained, "clip_sha256": base} if trained else {"weights": base}
 
 
-def _has_head(weights: Path) -> bool:
+def _checkpoint(run: RunConfig, checkpoint: str) -> Path:
+    return SHIPPED / TINY if checkpoint == "shipped" else RELEASE.found(run, checkpoint)
+
+
+def _of_head(weights: Path) -> list[bool]:
+    """Of each tensor, whether it is the head's."""
     from adapters.checkpoint import tensor_names
 
-    return any(name.startswith("transformerClip.") for name in tensor_names(weights))
+    return [name.startswith(HEAD_NAMES) for name in tensor_names(weights)]
 
 
-def _read(weights: Path, head: str, config: dict[str, Any]) -> CLIP4Clip:
+def _read(files: Sequence[Path], head: str, config: dict[str, Any]) -> CLIP4Clip:
     from adapters.checkpoint import OPENAI_EXTRAS, read_tensors
     from adapters.clip4clip_model import load, official_state
 
-    state = {name: value for name, value in read_tensors(weights).items()
-             if name not in OPENAI_EXTRAS}  # fmt: skip
-    return load(official_state(state), head, weights, RELEASE.remedy, config=config)
+    state: dict[str, Any] = {}
+    for path in reversed(files):
+        tensors = {name: value for name, value in read_tensors(path).items()
+                   if name not in OPENAI_EXTRAS}  # fmt: skip
+        state |= official_state(tensors)
+    return load(state, head, files[0], RELEASE.remedy, config=config)

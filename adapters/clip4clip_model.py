@@ -15,12 +15,10 @@ from torch import nn
 from torch.nn.functional import normalize
 
 from adapters.checkpoint import State
+from adapters.clip4clip import HEAD_NAMES, SEQUENCE
 from adapters.official import built
 from adapters.openai_clip import HEAD_WIDTH, Blocks, clip, clip_config
 
-MEAN, SEQUENCE = "meanP", "seqTransf"
-HEADS = (MEAN, SEQUENCE)
-HEAD_NAMES = ("frame_position_embeddings.", "transformerClip.")
 HEAD_LAYERS = 4  # the official default, `cross_num_hidden_layers`
 NORM_EPS = 1e-12  # of the head; CLIP's is 1e-5
 PADDING = -1e6  # added to the attention to a frame that is none
@@ -116,7 +114,7 @@ def has_head(state: State) -> bool:
 
 def official_state(state: State) -> State:
     """CLIP4Clip's names from its own, with old spellings, or from those of a plain CLIP."""
-    own = any(name.startswith("clip.") for name in state)
+    own = any(name.startswith(("clip.", *HEAD_NAMES)) for name in state)
     return {
         (name if own else f"clip.{name}").replace("gamma", "weight").replace("beta", "bias"): value
         for name, value in state.items()

@@ -8,7 +8,8 @@ import torch
 from torch.nn.functional import normalize, pad
 
 from adapters.checkpoint import State
-from adapters.clip4clip_model import HEADS, SEQUENCE, CLIP4Clip, load, official_state, pooled
+from adapters.clip4clip import HEADS, SEQUENCE
+from adapters.clip4clip_model import CLIP4Clip, load, official_state, pooled
 from adapters.openai_clip import clip_config
 from tests.systems.case import Case, Output
 

@@ -179,7 +179,7 @@ def test_a_training_is_given_its_shares_by_name(
 def test_what_a_task_cannot_do_names_those_that_can() -> None:
     """A capability is a method of the task's class: no group of entry points lists it."""
     assert registry.task_names(ScoresFiles) == ["vidsitu"]
-    assert set(registry.task_names(ShowsPredictions)) == {"lsmdc", "msrvtt", "vidsitu"}
+    assert {"lsmdc", "msrvtt", "vidsitu"} <= set(registry.task_names(ShowsPredictions))
     with pytest.raises(UsageError, match="'msrvtt' cannot score prediction files; tasks that can"):
         registry.offering("msrvtt", ScoresFiles)
     with pytest.raises(UsageError, match="did you mean 'vidsitu'"):

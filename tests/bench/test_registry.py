@@ -93,6 +93,14 @@ def test_sources_by_name_folder_and_default(tmp_path: Path) -> None:
         registry.source_for("msrvtt", "lap", config)
 
 
+def test_the_toy_world_stands_in_only_for_what_it_can_draw(tmp_path: Path) -> None:
+    config = Config(run=RunConfig(cache=tmp_path))
+    assert registry.draws("toy", "msrvtt") and not registry.draws("toy", "vatex")
+    for name in (None, "toy"):
+        with pytest.raises(UsageError, match="toy cannot be made for task 'vatex'; give --source"):
+            registry.source_for("vatex", name, config)
+
+
 def test_every_shipped_model_and_task_resolves() -> None:
     config = load_config()
     for name in config.models:

@@ -14,6 +14,9 @@ from bench.config import RunConfig
 from bench.contracts import Adapter, Features, Source
 from bench.engine import evaluate
 from bench.errors import BenchError, DataError, UsageError
+from bench.report.boards import boards
+from bench.results.files import load, load_predictions, save
+from bench.results.paired import compared
 from tasks.action_files import class_list, words
 from tasks.actions import ActionTask, chance
 from tasks.hmdb51 import HMDB51
@@ -434,3 +437,42 @@ def test_class_lists_keep_their_order_and_numbers(tmp_path: Path) -> None:
     path = tmp_path / "classes.csv"
     path.write_text('id,name\n2,"b, c"\n0,a\n')
     assert class_list(path) == {2: "b, c", 0: "a"}
+
+
+def test_results_of_actions_have_boards_and_are_compared(tmp_path: Path) -> None:
+    """A model that knows red from blue against one that does not: clusters, tests, chance."""
+    from PIL import Image
+
+    for n in range(24):
+        colour, name = [((255, 9, 9), "red"), ((9, 9, 255), "blue")][n % 2]
+        folder = tmp_path / "data" / name / f"Film{n // 2}_{name}_u_nm_np1_ba_goo_{n}"
+        folder.mkdir(parents=True)
+        Image.new("RGB", (16, 16), colour).save(folder / "000.png")
+    task = HMDB51.load(Source("lab", tmp_path / "data", frames_fps=3.0))
+    run = RunConfig(cache=tmp_path / "cache", workers=1, resamples=200)
+    models = (Colour(), Swapped())
+    paths = [save(evaluate(model, task, run), tmp_path / "results") for model in models]
+    found = compared(paths[:1], paths[1:], run)
+    rows = {row.metric: row for row in found.rows}
+    assert set(rows) == set(HMDB51.metrics) and found.items == 24
+    for name in ("top-1", "mean-class"):
+        assert rows[name].difference == -100 and rows[name].better == "first"
+        assert rows[name].p < 0.05
+    assert rows["top-5"].difference == 0 and rows["top-5"].better == "-"
+    assert HMDB51.sample(load_predictions(paths[0], load(paths[0]))).clusters == 12
+    (board,) = boards([load(path) for path in paths])
+    assert board.columns == ["top-1", "top-5", "mean-class"]
+    assert [(row.model, row.values["top-1"]) for row in board.rows] == [
+        ("colour", 100), ("swapped", 0), ("(chance)", 50)
+    ]  # fmt: skip
+    part = save(evaluate(Colour(), HMDB51.load(task.source, limit=6), run), tmp_path / "part")
+    assert compared([part], paths[1:], run).items == 6
+
+
+class Swapped(Colour):
+    """Takes red for blue."""
+
+    name, fingerprint = "swapped", "1"
+
+    def encode_texts(self, texts: Sequence[str]) -> np.ndarray:
+        return super().encode_texts(texts)[:, ::-1]

@@ -21,7 +21,7 @@ from bench.files.tensor_store import digest
 from bench.files.untrusted import shown
 from bench.metrics.bootstrap import Mean, Sample, Statistic, index_of, quotient
 from bench.metrics.retrieval import best_of_rows, rank_of_own
-from bench.settings import settings_from
+from bench.settings import require, settings_from
 from bench.video.sampling import Uniform
 from tasks.action_files import (
     Actions,
@@ -92,14 +92,14 @@ class ActionTask(Task):
     @classmethod
     def load(cls, source: Source, limit: int | None = None) -> ActionTask:
         """Classes, and videos of `source` with theirs; `limit` keeps the first videos."""
-        settings: Any = settings_from(
-            cls.recipe or Prompting, source.settings, f"settings of '{cls.name}'"
-        )
+        where = f"settings of '{cls.name}'"
+        settings: Any = settings_from(cls.recipe or Prompting, source.settings, where)
         templates, departure = templates_of(settings.templates)
+        known = cls._known(settings, where)
         found, path = cls.read(source, settings)
         classes, labelled = matched(found, cls.whole)
         fewer = "" if len(classes) == cls.whole else f"{len(classes)} of {cls.whole} classes"
-        protocol, said = cls._protocol(source, list(labelled.values()))
+        protocol, said = cls._protocol(source, list(labelled.values()), known)
         everything, of_files = cls._clips(source, labelled)
         clips = everything[:limit]
         labels = {clip.id: labelled[clip.id].label for clip in clips}
@@ -151,10 +151,20 @@ class ActionTask(Task):
         return found or found_annotations(plain, cls.name, cls.class_files)
 
     @classmethod
-    def _protocol(cls, source: Source, videos: Sequence[Labelled]) -> tuple[str, list[str]]:
+    def _known(cls, settings: Any, where: str) -> Sequence[PublishedList]:
+        """The published lists that may be read: of several splits the one that is set."""
+        if not hasattr(settings, "split"):
+            return cls.lists
+        require(settings, {"split": 1 <= settings.split <= len(cls.lists)}, where)
+        return cls.lists[settings.split - 1 : settings.split]
+
+    @classmethod
+    def _protocol(
+        cls, source: Source, videos: Sequence[Labelled], known: Sequence[PublishedList]
+    ) -> tuple[str, list[str]]:
         name, remarks = "", list[str]()
         if not card_of(source, cls.name):
-            name, remarks = name_of([(one.video, one.label) for one in videos], cls.lists)
+            name, remarks = name_of([(one.video, one.label) for one in videos], known)
         return protocol_named(source, cls.name, name, {one.name for one in cls.lists}), remarks
 
     @classmethod

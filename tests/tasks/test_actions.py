@@ -164,6 +164,16 @@ def test_hmdb51s_split_is_a_file_a_class(tmp_path: Path) -> None:
         HMDB51.load(source)
 
 
+def test_hmdb51s_splits_of_one_length_are_told_apart_by_the_setting(tmp_path: Path) -> None:
+    for split in (1, 3):
+        lines = "".join(f"v{n}.avi 2\n" for n in range(1530))
+        source = put(tmp_path, {f"brush_hair_test_split{split}.txt": lines})
+        task = HMDB51.load(Source("lab", source.root, settings={"split": split}))
+        assert task.protocol == f"hmdb51/split-{split}, 1 of 51 classes"
+    with pytest.raises(UsageError, match="settings of 'hmdb51': split cannot be 4"):
+        HMDB51.load(Source("lab", tmp_path, settings={"split": 4}))
+
+
 def test_kinetics_own_table_and_the_names_of_its_files(tmp_path: Path) -> None:
     table = (
         "label,youtube_id,time_start,time_end,split\nplaying guitar,AAAAAAAAAAA,10,20,validate\n"

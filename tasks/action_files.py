@@ -18,6 +18,7 @@ from tasks.sources import VIDEOS, is_numbered, walk, without_ending
 # Names of the columns, the likeliest first: Something-Something's `label` is a free sentence.
 LABELS = ("template", "label", "class", "class_name", "action", "pos_text")
 VIDEO_IDS = (*IDS, "youtube_id", "id", "path")
+NUMBER = re.compile(r"[0-9]{1,9}")  # of a class
 VALIDATION = {"val", "valid", "validate", "validation", "test", "testing"}
 
 
@@ -91,8 +92,10 @@ def _classes_of_json(value: Any, path: Path) -> dict[int, str]:
     if isinstance(value, dict):
         for entries in (value.items(), ((name, number) for number, name in value.items())):
             try:
-                found = {int(number): str(name) for name, number in entries}
+                found = {int(number): name for name, number in entries}
             except (TypeError, ValueError):
+                continue
+            if not all(isinstance(name, str) for name in found.values()):
                 continue
             if len(found) < len(value):
                 raise DataError(f"{path}: the number of a class is there twice; {REMEDY}")
@@ -103,7 +106,7 @@ def _classes_of_json(value: Any, path: Path) -> dict[int, str]:
 def _classes_of_lines(text: str, path: Path) -> dict[int, str]:
     found: dict[int, str] = {}
     lines = [line.strip() for line in LINE_END.split(text) if line.strip()]
-    numbered = [re.fullmatch(r"(\d+)[\s,;]+(.*)", line) for line in lines]
+    numbered = [re.fullmatch(r"([0-9]{1,9})[\s,;]+(.*)", line) for line in lines]
     if not any(numbered):
         return dict(enumerate(lines))
     for line, match in zip(lines, numbered, strict=True):
@@ -138,7 +141,10 @@ def video_list(path: Path, classes: Mapping[int, str]) -> Iterator[Labelled]:
     head = {column_name(name) for name in LINE_END.split(text)[0].split(",")}
     if head & set(LABELS) and head & set(VIDEO_IDS):
         reader = csv.DictReader(io.StringIO(text, newline=""), skipinitialspace=True)
-        yield from _of_rows(((f"{path}:{reader.line_num}", row) for row in reader), classes)
+        try:
+            yield from _of_rows(((f"{path}:{reader.line_num}", row) for row in reader), classes)
+        except csv.Error as error:
+            raise DataError(f"{path}:{reader.line_num}: {error}; check the quotes") from error
         return
     for number, line in enumerate(LINE_END.split(text), 1):
         if line.strip():
@@ -157,17 +163,19 @@ def _of_rows(
         if row.get("time_start") and row.get("time_end"):  # Kinetics' own tables
             try:
                 times = [f"{int(float(row[name])):06d}" for name in ("time_start", "time_end")]
-            except (TypeError, ValueError) as error:
+            except (TypeError, ValueError, OverflowError) as error:
                 raise DataError(f"{where}: its times are no numbers; {REMEDY}") from error
             video = "_".join([str(video), *times])
         number = str(label).strip()
-        known = classes.get(int(number)) if number.isdigit() else None
+        known = classes.get(int(number)) if NUMBER.fullmatch(number) else None
         yield Labelled(_plain(str(video)), known or number, where)
 
 
 def _of_line(line: str, where: str, classes: Mapping[int, str]) -> Labelled:
-    found = re.fullmatch(r"(.*?\S)[ \t,]+(\d+)", line)
-    video, number = (found[1], int(found[2])) if found else (line, None)
+    head = line.rstrip("0123456789")
+    last = line[len(head) :]
+    behind = NUMBER.fullmatch(last) and head[-1:] in (" ", "\t", ",") and head.strip(" \t,")
+    video, number = (head.rstrip(" \t,"), int(last)) if behind else (line, None)
     parts = without_ending(video).replace("\\", "/").split("/")
     folder = parts[-2] if len(parts) > 1 else ""
     names = {same(name) for name in classes.values()}
@@ -245,7 +253,7 @@ def matched(found: Actions, whole: int) -> tuple[list[str], dict[str, Labelled]]
         if (name := names.get(same(one.label))) is None:
             near = nearest(one.label, classes)
             raise DataError(f"{one.where}: {shown(one.label)} is no class{near}; {REMEDY}")
-        if not one.video or not one.video.isprintable():
+        if not one.video.isprintable() or not 0 < len(one.video) < 256:
             raise DataError(f"{one.where}: {shown(one.video)} is no id of a video; {REMEDY}")
         first = labelled.setdefault(one.video, Labelled(one.video, name, one.where, one.path))
         if first.label != name:

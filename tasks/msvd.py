@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -89,7 +88,7 @@ def _lines(text: str, path: Path) -> Iterator[Pair]:
     for number, line in enumerate(LINE_END.split(text), 1):
         if not line.strip() or line.startswith("#"):
             continue
-        found = re.fullmatch(r"(\S+)\s+(.*\S)\s*", line)
-        if not found:
+        parts = line.split(maxsplit=1)
+        if len(parts) < 2:
             raise DataError(f"{path}:{number}: no id and caption; {REMEDY}")
-        yield Pair(found[1], found[2], f"{path}:{number}")
+        yield Pair(parts[0], parts[1].strip(), f"{path}:{number}")

@@ -136,7 +136,7 @@ def part_of(video: str, row: Mapping[str, Any], where: str) -> tuple[str, float,
         return None
     try:
         start, end = (float(one) for one in given)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise DataError(f"{where}: its start and end are {shown(given)}; {REMEDY}") from error
     if not 0 <= start < end < float("inf"):
         raise DataError(f"{where}: from {start:g} to {end:g} s is no part of a video; {REMEDY}")

@@ -250,7 +250,7 @@ def _source_for(task: str, name: str | None, config: Config) -> tuple[Source, bo
         for source in config.sources.values():
             if task in source:
                 return source[task], False
-        return _drawn(TOY, task, config), True
+        return _drawn(TOY, task, config, "no source is configured for it, and "), True
     if name in config.sources:
         if task not in config.sources[name]:
             raise UsageError(
@@ -301,12 +301,12 @@ def toy_root(config: Config) -> Path:
     return _generated(TOY, config).root
 
 
-def _drawn(name: str, task: str, config: Config) -> Source:
+def _drawn(name: str, task: str, config: Config, why: str = "") -> Source:
     """The generated source. UsageError for a task that it cannot be made for."""
     if not draws(name, task):
         raise UsageError(
-            f"{name} cannot be made for task '{task}'; give --source a folder with its data, or "
-            "write a source with it in bench.yaml"
+            f"task '{task}': {why}the source '{name}' has no such data; give --source a folder "
+            "that has, or name one in bench.yaml"
         )
     return _generated(name, config)
 

@@ -237,15 +237,16 @@ def _videos_of(root: Path) -> Iterator[Path]:
 # --- together ------------------------------------------------------------------------------------
 
 
-def matched(found: Actions, whole: int) -> tuple[list[str], dict[str, Labelled]]:
+def matched(found: Actions, whole: int | None) -> tuple[list[str], dict[str, Labelled]]:
     """The classes in the order of their list, and each video with its class by that list's name.
 
-    `whole` is how many classes the set has; fewer, and what is there twice, go to the remarks.
+    `whole` is how many classes the set has, None for a generated one; fewer, and what is there
+    twice, go to the remarks.
     DataError for a label that is no class, and for a video of two.
     """
     classes = list(found.classes.values()) or sorted({one.label for one in found.videos})
     names = {same(name): name for name in classes}
-    if len(classes) != whole:
+    if whole is not None and len(classes) != whole:
         found.remarks.append(f"{len(classes)} classes, not {whole}: guessing is easier among fewer")
     labelled: dict[str, Labelled] = {}
     twice = []

@@ -67,7 +67,7 @@ class ActionTask(Task):
 
     files: ClassVar[tuple[str, ...]]  # lists of videos; {split} stands for the setting
     class_files: ClassVar[tuple[str, ...]]  # lists of classes
-    whole: ClassVar[int]  # how many classes the set has
+    class_count: ClassVar[int]  # how many classes the set has
     lists: ClassVar[Sequence[PublishedList]]  # by its videos; the first is the published one
     # Ids of clips that are cut from something: a regular expression, whose group 1 names that;
     # LABEL stands for the class.
@@ -97,8 +97,10 @@ class ActionTask(Task):
         templates, departure = templates_of(settings.templates)
         known = cls._known(settings, where)
         found, path = cls.read(source, settings)
-        classes, labelled = matched(found, cls.whole)
-        fewer = "" if len(classes) == cls.whole else f"{len(classes)} of {cls.whole} classes"
+        generated = card_of(source, cls.name) is not None
+        classes, labelled = matched(found, None if generated else cls.class_count)
+        few = not generated and len(classes) != cls.class_count
+        fewer = f"{len(classes)} of {cls.class_count} classes" if few else ""
         protocol, said = cls._protocol(source, list(labelled.values()), known)
         everything, of_files = cls._clips(source, labelled)
         clips = everything[:limit]

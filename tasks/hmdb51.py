@@ -26,7 +26,7 @@ class HMDB51(ActionTask):
     name: ClassVar[str] = "hmdb51"
     files: ClassVar[tuple[str, ...]] = ("val{split}.txt",)
     class_files: ClassVar[tuple[str, ...]] = ("hmdb_51_labels.csv", "classInd.txt")
-    whole: ClassVar[int] = 51
+    class_count: ClassVar[int] = 51
     lists: ClassVar[Sequence[PublishedList]] = tuple(
         PublishedList(f"split-{split}", 1530) for split in (1, 2, 3)
     )

@@ -21,7 +21,7 @@ class Kinetics400(ActionTask):
         "val.txt",
     )  # fmt: skip
     class_files: ClassVar[tuple[str, ...]] = ("kinetics_400_labels.csv", "label_map_k400.txt")
-    whole: ClassVar[int] = 400
+    class_count: ClassVar[int] = 400
     lists: ClassVar[Sequence[PublishedList]] = (PublishedList("val-19906", 19_906, form=CLIP),)
     cut_from: ClassVar[str] = CLIP
     citation: ClassVar[str] = (

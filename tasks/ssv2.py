@@ -22,7 +22,7 @@ class SSv2(ActionTask):
     class_files: ClassVar[tuple[str, ...]] = (
         "something-something-v2-labels.json", "labels.json", "ssv2_labels.csv"
     )  # fmt: skip
-    whole: ClassVar[int] = 174
+    class_count: ClassVar[int] = 174
     lists: ClassVar[Sequence[PublishedList]] = (PublishedList("val-24777", 24_777, form=r"\d+"),)
     citation: ClassVar[str] = (
         'Goyal et al., The "Something Something" Video Database for Learning and Evaluating Visual '

@@ -17,7 +17,7 @@ class UCF101(ActionTask):
     name: ClassVar[str] = "ucf101"
     files: ClassVar[tuple[str, ...]] = ("testlist0{split}.txt", "val{split}.txt")
     class_files: ClassVar[tuple[str, ...]] = ("classInd.txt", "ucf_101_labels.csv")
-    whole: ClassVar[int] = 101
+    class_count: ClassVar[int] = 101
     lists: ClassVar[Sequence[PublishedList]] = (
         PublishedList("split-1", 3783, form=CLIP),
         PublishedList("split-2", 3734, form=CLIP),

@@ -96,8 +96,9 @@ def test_sources_by_name_folder_and_default(tmp_path: Path) -> None:
 def test_the_toy_world_stands_in_only_for_what_it_can_draw(tmp_path: Path) -> None:
     config = Config(run=RunConfig(cache=tmp_path))
     assert registry.draws("toy", "msrvtt") and not registry.draws("toy", "vatex")
-    for name in (None, "toy"):
-        with pytest.raises(UsageError, match="toy cannot be made for task 'vatex'; give --source"):
+    for name, why in ((None, "no source is configured for it, and "), ("toy", "")):
+        says = f"task 'vatex': {why}the source 'toy' has no such data; give --source a folder"
+        with pytest.raises(UsageError, match=says):
             registry.source_for("vatex", name, config)
 
 

@@ -105,7 +105,7 @@ class ActionTask(Task):
         everything, of_files = cls._clips(source, labelled)
         clips = everything[:limit]
         labels = {clip.id: labelled[clip.id].label for clip in clips}
-        texts = [one.format(words(name)) for name in classes for one in templates]
+        texts = [one.replace("{}", words(name)) for name in classes for one in templates]
         sizes = [clip.path.stat().st_size if clip.path else None for clip in clips]
         remarks = [*found.remarks, *said, *of_files]
         return cls(
@@ -182,9 +182,15 @@ class ActionTask(Task):
         if None in paths.values():
             index = VideoIndex.of(source, cls.name)
             paths, other_case = index.find_all(list(labelled))
-            for name in [name for name, path in paths.items() if path is None]:
+            missing = [name for name, path in paths.items() if path is None]
+            for name in missing:
                 paths[name] = next(filter(None, map(index.find, cls.other_names(name))), None)
             remarks = remarks_of_files(paths, other_case, index)
+            if others := [path for name in missing if (path := paths[name])]:
+                remarks.append(
+                    f"{len(others)} videos by another name, such as {others[0].name}: taken for "
+                    "the cut clips"
+                )
             if several := [name for name in paths if name in index.ambiguous]:
                 remarks.append(f"several files for {len(several)} videos, the first {several[0]}")
         return [Clip(n, path, frames_fps=source.frames_fps) for n, path in paths.items()], remarks

@@ -184,6 +184,7 @@ def test_kinetics_own_table_and_the_names_of_its_files(tmp_path: Path) -> None:
     task = Kinetics400.load(put(tmp_path, files))
     assert [clip.path is not None for clip in task.clips] == [True, True, False]
     assert task.classes == ["abseiling", "playing guitar"]
+    assert "1 videos by another name, such as BBBBBBBBBBB.mp4" in "; ".join(task.remarks)
     clusters = [Kinetics400.cluster({"item": i, "label": n}) for i, n in found(task)]
     assert clusters == ["AAAAAAAAAAA", "BBBBBBBBBBB", "AAAAAAAAAAA"]
     (tmp_path / "val.csv").unlink()
@@ -282,6 +283,8 @@ def test_templates_are_another_protocol_and_ours_are_called_so(tmp_path: Path) -
     assert task.texts[:3] == ["a apply eye makeup", "the apply eye makeup!", "a handstand pushups"]
     first = task.protocol
     assert first.startswith(f"{plain.protocol}, 2 templates averaged (")
+    own.write_text("a {x} {}")
+    assert templated(tmp_path, str(own)).texts[2] == "a {x} yo yo"
     own.write_text("a {}\nthe {}?")
     assert templated(tmp_path, str(own)).protocol != first
     for text, says in (("a\n", ":1: a template has {} once"), ("{} {}", ":1: a template has"),

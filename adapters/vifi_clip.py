@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -25,6 +26,9 @@ RELEASE = Release(
 )  # fmt: skip
 OPENAI = "ViT-B-16-quickgelu"  # whose token embedding it has, and its file has not
 EMBED_DIM, IMAGE_SIZE = 512, 224
+# Sets that its evaluation of actions has, configs/zero_shot and configs/few_shot.
+ACTIONS = ("hmdb51", "ucf101", "kinetics400", "ssv2")
+NAMES = "its own lists write UCF101's classes as one word, BrushingTeeth; here they are words"
 REMARKS = (
     "an action recogniser: its authors published no retrieval; captions stand for class names",
     "longer captions, at which the official tokenizer fails, are cut",
@@ -46,7 +50,11 @@ class ViFiCLIPAdapter(FrameAdapter):
         super().__init__(name, run, base)
         # Its evaluation of actions, configs/zero_shot: 32 frames, a single view.
         setup = Setup(Centres(32), base.preprocessing, remarks=REMARKS)
-        self.published = {"msrvtt": setup, "lsmdc": setup}
+        actions = Setup(Centres(32), base.preprocessing)
+        self.published = {
+            "msrvtt": setup, "lsmdc": setup, **dict.fromkeys(ACTIONS, actions),
+            "ucf101": replace(actions, remarks=(NAMES,)),
+        }  # fmt: skip
 
     @classmethod
     def check(cls, run: RunConfig, name: str, **settings: Any) -> None:

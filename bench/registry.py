@@ -250,7 +250,7 @@ def _source_for(task: str, name: str | None, config: Config) -> tuple[Source, bo
         for source in config.sources.values():
             if task in source:
                 return source[task], False
-        return _generated(TOY, config), True
+        return _drawn(TOY, task, config, "no source is configured for it, and "), True
     if name in config.sources:
         if task not in config.sources[name]:
             raise UsageError(
@@ -258,7 +258,7 @@ def _source_for(task: str, name: str | None, config: Config) -> tuple[Source, bo
             )
         return config.sources[name][task], False
     if name in generated_names():
-        return _generated(name, config), False
+        return _drawn(name, task, config), False
     folder = Path(expanded(name))
     if folder.is_dir():
         return Source(folder.resolve().name, folder), False
@@ -273,7 +273,8 @@ def generated_names() -> list[str]:
     """Sources that are made on this machine, from entry points `bench.sources`: the toy world.
 
     Such an entry point is a callable `write(root, tasks, progress)` that makes the files of the
-    named tasks below `root`, whole or resumable, and `root/TASK/source.json` last.
+    named tasks below `root`, whole or resumable, and `root/TASK/source.json` last. The default of
+    `tasks` is all that it can make.
     """
     return sorted(_points("bench.sources"))
 
@@ -298,6 +299,28 @@ def generator_problem(name: str, config: Config) -> str | None:
 def toy_root(config: Config) -> Path:
     """Where the toy world lies or will be drawn."""
     return _generated(TOY, config).root
+
+
+def _drawn(name: str, task: str, config: Config, why: str = "") -> Source:
+    """The generated source. UsageError for a task that it cannot be made for."""
+    if not draws(name, task):
+        raise UsageError(
+            f"task '{task}': {why}the source '{name}' has no such data; give --source a folder "
+            "that has, or name one in bench.yaml"
+        )
+    return _generated(name, config)
+
+
+def draws(name: str, task: str) -> bool:
+    """Whether a generated source can be made for `task`: one of those that `write` makes unasked.
+
+    True where that is not known, as of a generator that cannot be imported.
+    """
+    try:
+        known = inspect.signature(generator(name)).parameters["tasks"].default
+    except (BenchError, KeyError, ValueError):
+        return True
+    return not isinstance(known, tuple) or task in known
 
 
 def _generated(name: str, config: Config) -> Source:

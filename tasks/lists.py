@@ -18,8 +18,9 @@ class PublishedList:
     """A list that numbers are published on, and all that is known to recognise it by.
 
     `pairs` is the `list_hash` of its pairs, `videos` that of its ids alone, `form` a regular
-    expression that its ids match, a video a pair. What is not known is empty; without `pairs` the
-    list counts as unverified, and results say so.
+    expression that its ids match: those of `clips` videos, or of a video a pair. What is not known
+    is empty; without `pairs` the list counts as unverified, and results say so. Where only the
+    number of videos is known, `items` is 0.
     """
 
     name: str
@@ -27,19 +28,21 @@ class PublishedList:
     pairs: str = ""
     videos: str = ""
     form: str = ""
+    clips: int = 0
 
     def matches(self, pairs: Sequence[Listed]) -> bool:
         """Whether all that is known of the list is true of `pairs`."""
         return (
-            len(pairs) == self.items
+            len(pairs) == (self.items or len(pairs))
             and (not self.form or self._formed({video for video, _ in pairs}))
             and (not self.videos or self.videos == videos_hash(pairs))
             and (not self.pairs or self.pairs == list_hash(_normal(*pair) for pair in pairs))
         )
 
     def _formed(self, videos: set[str]) -> bool:
-        """Whether there is a video a pair, each with an id of the form."""
-        return len(videos) == self.items and all(re.fullmatch(self.form, one) for one in videos)
+        """Whether there are as many videos as there should, each with an id of the form."""
+        expected = self.clips or self.items
+        return len(videos) == expected and all(re.fullmatch(self.form, one) for one in videos)
 
 
 def list_hash(lines: Iterable[str]) -> str:
@@ -83,7 +86,8 @@ def name_of(pairs: Sequence[Listed], known: Sequence[PublishedList]) -> tuple[st
 
 
 def _unverified(one: PublishedList) -> str:
-    signs = [f"{one.items:,} pairs", "ids of its form" if one.form else "",
+    count = f"{one.items:,} pairs" if one.items else f"{one.clips:,} videos"
+    signs = [count, "ids of its form" if one.form else "",
              "its videos" if one.videos else ""]  # fmt: skip
     return (
         f"taken for {one.name} by {' and '.join(filter(None, signs))}; "

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from bench.errors import DataError
 from tasks.lists import PublishedList
@@ -32,17 +32,12 @@ class LSMDC(RetrievalTask):
     files: ClassVar[tuple[str, ...]] = ("LSMDC16_challenge_1000_publictect.csv",)
     published: ClassVar[str] = "test-1000"
     lists: ClassVar[Sequence[PublishedList]] = (PublishedList(published, 1000, form=CLIP),)
+    cut_from: ClassVar[str] = FILM
     citation: ClassVar[str] = (
         "Rohrbach et al., Movie Description, International Journal of Computer Vision, 2017, "
         "arXiv 1605.03705"
     )
     licence: ClassVar[str] = "by agreement with its authors, who hand it out on request"
-
-    @classmethod
-    def cluster(cls, line: dict[str, Any]) -> str:
-        """The film, which a clip's id begins with."""
-        film = re.fullmatch(FILM, line["target"])
-        return film[1] if film else super().cluster(line)
 
     @classmethod
     def read(cls, path: Path) -> Pairs:

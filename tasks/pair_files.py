@@ -13,6 +13,7 @@ from typing import Any
 
 from bench.errors import DataError
 from bench.files.untrusted import read_bytes, shown, text_of
+from tasks.captions import Pair, Pairs
 from tasks.pair_rows import (
     IDS,
     LINE_END,
@@ -27,40 +28,40 @@ from tasks.pair_rows import (
     parquet_rows,
     value_of,
 )
-from tasks.retrieval import Pair, Pairs
 from tasks.sources import search, without_ending
 
 LIST = re.compile(r"""\[\s*(['"]).*\1\s*\]""", re.DOTALL)  # as pandas writes one into a table
 TEST, OTHERS = {"test", "testing"}, {"train", "training", "val", "valid", "validate", "validation"}
 
 
-def read_pairs(path: Path, split_lists: Sequence[str] = ()) -> Pairs:
+def read_pairs(path: Path, split_lists: Sequence[str] = (), parts: bool = False) -> Pairs:
     """The pairs of a file of any kind, by the columns of `IDS` and `SENTENCES`.
 
     A row may have a list of sentences, subtitles of the video, and a `cluster`, what it belongs
     with (a film, say). Of a file with splits the test split is read; of JSON without any, the ids
-    of the first of `split_lists` that lies near it. DataError names file and line, or the columns
-    that there are.
+    of the first of `split_lists` that lies near it. With `parts` a row's `start` and `end`, or its
+    `segment`, say which part of the video it describes. DataError names file and line, or the
+    columns that there are.
     """
-    if _is_parquet(path):
-        return Pairs(_pairs(parquet_rows(path)))
+    if is_parquet(path):
+        return Pairs(_pairs(parquet_rows(path), parts))
     text, remarks = decoded(path)
     if not _is_json(text):
         rows = _test_split(list(csv_rows(text, path, remarks)), path, remarks)
         subtitles = _subtitles(rows, path, remarks)
-        return Pairs(_pairs(_with_own_keys(rows)), remarks, subtitles)
+        return Pairs(_pairs(_with_own_keys(rows), parts), remarks, subtitles)
     every = list(json_rows(text, path, remarks))
     rows = _test_split(every, path, remarks)
-    pairs = list(_pairs(rows))
+    pairs = list(_pairs(rows, parts))
     if not any(_split(row) in TEST for _, row in every):
-        pairs = _listed_pairs(pairs, path, split_lists, remarks)
+        pairs = listed_pairs(pairs, path, split_lists, remarks)
     subtitles = _subtitles(rows, path, remarks)
     return Pairs(pairs, remarks, subtitles)
 
 
 def has_columns(path: Path) -> bool:
     """Whether a file names its columns: Parquet, JSON, or a header that no tab divides."""
-    if _is_parquet(path):
+    if is_parquet(path):
         return True
     text, _ = decoded(path)
     header = header_of(text)
@@ -69,7 +70,7 @@ def has_columns(path: Path) -> bool:
     return table or _is_json(text)
 
 
-def _is_parquet(path: Path) -> bool:
+def is_parquet(path: Path) -> bool:
     """By its first bytes; a file with the videos in it is too large to be read for that."""
     if not path.is_file():
         return False
@@ -111,7 +112,7 @@ def _is_json(text: str) -> bool:
     return text.lstrip()[:1] in ("[", "{")
 
 
-def _pairs(rows: Iterable[Row]) -> Iterator[Pair]:
+def _pairs(rows: Iterable[Row], parts: bool) -> Iterator[Pair]:
     for where, row in rows:
         video, sentences = (value_of(row, names, where) for names in (IDS, SENTENCES))
         if not isinstance(video, str):
@@ -122,7 +123,24 @@ def _pairs(rows: Iterable[Row]) -> Iterator[Pair]:
                 raise DataError(f"{where}: a sentence is {shown(sentence)}, no text; {REMEDY}")
             if LIST.fullmatch(sentence.strip()):
                 raise DataError(f"{where}: a list written as text; give each sentence a row")
-            yield Pair(video.strip(), sentence.strip(), where, str(row.get("cluster") or ""))
+            yield Pair(
+                video.strip(), sentence.strip(), where, str(row.get("cluster") or ""),
+                part_of(video.strip(), row, where) if parts else None,
+            )  # fmt: skip
+
+
+def part_of(video: str, row: Mapping[str, Any], where: str) -> tuple[str, float, float] | None:
+    """The part of a whole video that a row describes; None where it does not say. DataError."""
+    given = row.get("segment", [row.get("start"), row.get("end")])
+    if given == [None, None]:
+        return None
+    try:
+        start, end = (float(one) for one in given)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise DataError(f"{where}: its start and end are {shown(given)}; {REMEDY}") from error
+    if not 0 <= start < end < float("inf"):
+        raise DataError(f"{where}: from {start:g} to {end:g} s is no part of a video; {REMEDY}")
+    return video, start, end
 
 
 def _subtitles(rows: Iterable[Row], path: Path, remarks: list[str]) -> dict[str, str] | None:
@@ -178,7 +196,7 @@ def _test_split(rows: list[Row], path: Path, remarks: list[str]) -> list[Row]:
     return [(where, row) for where, row in rows if _split(row) in TEST]
 
 
-def _listed_pairs(
+def listed_pairs(
     pairs: list[Pair], path: Path, names: Sequence[str], remarks: list[str]
 ) -> list[Pair]:
     """The pairs whose ids are in a list near the file: beside it, or beside its annotation folder.

@@ -14,8 +14,9 @@ from bench.errors import DataError, plain
 from bench.files.untrusted import MISFITS, parse_json, shown
 
 # Names of the columns, the likeliest first: copies hold several.
-IDS = ("video_id", "videoid", "clip_id", "clip_name", "video_name", "video", "clip", "image_id")
-SENTENCES = ("sentence", "caption", "captions", "desc", "description", "text", "encap")
+IDS = ("video_id", "videoid", "clip_id", "clip_name", "video_name", "video", "clip", "image_id",
+       "video_path")  # fmt: skip
+SENTENCES = ("sentence", "caption", "captions", "desc", "description", "text", "encap", "sentences")
 SUBTITLES = (
     "subtitle",
     "subtitles",

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from abc import abstractmethod
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, ClassVar
@@ -22,7 +23,7 @@ from bench.contracts import (
     Task,
     normalise,
 )
-from bench.errors import BenchError, DataError
+from bench.errors import BenchError
 from bench.files.tensor_store import digest
 from bench.files.untrusted import shown
 from bench.metrics.bootstrap import Sample, index_of
@@ -30,48 +31,19 @@ from bench.metrics.reranking import nearest, reranked
 from bench.metrics.resampling import Statistics, rank_statistics
 from bench.metrics.retrieval import Ranking, metrics_of_ranks, ranks_from_features
 from bench.video.sampling import Uniform
+from tasks.captions import Pair as Pair
+from tasks.captions import Pairs as Pairs
+from tasks.captions import check_pairs as check_pairs
+from tasks.captions import paragraphs, subtitles_of, with_plain_ids
 from tasks.lists import PublishedList, name_of
-from tasks.sources import (
-    VideoIndex,
-    card_of,
-    find_annotations,
-    protocol_named,
-    without_ending,
-)
+from tasks.sources import VideoIndex, card_of, find_annotations, protocol_named
 
 NEAR = 3  # missing videos for which a near name is looked for
-LONGEST = 10_000  # characters of a sentence; beyond that the file was misread
 _DIRECTIONS = {"t2v": "", "v2t": "v2t/"}
 _READING = {
     "R@1": Metric("%", True), "R@5": Metric("%", True), "R@10": Metric("%", True),
     "MdR": Metric("rank", False), "MnR": Metric("rank", False),
 }  # fmt: skip
-
-
-@dataclass(frozen=True)
-class Pair:
-    """A sentence and the video it describes; `where` is its place in the file, for messages.
-
-    `cluster` names what the video belongs with, where the file has a column of that name.
-    """
-
-    video: str
-    sentence: str
-    where: str
-    cluster: str = ""
-
-
-class Pairs(list[Pair]):
-    """Pairs, what was assumed in reading them, and each video's subtitles if the file has any."""
-
-    def __init__(
-        self,
-        pairs: Iterable[Pair] = (),
-        remarks: Iterable[str] = (),
-        subtitles: Mapping[str, str] | None = None,
-    ) -> None:
-        super().__init__(pairs)
-        self.remarks, self.subtitles = list(remarks), subtitles
 
 
 @dataclass
@@ -82,6 +54,9 @@ class RetrievalTask(Task):
     published: ClassVar[str]  # the published protocol's name
     # The lists that have a name. Without any, 1,000 pairs count as the published ones, unverified.
     lists: ClassVar[Sequence[PublishedList]] = ()
+    joins: ClassVar[bool] = False  # whether the sentences of a video are one paragraph
+    # Ids of clips that are cut from something: a regular expression, whose group 1 names that.
+    cut_from: ClassVar[str] = ""
     version: ClassVar[int] = 1
     reranks: ClassVar[bool] = True
     primary: ClassVar[str] = "R@1"
@@ -130,21 +105,22 @@ class RetrievalTask(Task):
         path = find_annotations(source, cls.name, cls.files)
         read = cls.read(path)
         remarks = list(getattr(read, "remarks", ()))
-        pairs = _with_plain_ids(read)
-        remarks += check_pairs(pairs, path)
+        plain = [replace(one, video=cls.canonical(one.video)) for one in with_plain_ids(read)]
+        remarks += check_pairs(plain, path)
+        pairs, said = paragraphs(plain) if cls.joins else (plain, [])
+        remarks += said
         protocol, said = cls._protocol(source, pairs)
         index = VideoIndex.of(source, cls.name)
-        everything = list(dict.fromkeys(pair.video for pair in pairs))
-        paths, other_case = index.find_all(everything)
-        remarks += said + _remarks_of_files(paths, other_case, index)
-        ids = everything[:limit]
-        kept = set(ids)
-        clips = [Clip(i, paths[i], frames_fps=source.frames_fps) for i in ids]
+        everything, of_files = cls._clips(source, index, pairs)
+        remarks += said + of_files
+        clips = everything[:limit]
+        kept = {clip.id for clip in clips}
         sizes = [clip.path.stat().st_size if clip.path else None for clip in clips]
         texts = [pair.sentence for pair in pairs if pair.video in kept]
         owners = [pair.video for pair in pairs if pair.video in kept]
-        subtitles = _subtitles(read, pairs, kept)
-        beside = [] if subtitles is None else [subtitles]
+        subtitles = subtitles_of(read, plain, kept)
+        parts = [[clip.id, clip.start, clip.end] for clip in clips if clip.end is not None]
+        beside = [one for one in (subtitles, parts or None) if one is not None]
         return cls(
             protocol=protocol,
             source=source,
@@ -157,10 +133,40 @@ class RetrievalTask(Task):
             remarks=[f"{cls.name}: {remark}" for remark in remarks],
             owners=owners,
             clusters={pair.video: pair.cluster for pair in pairs if pair.cluster},
-            ambiguous=[i for i in ids if i in index.ambiguous],
+            ambiguous=[clip.id for clip in clips if clip.id in index.ambiguous],
             annotations=path,
             subtitles=subtitles,
         )
+
+    @classmethod
+    def canonical(cls, video: str) -> str:
+        """A plain id in the spelling of the published list, where copies have several."""
+        return video
+
+    @classmethod
+    def other_names(cls, video: str) -> Sequence[str]:
+        """Names that copies give a video's file instead of its id, the likeliest first."""
+        return ()
+
+    @classmethod
+    def _clips(
+        cls, source: Source, index: VideoIndex, pairs: Sequence[Pair]
+    ) -> tuple[list[Clip], list[str]]:
+        """The clip of every video in the order of the file, and remarks on their files.
+
+        One that no file holds by itself may be a part of a whole video's.
+        """
+        parts = {pair.video: pair.part for pair in pairs}
+        paths, other_case = index.find_all(list(parts))
+        clips = []
+        for video, part in parts.items():
+            names = cls.other_names(video) if paths[video] is None else ()
+            paths[video] = paths[video] or next(filter(None, map(index.find, names)), None)
+            start, end = 0.0, None
+            if paths[video] is None and part and (whole := index.find(part[0])):
+                paths[video], start, end = whole, part[1], part[2]
+            clips.append(Clip(video, paths[video], start, end, source.frames_fps))
+        return clips, remarks_of_files(paths, other_case, index)
 
     @classmethod
     def _protocol(cls, source: Source, pairs: Sequence[Pair]) -> tuple[str, list[str]]:
@@ -181,6 +187,11 @@ class RetrievalTask(Task):
             yield {
                 "warning": f"{self.name}: several files for {len(self.ambiguous)} clips, the first "
                 f"{self.ambiguous[0]}; one each was taken, by type and then by path"
+            }
+        if self.joins and (cut := adapter.count_truncated(self.texts)):
+            yield {
+                "warning": f"{self.name}: {cut} of {len(self.texts)} paragraphs are longer than "
+                f"{adapter.name} reads, and are cut"
             }
         names = [clip.id for clip in self.clips if clip.id in features.clips]
         place = {name: i for i, name in enumerate(names)}
@@ -221,8 +232,12 @@ class RetrievalTask(Task):
 
     @classmethod
     def cluster(cls, line: dict[str, Any]) -> str:
-        """What the annotations say, or the video: captions of one are no independent draws."""
-        return str(line.get("cluster", line["target"]))
+        """What the clip is cut from, what the annotations say, or the video itself.
+
+        Captions of one video are no independent draws, nor are clips of one film.
+        """
+        film = re.fullmatch(cls.cut_from, line["target"]) if cls.cut_from else None
+        return film[1] if film else str(line.get("cluster", line["target"]))
 
     @classmethod
     def sample(cls, predictions: Iterable[dict[str, Any]]) -> Sample:
@@ -307,36 +322,7 @@ def chance(captions: Counter[str]) -> dict[str, float]:
     return {**one_way, **{f"v2t/{name}": value for name, value in one_way.items()}}
 
 
-def _with_plain_ids(pairs: Iterable[Pair]) -> list[Pair]:
-    """The pairs with ids for files' names: without a video's ending and the folder before it.
-
-    DataError where that makes one of two.
-    """
-    plain, folders = [], dict[str, tuple[str, str]]()
-    for pair in pairs:
-        name = without_ending(pair.video)
-        folder = ""
-        if name != pair.video and "\0" not in name:
-            folder, _, name = name.replace("\\", "/").rpartition("/")
-        first, where = folders.setdefault(name, (folder, pair.where))
-        if first != folder and first and folder:
-            raise DataError(f"{pair.where}: {name!r} in another folder than in {where}; rename one")
-        plain.append(replace(pair, video=name))
-    return plain
-
-
-def _subtitles(
-    read: Sequence[Pair], pairs: Sequence[Pair], kept: Collection[str]
-) -> dict[str, str] | None:
-    """The subtitles of the clips that are kept, by the ids that they have as files."""
-    own: Mapping[str, str] | None = getattr(read, "subtitles", None)
-    if own is None:
-        return None
-    return {pair.video: own.get(before.video, "")
-            for before, pair in zip(read, pairs, strict=True) if pair.video in kept}  # fmt: skip
-
-
-def _remarks_of_files(
+def remarks_of_files(
     paths: dict[str, Path | None], other_case: list[str], index: VideoIndex
 ) -> list[str]:
     """Ids in other case than their file, and of missing videos the first that has a near name."""
@@ -348,30 +334,3 @@ def _remarks_of_files(
     if found := next((f"{video}{name}" for video, name in near if name), ""):
         remarks.append(f"no file for {len(missing)} videos, as {found}")
     return remarks
-
-
-def check_pairs(pairs: Sequence[Pair], path: Path) -> list[str]:
-    """Refuse what would make a score wrong, such as no pairs or empty fields; return remarks.
-
-    A sentence twice for its video is one query more: the sets of 20 captions a video have such.
-    """
-    if not pairs:
-        raise DataError(f"{path}: no pairs in it; check the file")
-    seen: dict[tuple[str, str], str] = {}
-    twice: list[str] = []
-    for pair in pairs:
-        if not pair.video or not pair.sentence.strip():
-            raise DataError(f"{pair.where}: an empty id or sentence; correct the line")
-        if len(pair.sentence) > LONGEST or len(pair.video) > 255:
-            raise DataError(f"{pair.where}: a field far too long; check quotes and separators")
-        if "/" in pair.video or "\\" in pair.video or pair.video in (".", ".."):
-            raise DataError(f"{pair.where}: the id {pair.video!r} is a path; ids are plain names")
-        if not pair.video.isprintable():
-            raise DataError(f"{pair.where}: the id {pair.video!r} holds control characters")
-        key = (pair.video, pair.sentence)
-        if key in seen:
-            twice.append(f"{Path(pair.where).name} as {Path(seen[key]).name}")
-        seen.setdefault(key, pair.where)
-    if not twice:
-        return []
-    return [f"{len(twice)} sentences are there twice for their video, the first in {twice[0]}"]

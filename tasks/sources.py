@@ -14,7 +14,8 @@ from bench.files.untrusted import read_json
 from bench.video.folders import IMAGES
 
 # Earlier ones win where a clip is there twice: what decodes fastest and seeks best comes first.
-VIDEOS = (".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".flv", ".wmv", ".mpg", ".mpeg", ".ts")
+VIDEOS = (".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".flv", ".wmv", ".mpg", ".mpeg", ".ts",
+          ".3gp", ".mts")  # fmt: skip
 DEPTH = 3
 
 
@@ -23,6 +24,17 @@ def find_annotations(source: Source, task: str, names: Sequence[str]) -> Path:
 
     DataError says what is missing and how to name it.
     """
+    found = found_annotations(source, task, names)
+    if found is None:
+        raise DataError(
+            f"{source.root}: no {' or '.join(names)} found there; give the file as "
+            f"'annotations' of {task} in a source of bench.yaml"
+        )
+    return found
+
+
+def found_annotations(source: Source, task: str, names: Sequence[str]) -> Path | None:
+    """As `find_annotations`; None where none is configured, nor found."""
     if source.annotations is not None:
         if source.annotations.is_dir():
             raise DataError(
@@ -32,17 +44,10 @@ def find_annotations(source: Source, task: str, names: Sequence[str]) -> Path:
         if not source.annotations.is_file():
             raise DataError(f"{source.annotations}: no such file; check sources.{source.name}")
         return source.annotations
-    task_root = _task_root(source, task)
-    found = search(task_root, names) or search(source.root, names)
-    if not found:
-        raise DataError(
-            f"{source.root}: no {' or '.join(names)} found there; give the file as "
-            f"'annotations' of {task} in a source of bench.yaml"
-        )
-    return found
+    return search(task_root(source, task), names) or search(source.root, names)
 
 
-def _task_root(source: Source, task: str) -> Path:
+def task_root(source: Source, task: str) -> Path:
     """`root/task` where a root holds several tasks, else the root itself."""
     return source.root / task if (source.root / task).is_dir() else source.root
 
@@ -50,7 +55,7 @@ def _task_root(source: Source, task: str) -> Path:
 def search(root: Path, names: Sequence[str]) -> Path | None:
     """The first of `names` that lies at most three folders below `root`; earlier names win."""
     found: dict[str, Path] = {}
-    for folder, folders, files in _walk(root):
+    for folder, folders, files in walk(root):
         if len(folder.relative_to(root).parts) >= DEPTH:
             folders.clear()
         for name in set(names) & set(files):
@@ -60,7 +65,7 @@ def search(root: Path, names: Sequence[str]) -> Path | None:
     return next((found[name] for name in names if name in found), None)
 
 
-def _walk(root: Path) -> Iterator[tuple[Path, list[str], list[str]]]:
+def walk(root: Path) -> Iterator[tuple[Path, list[str], list[str]]]:
     """`os.walk` in a fixed order, through links too: data often lies on another disk.
 
     Every real folder is entered once, so that a loop of links cannot trap the walk.
@@ -114,7 +119,7 @@ def protocol_named(source: Source, task: str, name: str, published: Collection[s
 
 def card_of(source: Source, task: str) -> Path | None:
     """The card `source.json` of a generated set; None for any other set."""
-    cards = (folder / "source.json" for folder in (_task_root(source, task), source.root))
+    cards = (folder / "source.json" for folder in (task_root(source, task), source.root))
     return next((card for card in cards if card.is_file()), None)
 
 
@@ -145,8 +150,8 @@ class VideoIndex:
         self._paths: dict[str, Path] = {}
         self._others: dict[str, str] = {}  # files that are no videos, by the name without ending
         best: dict[str, tuple[int, str]] = {}
-        for where, _, files in _walk(folder):
-            if where != folder and any(_is_numbered(name) for name in files):
+        for where, _, files in walk(folder):
+            if where != folder and any(is_numbered(name) for name in files):
                 self._paths.setdefault(where.name, where)
             for name in files:
                 stem, suffix = Path(name).stem, Path(name).suffix.lower()
@@ -164,7 +169,7 @@ class VideoIndex:
     @classmethod
     def of(cls, source: Source, task: str) -> VideoIndex:
         """The index of a source: its `videos`, else all below its root for the task."""
-        return cls(source.videos or _task_root(source, task))
+        return cls(source.videos or task_root(source, task))
 
     def find(self, clip: str) -> Path | None:
         """The clip's file. Ids are compared with names found, never joined to a path."""
@@ -225,5 +230,5 @@ def _is_file(path: Path) -> bool:
         return False
 
 
-def _is_numbered(name: str) -> bool:
+def is_numbered(name: str) -> bool:
     return Path(name).suffix.lower() in IMAGES and Path(name).stem[-1:].isdigit()

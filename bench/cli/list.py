@@ -45,15 +45,16 @@ def _task_rows(config: Config) -> list[dict[str, str]]:
 
     rows = []
     for name in registry.task_names():
-        source, _ = registry.source_for(name, None, config)
-        row = {"task": name, "source": source.name}
+        row = {"task": name, "source": "-", "status": "", "data": "", "licence": ""}
         try:
             kind = registry.task_class(name)
+            row |= {"data": kind.citation, "licence": kind.licence}
+            source, _ = registry.source_for(name, None, config)
+            row |= {"source": source.name}
+            row["status"] = registry.source_problem(name, source) or "ready"
         except BenchError as error:  # a package that does not work must not hide the others
-            rows.append({**row, "status": str(error), "data": "", "licence": ""})
-            continue
-        status = registry.source_problem(name, source) or "ready"
-        rows.append({**row, "status": status, "data": kind.citation, "licence": kind.licence})
+            row["status"] = str(error)
+        rows.append(row)
     return rows
 
 
@@ -112,7 +113,8 @@ def _source_rows(config: Config) -> list[dict[str, str]]:
             rows.append({"source": name, "task": "-", "status": fault})
             continue
         # A task that cannot be imported is named once, by `bench list tasks`.
-        for task in config.sources.get(name, registry.task_names(object)):
+        drawn = [task for task in registry.task_names(object) if registry.draws(name, task)]
+        for task in config.sources.get(name, drawn):
             problem = "unknown task"
             if task in registry.task_names():
                 source, _ = registry.source_for(task, name, config)

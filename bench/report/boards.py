@@ -52,7 +52,7 @@ def boards(
         for name in registry.task_names():
             protocol = kind.published_protocol() if (kind := task_class(name)) else ""
             known = {"", *(key[1] for key in grouped)}
-            if task in (None, name) and protocol not in known:
+            if task in (None, name) and protocol not in known and _references(name, protocol):
                 grouped[name, protocol, 0, "{}", ""] = []
     return [
         _board(key[0], key[1], found, usual.get(key[0], {}), backing, _data(key, grouped))

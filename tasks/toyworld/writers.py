@@ -17,6 +17,7 @@ from typing import Any
 from bench.errors import UsageError
 from bench.files.atomic import write_text
 from bench.files.untrusted import read_json
+from tasks.toyworld import sets
 from tasks.toyworld.annotations import annotate, vote
 from tasks.toyworld.video import Video, encode_missing
 from tasks.toyworld.world import PEOPLE, Event, deal, make_clip, make_groups, sentence
@@ -29,7 +30,7 @@ _ANNOTATORS = 3
 
 def write(
     root: Path,
-    tasks: Sequence[str] = ("msrvtt", "lsmdc", "vidsitu"),
+    tasks: Sequence[str] = ("msrvtt", "lsmdc", "vidsitu", "msvd", "ucf101"),
     seed: int = 0,
     workers: int = 2,
     progress: Callable[[int, int], None] | None = None,
@@ -200,4 +201,7 @@ def _without_values(situation: dict[str, Any]) -> dict[str, Any]:
     return {name: {key: event[key] for key in kept} for name, event in situation.items()}
 
 
-_WRITERS = {"msrvtt": _msrvtt, "lsmdc": _lsmdc, "vidsitu": _vidsitu}
+_WRITERS = {
+    "msrvtt": _msrvtt, "lsmdc": _lsmdc, "vidsitu": _vidsitu,
+    "msvd": sets.msvd, "ucf101": sets.ucf101,
+}  # fmt: skip

@@ -259,12 +259,13 @@ def test_published_setups(run: RunConfig, tmp_path: Path) -> None:
         ("BTAdapter", "msrvtt"): ("steps-12", f"shortest side 224 {opencv}", 32),
         ("BTAdapter", "lsmdc"): ("steps-64", f"shortest side 256 {opencv}", None),
         ("ViFiCLIP", "msrvtt"): vifi, ("ViFiCLIP", "lsmdc"): vifi,
+        **{("ViFiCLIP", task): vifi for task in ("hmdb51", "ucf101", "kinetics400", "ssv2")},
         ("CLIP4Clip", "msrvtt"): clip4, ("CLIP4Clip", "lsmdc"): clip4,
     }  # fmt: skip
     remarks = [" ".join(setup.remarks) for adapter in adapters
                for setup in adapter.published.values()]  # fmt: skip
-    words = ("zero frames", "float16", "one feature", "balance terms", "action", "cut", "float16",
-             "float16")  # fmt: skip
+    words = ("zero frames", "float16", "one feature", "balance terms", "action", "cut", "",
+             "as one word", "", "", "float16", "float16")  # fmt: skip
     assert all(word in remark for word, remark in zip(words, remarks, strict=True))
 
 

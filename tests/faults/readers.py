@@ -24,11 +24,15 @@ from bench.settings import settings_from
 from bench.training.grids import grids
 from tasks.lsmdc import LSMDC
 from tasks.msrvtt import MSRVTT
-from tasks.retrieval import check_pairs
+from tasks.msvd import MSVD
+from tasks.retrieval import RetrievalTask, check_pairs
 from tasks.sources import protocol_of
+from tasks.templates import templates_of
+from tasks.ucf101 import UCF101
 from tasks.vidsitu.annotations import EVENTS, load_annotations, load_split, load_votes
 from tasks.vidsitu.check import check_tree
 from tasks.vidsitu.scoring.predictions import read_predictions
+from tasks.youcook2 import OFFICIAL, YouCook2
 
 SEGMENT = "v_abc_seg_0_10"
 
@@ -66,6 +70,23 @@ def _pairs(task: type[MSRVTT] | type[LSMDC]) -> Callable[[Path], Any]:
         return pairs
 
     return read
+
+
+def _listed(task: type[RetrievalTask], name: str) -> Callable[[Path], Any]:
+    def read(folder: Path) -> Any:
+        (folder / "test_list.txt").write_text("mv89psg6zh4_33_46\n")
+        check_pairs(task.read(folder / name), folder / name)
+        return task.load(Source("s", folder))
+
+    return read
+
+
+def _actions(folder: Path) -> Any:
+    """A list of videos with one of classes, whichever of the two is not there."""
+    for name, text in (("classInd.txt", "1 A\n2 B\n"), ("val1.txt", "A/v.avi 1\n")):
+        if not (folder / name).exists():
+            (folder / name).write_text(text)
+    return UCF101.load(Source("s", folder))
 
 
 def _event(segment: str) -> dict[str, Any]:
@@ -159,6 +180,23 @@ READERS = [
     Reader("MSRVTT json lines", "json", MSRVTT.files[0],
            b"\n".join([_json({"video": "video0", "caption": ["a man"]})] * 2), _pairs(MSRVTT)),
     Reader("LSMDC tsv", "text", LSMDC.files[0], b"a\t1\t2\t1\t2\tSOMEONE nods.\n", _pairs(LSMDC)),
+    Reader("MSVD captions, pickle", "pickle", "raw-captions.pkl",
+           pickle.dumps({"mv89psg6zh4_33_46": [["a", "man"]]}), _listed(MSVD, "raw-captions.pkl")),
+    Reader("MSVD captions, text", "text", "AllVideoDescriptions.txt",
+           b"mv89psg6zh4_33_46 a man\n", _listed(MSVD, "AllVideoDescriptions.txt")),
+    Reader("YouCook2 steps", "json", OFFICIAL,
+           _json({"database": {"xHr8X2Wpmno": {"subset": "validation", "annotations": [
+               {"segment": [1, 2], "id": 0, "sentence": "cut"}]}}}), _listed(YouCook2, OFFICIAL)),
+    Reader("YouCook2 csv", "text", YouCook2.files[0],
+           b"video_id,text,start,end\nv,cut,1,2\n", _listed(YouCook2, YouCook2.files[0])),
+    Reader("classes, lines", "text", "classInd.txt", b"1 A\n2 B\n", _actions),
+    Reader("classes, json", "json", "classInd.txt", _json({"A": "1", "B": "2"}), _actions),
+    Reader("actions, lines", "text", "val1.txt", b"A/v.avi 1\nw.avi 2\n", _actions),
+    Reader("actions, csv", "text", "val1.txt",
+           b"label,youtube_id,time_start,time_end\nA,v,1,2\n", _actions),
+    Reader("actions, json", "json", "val1.txt", _json([{"id": "v", "label": "A"}]), _actions),
+    Reader("templates", "text", "templates.txt", b"a {}\nthe {}\n",
+           lambda folder: templates_of(str(folder / "templates.txt"))),
     Reader("source card", "json", "source.json", b'{"protocol": "mine"}',
            lambda folder: protocol_of(Source("s", folder), "msrvtt", "1k-A", 3)),
     Reader("VidSitu split", "json", "split_files/vseg_split_valid_lb.json", _json([SEGMENT]),

@@ -177,6 +177,7 @@ def test_dual_softmax_and_charts_are_marked() -> None:
     table = render(boards([], task="msrvtt", published=True), "md")
     assert "TVTSv2 ViT-H/14 †" in table and "~41 " in table and "secondary" not in table
 
+    assert boards([], task="vatex", published=True) == []  # nobody's rows are kept
     latex = render(boards([], task="msrvtt", published=True), "latex")
     assert r"$\sim$41 " in latex
 

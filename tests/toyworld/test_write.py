@@ -10,9 +10,13 @@ from typing import Any
 import av
 import pytest
 
+from bench.contracts import Source
 from bench.errors import UsageError
+from tasks.msrvtt import MSRVTT
+from tasks.msvd import MSVD
 from tasks.toyworld import VERSION, write
 from tasks.toyworld.world import VERBS
+from tasks.ucf101 import UCF101
 
 SCALE = 0.04
 ANNOTATIONS = Path("vidsitu/vidsitu_annotations")
@@ -160,3 +164,21 @@ def test_other_data_are_not_drawn_over(tmp_path: Path) -> None:
         write(tmp_path, tasks=("lsmdc", "msrvtt"), scale=0.01)
     assert theirs.read_text() == "theirs"
     assert [path.name for path in tmp_path.iterdir()] == ["msrvtt"]
+
+
+def test_msvd_and_ucf101_have_the_forms_of_the_real_sets(toy: Path) -> None:
+    """Several captions a video, and clips in groups: read by the ordinary readers."""
+    several = MSVD.load(Source("toy", toy))
+    assert (several.protocol, len(several.clips), len(several.texts)) == ("msvd/toy", 12, 48)
+    assert len(set(several.texts)) == 48 and not several.remarks
+    assert {MSVD.cluster({"target": clip.id}) for clip in several.clips} == {"toyMSVD0001"}
+    first = MSRVTT.load(Source("toy", toy))  # the same events: of one caption each
+    assert sum(text in several.texts for text in first.texts) == 12
+    actions = UCF101.load(Source("toy", toy))
+    assert actions.protocol == "ucf101/toy" and actions.remarks == []
+    assert len(actions.clips) == 2 * len(VERBS) and len(actions.classes) == len(VERBS)
+    assert {len(set(actions.labels.values())), *actions.chance.values()} == {
+        18, 100 / 18, 500 / 18
+    }  # fmt: skip
+    assert all(clip.path for clip in (*several.clips, *actions.clips))
+    assert probe(next(clip.path for clip in actions.clips if clip.path))[1:4] == ("h264", 224, 30)

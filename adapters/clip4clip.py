@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -94,14 +94,6 @@ class CLIP4ClipAdapter(FrameAdapter, ClipAdapter):
     def fingerprint(self) -> str:
         """Hash of weights, head, preprocessing and precision."""
         return digest("clip4clip", VERSION, *self.base.key(self.precision))
-
-    def _tokens(self, texts: Sequence[str]) -> Any:
-        """Cut to `text_length` with the end token kept, then padded: nothing is read beyond it."""
-        from torch.nn.functional import pad
-
-        context = self.base.context_length
-        length = self.text_length or context
-        return pad(self.base.tokens(texts, length), (0, context - length))
 
 
 def _config(arch: str | None, head: str) -> dict[str, Any]:

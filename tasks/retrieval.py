@@ -84,6 +84,7 @@ class RetrievalTask(Task):
     lists: ClassVar[Sequence[PublishedList]] = ()
     version: ClassVar[int] = 1
     reranks: ClassVar[bool] = True
+    rescores: ClassVar[bool] = True
     primary: ClassVar[str] = "R@1"
     metrics: ClassVar[dict[str, Metric]] = {
         prefix + name: metric
@@ -190,7 +191,9 @@ class RetrievalTask(Task):
         owner = np.array([place[self.owners[i]] for i in queried])
         try:
             if features.matching is None:
-                ranking = ranks_from_features(texts, videos, owner)
+                ranking = ranks_from_features(
+                    texts, videos, owner, temperature=features.temperature
+                )
             else:
                 ranking = _reranked(features.matching, texts, videos, owner, queried, names)
         except ValueError as error:

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from bench.metrics.dual_softmax import DualSoftmax
+
 CUTOFFS = (1, 5, 10)
 
 
@@ -19,7 +21,8 @@ class Ranking:
 
     `t2v` int [M] and `t2v_top`, `t2v_top_scores` [M, k] by text; `v2t` int [G] and its tops by
     video that has a caption, in the order of `videos` int [G]. `scores` float32 [M] is each text's
-    similarity with its own video, `v2t_scores` [G] each video's with its best own caption.
+    similarity with its own video, `v2t_scores` [G] each video's with its best own caption. Scores
+    of a dual softmax are float64: they may be too small for float32.
     """
 
     t2v: np.ndarray
@@ -100,12 +103,15 @@ def ranks_from_features(
     owner: np.ndarray,
     chunk_bytes: int = 64 << 20,
     top: int = 10,
+    temperature: float | None = None,
 ) -> Ranking:
     """Ranks from normalised features [M, D] and [N, D] without the [M, N] matrix in memory.
 
     Products are formed in float64 and rounded to float32, so that equal features tie exactly
     whatever the chunk, the number of threads or the machine's matrix kernels. Every chunk holds
-    whole groups of captions. ValueError as `ranks_from_similarity`.
+    whole groups of captions. With a `temperature` the similarity is rescored by
+    `bench.metrics.dual_softmax` first, which takes a pass more. ValueError as
+    `ranks_from_similarity`.
     """
     texts, videos, owner = np.asarray(texts), np.asarray(videos), np.asarray(owner)
     if texts.ndim != 2 or videos.ndim != 2 or texts.shape[1] != videos.shape[1]:
@@ -117,28 +123,43 @@ def ranks_from_features(
     queried, starts = np.unique(owner[order], return_index=True)
     ends = np.append(starts[1:], len(owner))
     columns = videos.T.astype(np.float64)
-    scores = _own_scores(texts, videos, owner)
-    best_own = np.maximum.reduceat(scores[order], starts)
+    scores = own = _own_scores(texts, videos, owner)
+    chunks = [
+        (first, last, order[starts[first] : ends[last - 1]])
+        for first, last in _chunks(ends, max(1, chunk_bytes // (8 * len(videos))))
+    ]
+
+    def similarity(rows: np.ndarray) -> np.ndarray:
+        return (texts[rows].astype(np.float64) @ columns).astype(np.float32)
+
+    softmax = None
+    if temperature is not None:
+        blocks = ((rows, similarity(rows)) for _, _, rows in chunks)
+        softmax = DualSoftmax.over(blocks, len(owner), len(videos), temperature)
+        scores, own = softmax.of_pairs(scores, owner)
+    best_own = np.maximum.reduceat(own[order], starts)
 
     top, groups_top = min(top, len(videos)), min(top, len(queried))
     t2v = np.empty(len(owner), np.int64)
     t2v_top = np.empty((len(owner), top), np.int64)
-    t2v_top_scores = np.empty((len(owner), top), np.float32)
+    t2v_top_scores = np.empty((len(owner), top), scores.dtype)
     ahead = np.zeros(len(queried), np.int64)
     v2t_top = np.zeros((len(queried), groups_top), np.int64)
-    v2t_top_scores = np.full((len(queried), groups_top), -np.inf, np.float32)
-    for first, last in _chunks(ends, max(1, chunk_bytes // (8 * len(videos)))):
-        rows = order[starts[first] : ends[last - 1]]
-        block = (texts[rows].astype(np.float64) @ columns).astype(np.float32)
-        t2v[rows] = rank_of_own(block, scores[rows], owner[rows])
-        t2v_top[rows], t2v_top_scores[rows] = best_of_rows(block, top)
-        groups = np.maximum.reduceat(block, starts[first:last] - starts[first], axis=0)[
+    v2t_top_scores = np.full((len(queried), groups_top), -np.inf, scores.dtype)
+    for first, last, rows in chunks:
+        block = by_text = similarity(rows)
+        if softmax is not None:
+            by_text = softmax.of_texts(block)
+        t2v[rows] = rank_of_own(by_text, scores[rows], owner[rows])
+        t2v_top[rows], t2v_top_scores[rows] = best_of_rows(by_text, top)
+        by_video = block if softmax is None else softmax.of_videos(block, rows)
+        groups = np.maximum.reduceat(by_video, starts[first:last] - starts[first], axis=0)[
             :, queried
         ].T
         at_least = groups >= best_own[:, None]
-        own = np.arange(first, last)
+        places = np.arange(first, last)
         ahead += at_least.sum(axis=1)
-        ahead[own] -= at_least[own, own - first]
+        ahead[places] -= at_least[places, places - first]
         _merge_best(v2t_top, v2t_top_scores, groups, first)
     return Ranking(
         t2v, scores, t2v_top, t2v_top_scores, queried, 1 + ahead, best_own,

@@ -88,8 +88,7 @@ class Adapter(ABC):
     does not have is refused. `published` holds by a task's name how the model was published there.
     While a run of that protocol lasts, `setup` is that of its task, and None in any other: frames
     come as it says, and an adapter whose setups have a `text_length` cuts texts to it and counts
-    them so. So it does where it says its `context_length`, the most tokens of a text that it reads:
-    a run may ask for fewer. `raw_mean` is set while a run lasts that does not normalise frames.
+    them so. A run may ask for fewer tokens than the `context_length` that it says it reads.
     """
 
     name: str
@@ -100,16 +99,12 @@ class Adapter(ABC):
     setup: Setup | None = None
     context_length: int | None = None
     context: int | None = None  # tokens that a run asks for; None: as the setup says
-    raw_mean: bool = False
+    raw_mean: bool = False  # whether a run takes frames as they are
 
     @property
     def text_length(self) -> int | None:
         """The run's, or else the setup's, in tokens, start and end included."""
         return self.context or (self.setup.text_length if self.setup else None)
-
-    def odd_frames(self, count: int) -> str:
-        """Why a video model cannot encode clips of `count` frames, as `8 frames, and ...`."""
-        return ""
 
     @classmethod
     def problem(cls, run: Any, name: str, **settings: Any) -> str | None:

@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from bench.capabilities import LimitsFrames
 from bench.contracts import Adapter, Plan, Task
 from bench.errors import UsageError
 from bench.metrics.dual_softmax import HIGHEST, TEMPERATURE, check_temperature
@@ -103,6 +104,8 @@ def check_turned(adapter: Adapter, task: Task, turned: Turned) -> None:
     _check_context(adapter, turned.context)
     plan = turned.plan_of(task)
     if plan.key == task.plan.key or not adapter.is_video_model:
+        return
+    if not isinstance(adapter, LimitsFrames):
         return
     for count in usual_counts(plan):
         if odd := adapter.odd_frames(count):

@@ -124,9 +124,10 @@ def ranks_from_features(
     ends = np.append(starts[1:], len(owner))
     columns = videos.T.astype(np.float64)
     scores = own = _own_scores(texts, videos, owner)
+    bytes_a_row = (8 if temperature is None else 16) * len(videos)  # rescored ones are float64
     chunks = [
         (first, last, order[starts[first] : ends[last - 1]])
-        for first, last in _chunks(ends, max(1, chunk_bytes // (8 * len(videos))))
+        for first, last in _chunks(ends, max(1, chunk_bytes // bytes_a_row))
     ]
 
     def similarity(rows: np.ndarray) -> np.ndarray:

@@ -41,10 +41,20 @@ def svg(chart: Chart) -> str:
 
 
 def standalone(chart: Chart) -> str:
-    """The chart as an SVG file that shows without the page, dark on white, its title above."""
-    drawn = svg(chart).replace("<svg ", '<svg xmlns="http://www.w3.org/2000/svg" ', 1)
-    style = f"<style>{STYLE}</style>" + '<rect width="100%" height="100%" fill="#fff"/>'
-    return drawn.replace("</desc>", f"</desc>{style}", 1) + "\n"
+    """The chart as an SVG file of its own, dark on white, with its title and note above."""
+    lines = [chart.title, *filter(None, chart.note.split(". "))]
+    words = "".join(
+        _text(line, f'class="name" x="12" y="{18 * place}"', "start")
+        for place, line in enumerate(lines, 1)
+    )
+    points = [point for series in chart.series for point in series.points if _finite(point)]
+    top, tall = 18 * len(lines) + 6, _height(points) if chart.kind == "rows" else HEIGHT
+    place = f'<svg y="{top}" width="{WIDTH}" height="{tall:g}" '
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {top + tall:g}">'
+        f'<style>{STYLE}</style><rect width="100%" height="100%" fill="#fff"/>'
+        f"{words}{svg(chart).replace('<svg ', place, 1)}</svg>\n"
+    )
 
 
 def _framed(chart: Chart, height: float, body: str) -> str:

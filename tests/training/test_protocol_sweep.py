@@ -243,7 +243,11 @@ def test_a_chart_has_a_row_a_turn_around_zero() -> None:
     (zero,) = [one for one in tree.iter(f"{space}line") if one.get("class") == "axis"]
     mark = next(tree.iter(f"{space}circle"))
     assert float(str(mark.get("cx"))) < float(str(zero.get("x1")))
-    assert "Toy world: not comparable" in grid_chart(record).note
+    words = [text.text for text in tree.iter(f"{space}text")]
+    assert words[:2] == [
+        "What the protocol does: m on p",
+        "Toy world: not comparable with real videos",
+    ]
 
 
 @pytest.mark.parametrize(

@@ -36,6 +36,17 @@ class Reader(Words):
     context_length = 20
 
 
+class Uneven(Words):
+    """Features of frames differ in length and direction, by what is in the frame."""
+
+    fingerprint = "uneven-1"
+
+    def encode_frames(self, frames: np.ndarray) -> np.ndarray:
+        found, sums = super().encode_frames(frames), frames.reshape(len(frames), -1).sum(axis=1)
+        found[np.arange(len(frames)), sums % 3] *= 2
+        return found * (1 + sums % 7)[:, None]
+
+
 class Eight(Adapter):
     """A video model of exactly eight frames."""
 
@@ -117,16 +128,20 @@ def test_texts_are_cut_and_counted(task: Task, run: RunConfig) -> None:
 
 
 def test_frames_are_averaged_as_they_are(task: Task, run: RunConfig) -> None:
-    result = evaluate(Words(), task, run, turned=Turned(raw_mean=True))
-    work = Work(Words(), task, run, Silent())
+    plain, result = (
+        evaluate(Uneven(), task, run, turned=Turned(raw_mean=raw)) for raw in (False, True)
+    )
+    work = Work(Uneven(), task, run, Silent())
     clips, texts = clip_features(work), normalise(text_features(work))
     assert work.encoded["frames"] == 0
     videos = np.stack([normalise(clips[clip.id].mean(axis=0)) for clip in task.clips])
     scores = [line["score"] for line in result.predictions if line["direction"] == "t2v"]
-    np.testing.assert_allclose(scores, (texts * videos).sum(axis=1), rtol=1e-5)
+    np.testing.assert_allclose(scores, (texts * videos).sum(axis=1), atol=1e-5)
+    usual = [line["score"] for line in plain.predictions if line["direction"] == "t2v"]
+    assert np.abs(np.array(scores) - usual).max() > 1e-3
     assert result.document.protocol == "msrvtt/toy, raw mean"
     assert result.document.model["pooling"] == "mean of frame features as they are, L2-normalised"
-    assert evaluate(Words(), task, run).document.model.get("pooling") is None
+    assert plain.document.model.get("pooling") is None
     with pytest.raises(UsageError, match="makes no mean of normalised frames"):
         evaluate(Matcher(), task, run, turned=Turned(raw_mean=True))
 

@@ -13,14 +13,12 @@ from adapters.torch_adapter import ClipAdapter
 from adapters.weights import find_weights
 from bench.config import RunConfig
 from bench.contracts import Setup
-from bench.errors import BenchError, UsageError
+from bench.errors import UsageError
 from bench.files.tensor_store import digest
 from bench.video.preprocessing import Preprocessing
 from bench.video.sampling import Steps
 
 if TYPE_CHECKING:
-    import torch
-
     from adapters.bt_adapter_model import BTAdapter
 
 VERSION = 1  # raise it when a change here could change a feature
@@ -98,16 +96,16 @@ class BTAdapterAdapter(ClipAdapter):
         return digest("bt_adapter", VERSION, *self.base.key(self.precision))
 
     def _tokens(self, texts: Sequence[str]) -> Any:
-        """Cut after tokenising, as it is published: a longer text has no end token then."""
+        """As published cut after tokenising: a longer text has no end token then."""
+        if self.setup is None:
+            return super()._tokens(texts)
         return self.base.tokens(texts)[:, : self.text_length]
 
-    def _padded(self, video: torch.Tensor) -> torch.Tensor:
-        if video.shape[1] == COLOURS:
-            raise BenchError(
-                f"{self.name}: 3 frames a clip, which the official code takes for the three "
-                "colours; choose a frame plan of another number"
-            )
-        return video
+    def odd_frames(self, count: int) -> str:
+        """Why clips of `count` frames cannot be encoded; empty if they can."""
+        if count == COLOURS:
+            return f"{count} frames a clip, which the official code takes for the three colours"
+        return super().odd_frames(count)
 
 
 def _balanced(setting: str | bool, there: bool, weights: Path) -> bool:

@@ -97,14 +97,6 @@ class CLIP4ClipAdapter(FrameAdapter, ClipAdapter):
         """Hash of weights, head, preprocessing and precision."""
         return digest("clip4clip", VERSION, *self.base.key(self.precision))
 
-    def _tokens(self, texts: Sequence[str]) -> Any:
-        """Cut to `text_length` with the end token kept, then padded: nothing is read beyond it."""
-        from torch.nn.functional import pad
-
-        context = self.base.context_length
-        length = self.text_length or context
-        return pad(self.base.tokens(texts, length), (0, context - length))
-
 
 def _files(
     run: RunConfig, arch: str | None, pretrained: str | None, head: str, checkpoint: str | None,

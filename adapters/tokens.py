@@ -6,6 +6,8 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
+from bench.errors import BenchError
+
 CLIP_SPECIAL = ("<start_of_text>", "<end_of_text>")
 
 
@@ -20,10 +22,10 @@ class Padded:
         """The text as it is."""
         return text
 
-    def __call__(self, texts: list[str]) -> Any:
-        """`input_ids` and `attention_mask`, int64 [M, length]."""
+    def __call__(self, texts: list[str], length: int | None = None) -> Any:
+        """`input_ids` and `attention_mask`, int64 [M, length]; cut to the `length` given."""
         found = self.tokenizer(texts, padding="max_length", truncation=True,
-                               max_length=self._length, return_tensors="pt")  # fmt: skip
+                               max_length=length or self._length, return_tensors="pt")  # fmt: skip
         found.pop("token_type_ids", None)  # no text here has a second part
         return found
 
@@ -44,10 +46,34 @@ class Tokens:
     def __call__(self, texts: Sequence[str], length: int | None = None) -> Any:
         """Token ids int64 [M, context_length]; longer texts are cut, with the end token kept.
 
-        `length` is another number of tokens, of open_clip's own tokenizers.
+        With a `length` they are cut to it, and padded as the tokenizer pads. BenchError where it
+        puts a token behind the padding, and so can be cut to no other length.
         """
         plain = [self._plain(text) for text in texts]
-        return self._call(plain) if length is None else self._call(plain, length)
+        if length in (None, self.context_length):
+            return self._call(plain)
+        if getattr(self._call, "tokenizer_mode", "") == "clips":
+            raise BenchError(
+                "its tokenizer ends every text behind the padding; leave --context out"
+            )
+        return self._padded(self._call(plain, length))
+
+    def _padded(self, found: Any) -> Any:
+        """Ids [M, length], or a mapping of them and their mask, as long as the model reads."""
+        from torch.nn.functional import pad
+
+        filler = 0 if self._inner is None else self._inner.pad_token_id or 0
+        left = self._inner is not None and self._inner.padding_side == "left"
+
+        def longer(ids: Any, value: int) -> Any:
+            room = self.context_length - ids.shape[1]
+            return pad(ids, (room, 0) if left else (0, room), value=value)
+
+        if isinstance(self._call, Padded):
+            for name in found:
+                found[name] = longer(found[name], filler if name == "input_ids" else 0)
+            return found
+        return longer(found, filler)
 
     def truncated(self, texts: Sequence[str], length: int | None = None) -> int:
         """How many of `texts` have more tokens than `length`, by default the context length."""

@@ -54,6 +54,12 @@ class TorchAdapter(Adapter):
         return found
 
     @property
+    def context_length(self) -> int:  # type: ignore[override]
+        """The most tokens of a text that it reads, start and end included."""
+        found: int = self.base.context_length
+        return found
+
+    @property
     def precision(self) -> str:
         """What encoding is done in: `float32`, or half a precision `autocast`."""
         chosen = self._run.torch_precision
@@ -104,8 +110,8 @@ class TorchAdapter(Adapter):
         return found
 
     def _tokens(self, texts: Sequence[str]) -> Any:
-        """What `encode_text` reads of texts. `text_length` is honoured where a setup has one."""
-        return self.base.tokens(texts)
+        """What `encode_text` reads of texts, cut to `text_length` with the end token kept."""
+        return self.base.tokens(texts, self.text_length)
 
     def count_truncated(self, texts: Sequence[str]) -> int:
         """Texts of more tokens than the model reads beside its start and end tokens."""
@@ -153,19 +159,22 @@ class ClipAdapter(TorchAdapter):
 
     most_frames: int
 
+    def odd_frames(self, count: int) -> str:
+        """Why clips of `count` frames cannot be encoded; empty if they can."""
+        if count > self.most_frames:
+            return f"{count} frames a clip, and it reads at most {self.most_frames}"
+        return ""
+
     def encode_clips(self, clips: np.ndarray) -> np.ndarray:
         """uint8 [V, T, S, S, 3] -> float32 [V, D]; on the CPU clip by clip.
 
-        BenchError for more frames than the model has positions for.
+        BenchError for a number of frames that the model cannot read.
         """
         import torch
 
         model = self._load()
-        if clips.shape[1] > self.most_frames:
-            raise BenchError(
-                f"{self.name}: {clips.shape[1]} frames a clip, and it reads at most "
-                f"{self.most_frames}; choose another frame plan"
-            )
+        if odd := self.odd_frames(clips.shape[1]):
+            raise BenchError(f"{self.name}: {odd}; choose another frame plan")
         pixels = torch.from_numpy(np.ascontiguousarray(clips))
         features = []
         for part in pixels.split(1 if self.device == "cpu" else len(pixels)):

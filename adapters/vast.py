@@ -139,7 +139,7 @@ class VASTAdapter(TorchAdapter):
         from adapters.vast_model import matched
 
         model, found = self._load(), [np.empty(0, np.float32)]
-        read = self.base.tokens(texts).to(self.device)
+        read = self._tokens(texts).to(self.device)
         for clip, of_clip in groupby(pairs.tolist(), lambda pair: pair[1]):
             rows = [text for text, _ in of_clip]
             with torch.inference_mode(), self._autocast():
@@ -156,7 +156,7 @@ class VASTAdapter(TorchAdapter):
 
         if not texts:
             return np.empty((0, self.embed_dim), np.float32)
-        read = self.base.tokens(texts).to(self.device)
+        read = self._tokens(texts).to(self.device)
         with torch.inference_mode(), self._autocast():
             tokens = model.text_tokens(read["input_ids"], read["attention_mask"])
             found: np.ndarray = model.text_features(tokens).float().cpu().numpy()

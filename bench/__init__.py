@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from bench.contracts import Adapter, Progress, Task
+    from bench.features.turning import Turned
     from bench.results.files import Result
 
 __all__ = ["evaluate", "load_adapter", "load_task"]
@@ -67,15 +68,16 @@ def evaluate(
     progress: Progress | None = None,
     protocol: str = "task",
     rerank: bool = False,
+    turned: Turned | None = None,
 ) -> Result:
     """Run a model on a task. Nothing is written but the stores; `bench.results.save` keeps it.
 
     With the protocol `published`, frames and texts are taken as the model was published; with
-    `rerank`, its matching head ranks the best answers again.
+    `rerank`, its matching head ranks the best answers again. `turned` are departures from the
+    task's protocol, such as `bench.features.turning.Turned(frames=8)`.
     """
     from bench.config import load_config
     from bench.engine import evaluate as run
 
-    return run(
-        adapter, task, load_config(Path(config) if config else None).run, progress, protocol, rerank
-    )
+    given = load_config(Path(config) if config else None).run
+    return run(adapter, task, given, progress, protocol, rerank, turned)

@@ -203,6 +203,14 @@ class Reranks(Protocol):
         """
 
 
+@runtime_checkable
+class LimitsFrames(Protocol):
+    """A video model that cannot read clips of every number of frames."""
+
+    def odd_frames(self, count: int) -> str:
+        """Why it cannot read clips of `count`, as `9 frames a clip, and it reads 8`; or empty."""
+
+
 class Matching(Protocol):
     """A model's matching head: `top` answers of each query are ranked again by its scores."""
 

@@ -88,7 +88,7 @@ class Adapter(ABC):
     does not have is refused. `published` holds by a task's name how the model was published there.
     While a run of that protocol lasts, `setup` is that of its task, and None in any other: frames
     come as it says, and an adapter whose setups have a `text_length` cuts texts to it and counts
-    them so.
+    them so. A run may ask for fewer tokens than the `context_length` that it says it reads.
     """
 
     name: str
@@ -97,11 +97,14 @@ class Adapter(ABC):
     inputs: frozenset[str] = frozenset({"frames"})
     published: Mapping[str, Setup] = MappingProxyType({})
     setup: Setup | None = None
+    context_length: int | None = None
+    context: int | None = None  # tokens that a run asks for; None: as the setup says
+    raw_mean: bool = False  # whether a run takes frames as they are
 
     @property
     def text_length(self) -> int | None:
-        """The setup's, in tokens."""
-        return self.setup.text_length if self.setup else None
+        """The run's, or else the setup's, in tokens, start and end included."""
+        return self.context or (self.setup.text_length if self.setup else None)
 
     @classmethod
     def problem(cls, run: Any, name: str, **settings: Any) -> str | None:
@@ -167,7 +170,8 @@ class Adapter(ABC):
         The mean of normalised features, normalised: CLIP4Clip's mean pooling (docs/method.md 7). A
         video model has one feature, and this normalises it.
         """
-        return normalise(normalise(frame_features).mean(axis=0))
+        each = frame_features if self.raw_mean else normalise(frame_features)
+        return normalise(each.mean(axis=0))
 
     pooling: ClassVar[str] = "mean of L2-normalised frame features, L2-normalised"
 
@@ -220,13 +224,15 @@ class Features:
     `clips` maps a clip's id to its frame features float32 [T, D], read from disk where they are too
     many to be held: ask for each once. A video model's are [P, D], P being the task's `parts`. A
     clip that failed is absent. `texts` is float32 [M, D] in the order of `Task.texts`. `learnt` is
-    what `Task.learn` returned; `matching` is there in a run that re-ranks.
+    what `Task.learn` returned; `matching` is there in a run that re-ranks, `temperature` in one
+    that rescores by a dual softmax.
     """
 
     clips: Mapping[str, np.ndarray]
     texts: np.ndarray
     learnt: Any = None
     matching: Matching | None = None
+    temperature: float | None = None
 
     def identity(self, clip: str) -> str:
         """Tells a clip's features from any others: what is made of them belongs under its hash.
@@ -286,6 +292,7 @@ class Task(ABC):
     recipe: ClassVar[type | None] = None
     floor: ClassVar[str] = "(chance)"  # what the row of `chance` is called on a board
     reranks: ClassVar[bool] = False  # whether `answer` uses `Features.matching`
+    rescores: ClassVar[bool] = False  # whether `answer` uses `Features.temperature`
     parts: ClassVar[int] = 1  # clips of equally many frames that a video model gets of each clip
     columns: ClassVar[Sequence[str]] = ()  # the metrics on its boards, in order; (): all
     overview: ClassVar[Sequence[str]] = ()  # of these, what stands in the overview of all tasks

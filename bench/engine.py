@@ -24,8 +24,16 @@ from bench.contracts import (
 )
 from bench.errors import BenchError
 from bench.features.extraction import clip_features, text_features
-from bench.features.protocol import OWN, check_inputs, check_reranking, departures, setup_of
+from bench.features.protocol import (
+    OWN,
+    check_inputs,
+    check_reranking,
+    check_together,
+    departures,
+    setup_of,
+)
 from bench.features.reranking import Matching
+from bench.features.turning import RAW_MEAN, Turned, check_turned
 from bench.features.validation import collapsed
 from bench.features.work import Silent, Work
 from bench.files.tensor_store import digest
@@ -54,6 +62,7 @@ def evaluate(
     progress: Progress | None = None,
     protocol: str = OWN,
     rerank: bool = False,
+    turned: Turned | None = None,
 ) -> Result:
     """Run `adapter` on `task` and return the Result; nothing but the stores is written.
 
@@ -61,12 +70,16 @@ def evaluate(
     model was published with. A video that cannot be read becomes a named Failure and the run goes
     on; BenchError is raised when no video can be read or an adapter breaks its contract, UsageError
     for a model that was not published on the task. With `rerank` the best answers are ranked again
-    by the model's matching head.
+    by the model's matching head. What is `turned` of the protocol is named in the result's;
+    UsageError for what cannot be.
     """
     check_inputs(adapter, task)
+    turned = turned or Turned()
+    check_together(protocol, rerank, turned)
     setup = setup_of(adapter, task.name, protocol)
     reranks = check_reranking(adapter, task) if rerank else None
-    work = Work(adapter, task, run or RunConfig(), progress or Silent(), setup, reranks)
+    check_turned(adapter, task, turned)
+    work = Work(adapter, task, run or RunConfig(), progress or Silent(), setup, reranks, turned)
     with work.as_set_up():
         return _evaluated(work)
 
@@ -99,12 +112,15 @@ def _document(
     missing = sum(failure.kind == "missing" for failure in failures)
     times = {clip: times.tolist() for clip, (_, times) in work.read.items()}
     departed = departures(adapter, work.setup, work.reranks)
+    departed += work.turned.names(task)
+    raw_mean = {"pooling": RAW_MEAN} if work.turned.raw_mean else {}
     return Document(
         task=task.name,
         task_version=task.version,
         protocol=", ".join([task.protocol, *departed]),
         source=Data(task.source.name, task.fingerprint),
-        model={"name": adapter.name, "fingerprint": adapter.fingerprint, **adapter.describe()},
+        model={"name": adapter.name, "fingerprint": adapter.fingerprint, **adapter.describe(),
+               **raw_mean},
         metrics=valued(scores.metrics, scores.intervals),
         metric_info={
             name: Reading(metric.unit, metric.higher_is_better)
@@ -155,7 +171,8 @@ def answers(work: Work) -> tuple[list[dict[str, Any]], list[str]]:
     learnt = _learn(work, features)
     matching = Matching(work, work.reranks, clips) if work.reranks else None
     with work.stage("answer"):
-        lines = list(task.answer(Features(clips, features.texts, learnt, matching), adapter))
+        given = Features(clips, features.texts, learnt, matching, work.turned.temperature)
+        lines = list(task.answer(given, adapter))
     warnings = [*task.remarks, *(line["warning"] for line in lines if "warning" in line)]
     warnings += _suspicions(work, features)
     for warning in warnings:

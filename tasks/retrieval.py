@@ -59,6 +59,7 @@ class RetrievalTask(Task):
     cut_from: ClassVar[str] = ""
     version: ClassVar[int] = 1
     reranks: ClassVar[bool] = True
+    rescores: ClassVar[bool] = True
     primary: ClassVar[str] = "R@1"
     metrics: ClassVar[dict[str, Metric]] = {
         prefix + name: metric
@@ -202,7 +203,9 @@ class RetrievalTask(Task):
         try:
             if features.matching is None:
                 device = getattr(adapter, "device", "cpu")
-                ranking = ranks_from_features(texts, videos, owner, device=device)
+                ranking = ranks_from_features(
+                    texts, videos, owner, device=device, temperature=features.temperature
+                )
             else:
                 ranking = _reranked(features.matching, texts, videos, owner, queried, names)
         except ValueError as error:

@@ -206,7 +206,7 @@ def test_features(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
             "the texts and their order": lambda given: (given[0], ["c", "a b"]),
             "the model's fingerprint": lambda given: ("two", given[1]),
             **({} if key is of_training else {
-                "the text length it was published with": lambda given: (*given, 32),
+                "the text length of its protocol": lambda given: (*given, 32),
             }),
         })  # fmt: skip
         assert (
@@ -233,7 +233,7 @@ def test_matches(tmp_path: Path) -> None:
         "the texts and their order": lambda _: {"texts": ["c", "a b"]},
         "the model's fingerprint": lambda _: {"fingerprint": "two"},
         "the matching head's name": lambda _: {"matching": "other"},
-        "the text length it was published with": lambda _: {"length": 32},
+        "the text length of its protocol": lambda _: {"length": 32},
     })  # fmt: skip
 
 

@@ -47,11 +47,10 @@ def report(
     """
     from bench.files.atomic import check_writable
     from bench.registry import task_class
-    from bench.report.ablations import find_records, load_record
+    from bench.report.ablations import find_records, load_record, task_of
     from bench.report.text import render
     from bench.results.comparison import Evidence
     from bench.results.files import find_all, load, readable
-    from bench.training.grids import grid
 
     if task is not None:
         task_class(task)  # names the nearest known one
@@ -71,7 +70,7 @@ def report(
     usable, unusable = readable(loaded, lambda one: _usable(one, evidence))
     found = [one for one, _ in usable]
     recorded, damaged = readable(find_records(folder), load_record)
-    records = [one for _, one in recorded if task in (None, grid(one["grid"]).task)]
+    records = [one for _, one in recorded if task in (None, task_of(one))]
     refused += unusable + damaged
     if not found and not records and not published:
         raise next(iter(refused), DataError(

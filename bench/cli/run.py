@@ -6,6 +6,7 @@ import json
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,9 +26,12 @@ from bench.errors import DataError, UsageError, printable
 if TYPE_CHECKING:
     from bench.config import Config
     from bench.contracts import Adapter, Source, Task
+    from bench.features.turning import Turned
     from bench.progress import Bar
     from bench.results.document import Document
     from bench.results.files import Result
+
+PLANS = ("uniform", "linspace", "middle", "first-of-second", "fps")  # of bench.video.sampling
 
 
 @click.command()
@@ -43,6 +47,19 @@ if TYPE_CHECKING:
 @click.option("--rerank", is_flag=True,
               help="Rank the best answers again by the model's matching head; a protocol, and a "
                    "result, of its own.")  # fmt: skip
+@click.option("--frames", type=click.IntRange(1), metavar="N",
+              help="Frames of a clip; with --plan fps, of a second. This and the three options "
+                   "below turn the task's protocol: its name then says so, and the result has a "
+                   "board of its own.")  # fmt: skip
+@click.option("--plan", type=click.Choice(PLANS),
+              help="Which frames: centres of equal parts; first to last in equal steps; middles of "
+                   "equal parts by frame number; the first of each second, at most N; N of each "
+                   "second.")  # fmt: skip
+@click.option("--context", type=click.IntRange(3), metavar="N",
+              help="Tokens of a text, start and end included; longer ones are cut.")  # fmt: skip
+@click.option("--rescore", metavar="dual-softmax[:T]",
+              help="Weigh each score by a softmax over all queries, of temperature T (100): "
+                   "a † in the protocol's name.")  # fmt: skip
 @click.option("--limit", type=click.IntRange(1), help="The first N videos only.")
 @click.option("--device", help="auto, cpu, cuda, cuda:N or mps.")
 @click.option("--output", type=FilePath(file_okay=False), help="Results folder.")
@@ -76,6 +93,10 @@ class Request:
     source: str | None
     protocol: str
     rerank: bool
+    frames: int | None
+    plan: str | None
+    context: int | None
+    rescore: str | None
     limit: int | None
     device: str | None
     output: Path | None
@@ -86,6 +107,16 @@ class Request:
     as_json: bool
     profiled: bool
     quiet: bool
+
+    @cached_property
+    def turned(self) -> Turned:
+        """What is turned of the tasks' protocols. UsageError for what cannot be together."""
+        from bench.features.protocol import check_together
+        from bench.features.turning import Turned, temperature_of
+
+        found = Turned(self.frames, self.plan, self.context, temperature_of(self.rescore))
+        check_together(self.protocol, self.rerank, found)
+        return found
 
     @property
     def settings(self) -> dict[str, dict[str, Any]]:
@@ -157,7 +188,8 @@ def _evaluate_all(
         distributed.barrier()
         task = ready.get(name) or registry.load_task(name, found, request.limit)
         for adapter in adapters:
-            yield evaluate(adapter, task, config.run, bar, request.protocol, request.rerank)
+            yield evaluate(adapter, task, config.run, bar, request.protocol, request.rerank,
+                           request.turned)  # fmt: skip
 
 
 def _checked(
@@ -169,9 +201,11 @@ def _checked(
     """
     from bench import registry
     from bench.features.protocol import check_inputs, check_reranking, setup_of
+    from bench.features.turning import check_turned
     from bench.files.atomic import check_writable
     from bench.results.files import slug
 
+    _ = request.turned
     for name in request.models:
         registry.model_factory(registry.model_config(name, config))
     for name, source in sources.items():
@@ -194,6 +228,7 @@ def _checked(
             setup_of(adapter, name, request.protocol)
         for task in ready.values():
             check_inputs(adapter, task)
+            check_turned(adapter, task, request.turned)
             if request.rerank:
                 check_reranking(adapter, task)
     return ready, adapters

@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from bench.cli.options import FilePath, Options, complete, screen_format, setting
+from bench.errors import UsageError
+
+if TYPE_CHECKING:
+    from bench.config import Config
+    from bench.progress import Bar
 
 
 @click.command()
 @click.argument("grid")
 @click.option("--model", required=True, shell_complete=complete("model"),
-              help="A model of a trainable family, such as srlclip-l14.")  # fmt: skip
+              help="A model of a trainable family, such as srlclip-l14; for protocol, "
+                   "any.")  # fmt: skip
+@click.option("--task", help="For protocol: a retrieval task.", shell_complete=complete("task"))
 @click.option("--source", help="A source in bench.yaml, 'toy', or a folder with the data.")
 @click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE",
               help="A setting of every training, as for `train`; may be repeated.")  # fmt: skip
@@ -27,6 +35,7 @@ def sweep(
     options: Options,
     grid: str,
     model: str,
+    task: str | None,
     source: str | None,
     overrides: tuple[str, ...],
     seed: int | None,
@@ -36,7 +45,11 @@ def sweep(
 ) -> None:
     """Run an ablation: GRID is supp-1, supp-2, supp-3 or losses, of the paper, or parts, ours.
 
-    Trains every row, evaluates it, and prints the table beside the published one, with
+    GRID protocol trains nothing: it turns one part of the task's protocol a row (frames, plan, mean
+    of frames, text length, precision, rescoring) and shows how far each moves the model's numbers,
+    paired, with intervals, in a table and a plot. `--task` names the task.
+
+    The others train every row, evaluate it, and print the table beside the published one, with
     the geometric mean that the paper selects by; `parts` switches off one part of the method a row,
     and shows what becomes of it. Interrupted? Run the same command again: trained
     rows are kept, and grids share the rows that they have in common.
@@ -45,16 +58,47 @@ def sweep(
     from bench.progress import Bar
     from bench.report.ablations import grid_boards
     from bench.report.text import render
-    from bench.training.grids import grid as published
-    from bench.training.sweep import Sweep
+    from bench.training.protocol_sweep import NAME
 
+    if (task is None) == (grid == NAME) or (grid == NAME and overrides):
+        raise UsageError(
+            f"the grid {NAME} needs --task and no --set; the others have their own task"
+        )
     config = options.for_work(seed=seed, device=device, output=output)
-    common = dict(map(setting, overrides))
     record: dict[str, Any] = {}
     try:
         with Bar(options.quiet or not distributed.is_main()) as bar:
-            for so_far in Sweep(grid, published(grid), model, source, common, config).records(bar):
+            for so_far in _records(grid, model, task, source, overrides, config, bar):
                 record = so_far
     finally:  # the rows that are done are printed, though a later one failed
         if record:
             click.echo(render(grid_boards(record), format_ or screen_format()))
+
+
+def _records(
+    grid: str,
+    model: str,
+    task: str | None,
+    source: str | None,
+    overrides: tuple[str, ...],
+    config: Config,
+    bar: Bar,
+) -> Iterator[dict[str, Any]]:
+    """The record of the sweep, after every row; of a protocol's with its plot beside it."""
+    from bench.files.atomic import write_text
+    from bench.report.ablations import grid_chart
+    from bench.report.charts import standalone
+    from bench.training.grids import grid as published
+    from bench.training.protocol_sweep import ProtocolSweep
+    from bench.training.sweep import Sweep
+
+    if task is None:
+        common = dict(map(setting, overrides))
+        yield from Sweep(grid, published(grid), model, source, common, config).records(bar)
+        return
+    one = ProtocolSweep(model, task, source, config)
+    for record in one.records(bar):
+        if any(row["differences"] for row in record["rows"]):
+            write_text(one.file.with_suffix(".svg"), standalone(grid_chart(record)))
+        yield record
+    bar.warn(f"wrote {one.file} and its plot, .svg")

@@ -1,10 +1,18 @@
-"""Under which protocol a run stands: the task's own, and each departure from it spelled out."""
+"""Under which protocol a run stands: the task's own, and each departure from it spelled out.
+
+What a run turns of it by options is in `bench.features.turning`.
+"""
 
 from __future__ import annotations
+
+from typing import TYPE_CHECKING
 
 from bench.capabilities import Reranks
 from bench.contracts import Adapter, Setup, Task
 from bench.errors import BenchError, UsageError
+
+if TYPE_CHECKING:
+    from bench.features.turning import Turned
 
 OWN, PUBLISHED = "task", "published"
 PROTOCOLS = (OWN, PUBLISHED)
@@ -59,6 +67,20 @@ def check_reranking(adapter: Adapter, task: Task) -> Reranks:
     if not task.reranks:
         raise UsageError(f"task '{task.name}' ranks nothing again; leave --rerank out")
     return adapter
+
+
+def check_together(protocol: str, rerank: bool, turned: Turned) -> None:
+    """UsageError for options of a protocol that exclude each other."""
+    if protocol == PUBLISHED and (turned.frames or turned.plan or turned.context):
+        raise UsageError(
+            "--protocol published has frames and a text length of its own; leave it out, or "
+            "--frames, --plan and --context"
+        )
+    if rerank and turned.temperature:
+        raise UsageError(
+            "--rerank puts a matching head's scores in the place of the similarity, which "
+            "--rescore needs; choose one"
+        )
 
 
 def departures(adapter: Adapter, setup: Setup | None, reranks: Reranks | None) -> list[str]:

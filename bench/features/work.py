@@ -15,6 +15,7 @@ from bench.capabilities import Reranks
 from bench.config import RunConfig
 from bench.contracts import Adapter, Clip, Failure, Plan, Progress, Setup, Task
 from bench.errors import BenchError
+from bench.features.turning import Turned
 from bench.features.validation import checked
 from bench.video import DecodedFrames
 from bench.video.preprocessing import Preprocessing
@@ -40,6 +41,7 @@ class Work:
     progress: Progress
     setup: Setup | None = None  # of the protocol `published`
     reranks: Reranks | None = None  # the adapter, in a run that ranks the best again
+    turned: Turned = field(default_factory=Turned)
     seconds: dict[str, float] = field(default_factory=dict)
     encoded: dict[str, int] = field(default_factory=lambda: {"frames": 0, "texts": 0})
     failures: list[Failure] = field(default_factory=list)
@@ -52,7 +54,7 @@ class Work:
     @property
     def plan(self) -> Plan:
         """Which frames are taken."""
-        return self.setup.plan if self.setup else self.task.plan
+        return self.setup.plan if self.setup else self.turned.plan_of(self.task)
 
     @property
     def preprocessing(self) -> Preprocessing:
@@ -61,12 +63,16 @@ class Work:
 
     @contextmanager
     def as_set_up(self) -> Iterator[None]:
-        """While it lasts, the adapter knows the setup of the run."""
-        before, self.adapter.setup = self.adapter.setup, self.setup
+        """While it lasts, the adapter knows the setup of the run, and what is turned."""
+        adapter, context = self.adapter, self.turned.context
+        before = adapter.setup, adapter.context, adapter.raw_mean
+        adapter.setup, adapter.raw_mean = self.setup, self.turned.raw_mean
+        # All that it reads is no cut: the features are those of any run.
+        adapter.context = None if context == adapter.context_length else context
         try:
             yield
         finally:
-            self.adapter.setup = before
+            adapter.setup, adapter.context, adapter.raw_mean = before
 
     @property
     def clips(self) -> list[Clip]:

@@ -10,23 +10,24 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-BLOCK = 1 << 30  # bytes of a block of float64 products
 _PLACES = 0xFFFFFFFF
 
 
 class DeviceRanks:
     """Blocks of whole groups of captions come in; ranks and best answers add up.
 
-    `videos` float32 [N, D]; `queried` [G] are those that have a caption, `best_own` [G] the scores
-    that their own captions must be beaten by.
+    `texts` float32 [M, D], `videos` [N, D]; `queried` [G] are the videos that have a caption. The
+    scores `best_own` [G], that their captions must be beaten by, are set before the first block.
     """
 
+    best_own: np.ndarray
+
     def __init__(
-        self, videos: np.ndarray, queried: np.ndarray, best_own: np.ndarray, top: int, device: str
+        self, device: str, texts: np.ndarray, videos: np.ndarray, queried: np.ndarray, top: int
     ) -> None:
-        self._device, self._top = device, top
+        self._device, self._top, self._texts = device, top, texts
         self._columns = self._on(videos).double().T
-        self._queried, self._best_own = self._on(queried), self._on(best_own)
+        self._queried = self._on(queried)
         self._ahead = torch.zeros(len(queried), dtype=torch.int64, device=device)
         self._best = torch.empty((len(queried), 0), dtype=torch.int64, device=device)
 
@@ -34,14 +35,14 @@ class DeviceRanks:
         return torch.from_numpy(np.ascontiguousarray(array)).to(self._device)
 
     def add(
-        self, texts: np.ndarray, own: np.ndarray, owner: np.ndarray, sizes: np.ndarray, first: int
+        self, rows: np.ndarray, own: np.ndarray, owner: np.ndarray, sizes: np.ndarray, first: int
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Ranks [B], and best videos [B, k] with their scores, of the texts of some groups.
 
-        `texts` [B, D], their `own` scores and `owner` [B]; `sizes` [g] captions a group, the first
-        of which is group `first`.
+        The texts `rows` [B], their `own` scores and `owner` [B]; `sizes` [g] captions a group, the
+        first of which is group `first`.
         """
-        block = (self._on(texts).double() @ self._columns).float()
+        block = (self._on(self._texts[rows]).double() @ self._columns).float()
         ranks = self._ranks(block, self._on(own), self._on(owner))
         best = _keys(block, 0).topk(min(self._top, block.shape[1]), dim=1).values
         groups = block[:, self._queried]
@@ -50,9 +51,10 @@ class DeviceRanks:
             groups = torch.full((len(sizes), groups.shape[1]), -torch.inf, device=self._device) \
                 .scatter_reduce(0, of, groups, "amax")  # fmt: skip
         groups = groups.T
+        best_own = self._on(self.best_own)
         places = torch.arange(first, first + len(sizes), device=self._device)
-        self._ahead[places] -= (groups[places, places - first] >= self._best_own[places]).long()
-        self._ahead += (groups >= self._best_own[:, None]).sum(dim=1)
+        self._ahead[places] -= (groups[places, places - first] >= best_own[places]).long()
+        self._ahead += (groups >= best_own[:, None]).sum(dim=1)
         keys = torch.cat([self._best, _keys(groups, first)], dim=1)
         self._best = keys.topk(min(self._top, keys.shape[1]), dim=1).values
         return (ranks.cpu().numpy(), *_opened(best))

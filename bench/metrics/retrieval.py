@@ -6,13 +6,17 @@ score as nothing. CLIP4Clip's evaluator counts ties as hits; without ties the nu
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from bench.metrics.dual_softmax import DualSoftmax
+
 CUTOFFS = (1, 5, 10)
 MANY = 50_000_000  # products worth a device of their own
+BLOCK = 1 << 30  # bytes of a block of them there
 
 
 @dataclass(frozen=True)
@@ -21,7 +25,8 @@ class Ranking:
 
     `t2v` int [M] and `t2v_top`, `t2v_top_scores` [M, k] by text; `v2t` int [G] and its tops by
     video that has a caption, in the order of `videos` int [G]. `scores` float32 [M] is each text's
-    similarity with its own video, `v2t_scores` [G] each video's with its best own caption.
+    similarity with its own video, `v2t_scores` [G] each video's with its best own caption. Scores
+    of a dual softmax are float64: they may be too small for float32.
     """
 
     t2v: np.ndarray
@@ -103,13 +108,15 @@ def ranks_from_features(
     chunk_bytes: int = 64 << 20,
     top: int = 10,
     device: str = "cpu",
+    temperature: float | None = None,
 ) -> Ranking:
     """Ranks from normalised features [M, D] and [N, D] without the [M, N] matrix in memory.
 
     Products are formed in float64 and rounded to float32, so that equal features tie exactly
     whatever the chunk, the number of threads or the machine's matrix kernels. Every chunk holds
-    whole groups of captions. Many products are made on a torch `device` that is not the CPU.
-    ValueError as `ranks_from_similarity`.
+    whole groups of captions. Many products are made on a torch `device` that is not the CPU. With a
+    `temperature` the similarity is rescored by `bench.metrics.dual_softmax` first, which takes a
+    pass more, on the CPU. ValueError as `ranks_from_similarity`.
     """
     texts, videos, owner = np.asarray(texts), np.asarray(videos), np.asarray(owner)
     if texts.ndim != 2 or videos.ndim != 2 or texts.shape[1] != videos.shape[1]:
@@ -120,25 +127,36 @@ def ranks_from_features(
     order = np.argsort(owner, kind="stable")
     queried, starts = np.unique(owner[order], return_index=True)
     ends = np.append(starts[1:], len(owner))
-    scores = _own_scores(texts, videos, owner)
-    best_own = np.maximum.reduceat(scores[order], starts)
+    scores = own = _own_scores(texts, videos, owner)
     top = min(top, len(videos))
+    on_device = device != "cpu" and temperature is None and len(texts) * len(videos) >= MANY
+    bytes_a_row = (8 if temperature is None else 16) * len(videos)  # rescored ones are float64
+    chunks = [
+        (first, last, order[starts[first] : ends[last - 1]])
+        for first, last in _chunks(
+            ends, max(1, (BLOCK if on_device else chunk_bytes) // bytes_a_row)
+        )
+    ]
     blocks: Any
-    if device == "cpu" or len(texts) * len(videos) < MANY:
-        blocks = _Blocks(videos, queried, best_own, top)
-    else:
-        from bench.metrics.device_ranks import BLOCK, DeviceRanks
+    if on_device:
+        from bench.metrics.device_ranks import DeviceRanks
 
-        blocks, chunk_bytes = DeviceRanks(videos, queried, best_own, top, device), BLOCK
+        blocks = DeviceRanks(device, texts, videos, queried, top)
+    else:
+        blocks = _Blocks(texts, videos, queried, top)
+        if temperature is not None:
+            scores, own = blocks.rescore(
+                (rows for _, _, rows in chunks), temperature, scores, owner
+            )
+    blocks.best_own = best_own = np.maximum.reduceat(own[order], starts)
 
     t2v = np.empty(len(owner), np.int64)
     t2v_top = np.empty((len(owner), top), np.int64)
-    t2v_top_scores = np.empty((len(owner), top), np.float32)
-    for first, last in _chunks(ends, max(1, chunk_bytes // (8 * len(videos)))):
-        rows = order[starts[first] : ends[last - 1]]
+    t2v_top_scores = np.empty((len(owner), top), scores.dtype)
+    for first, last, rows in chunks:
         sizes = ends[first:last] - starts[first:last]
         t2v[rows], t2v_top[rows], t2v_top_scores[rows] = blocks.add(
-            texts[rows], scores[rows], owner[rows], sizes, first
+            rows, scores[rows], owner[rows], sizes, first
         )
     v2t, v2t_top, v2t_top_scores = blocks.groups()
     return Ranking(
@@ -148,30 +166,52 @@ def ranks_from_features(
 
 
 class _Blocks:
-    """Ranks and best answers of blocks of texts; see `bench.metrics.device_ranks.DeviceRanks`."""
+    """Ranks and best answers of blocks of texts; see `bench.metrics.device_ranks.DeviceRanks`.
+
+    `rescore` comes first, where a dual softmax is wanted.
+    """
+
+    best_own: np.ndarray
 
     def __init__(
-        self, videos: np.ndarray, queried: np.ndarray, best_own: np.ndarray, top: int
+        self, texts: np.ndarray, videos: np.ndarray, queried: np.ndarray, top: int
     ) -> None:
-        self._columns = videos.T.astype(np.float64)
-        self._queried, self._best_own, self._top = queried, best_own, top
+        self._texts, self._columns = texts, videos.T.astype(np.float64)
+        self._queried, self._top = queried, top
+        self._softmax: DualSoftmax | None = None
         self._ahead = np.zeros(len(queried), np.int64)
         count = min(top, len(queried))
         self._best = np.zeros((len(queried), count), np.int64)
         self._best_scores = np.full((len(queried), count), -np.inf, np.float32)
 
+    def _similarity(self, rows: np.ndarray) -> np.ndarray:
+        return (self._texts[rows].astype(np.float64) @ self._columns).astype(np.float32)
+
+    def rescore(
+        self, rows: Iterable[np.ndarray], temperature: float, own: np.ndarray, owner: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Weigh all scores by a dual softmax; both of each text with its own video, float64 [M]."""
+        blocks = ((one, self._similarity(one)) for one in rows)
+        shape = (len(self._texts), self._columns.shape[1])
+        self._softmax = DualSoftmax.over(blocks, *shape, temperature)
+        self._best_scores = self._best_scores.astype(np.float64)
+        return self._softmax.of_pairs(own, owner)
+
     def add(
-        self, texts: np.ndarray, own: np.ndarray, owner: np.ndarray, sizes: np.ndarray, first: int
+        self, rows: np.ndarray, own: np.ndarray, owner: np.ndarray, sizes: np.ndarray, first: int
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        block = (texts.astype(np.float64) @ self._columns).astype(np.float32)
+        block = by_text = by_video = self._similarity(rows)
+        if self._softmax is not None:
+            by_text = self._softmax.of_texts(block)
+            by_video = self._softmax.of_videos(block, rows)
         starts = np.cumsum(sizes) - sizes
-        groups = np.maximum.reduceat(block, starts, axis=0)[:, self._queried].T
-        at_least = groups >= self._best_own[:, None]
+        groups = np.maximum.reduceat(by_video, starts, axis=0)[:, self._queried].T
+        at_least = groups >= self.best_own[:, None]
         places = np.arange(first, first + len(sizes))
         self._ahead += at_least.sum(axis=1)
         self._ahead[places] -= at_least[places, places - first]
         _merge_best(self._best, self._best_scores, groups, first)
-        return rank_of_own(block, own, owner), *best_of_rows(block, self._top)
+        return rank_of_own(by_text, own, owner), *best_of_rows(by_text, self._top)
 
     def groups(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         return 1 + self._ahead, self._best, self._best_scores

@@ -9,9 +9,19 @@ from typing import Any
 
 from bench.errors import DataError
 from bench.files.untrusted import read_json, well_formed
+from bench.report.protocols import protocol_board, protocol_chart
 from bench.report.tables import Board, Chart, Point, Row, Series, ranked
 from bench.results.files import SWEEPS
-from bench.training.grids import COLUMNS, MEAN, SCHEMA, Grid, grid, grids
+from bench.training.grids import (
+    COLUMNS,
+    MEAN,
+    PROTOCOL_SCHEMA,
+    PROTOCOLS,
+    SCHEMA,
+    Grid,
+    grid,
+    grids,
+)
 
 PAPER = "paper "
 TASK = "ablations"  # what their boards are filed under
@@ -24,7 +34,9 @@ def is_partial(row: dict[str, Any]) -> bool:
 
 def grid_boards(record: dict[str, Any]) -> list[Board]:
     """The tables of a sweep's record: beside the paper's; or, of a grid of our own, the numbers and
-    how far each row is from the first."""
+    how far each row is from the first. A protocol's has one."""
+    if record.get("kind") == PROTOCOLS:
+        return [protocol_board(record)]
     one = grid(record["grid"])
     title = f"{one.title}: {record['model']} on {record['source']}"
     toy = " (toy world: not comparable with {})" if record["toy"] else ""
@@ -122,7 +134,9 @@ def _unlike(names: tuple[str, ...], best: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def grid_chart(record: dict[str, Any]) -> Chart:
-    """The geometric mean of every cell with its interval, beside the paper's."""
+    """The geometric mean of every cell with its interval, beside the paper's; or a protocol's."""
+    if record.get("kind") == PROTOCOLS:
+        return protocol_chart(record)
     published = grid(record["grid"])
     measured = [
         Point(row["name"], entry["value"], entry["low"], entry["high"])
@@ -140,6 +154,11 @@ def grid_chart(record: dict[str, Any]) -> Chart:
     return Chart(published.title, published.first, MEAN, "dots", series, note)
 
 
+def task_of(record: dict[str, Any]) -> str:
+    """The task that a sweep was evaluated on."""
+    return str(record["task"] if record.get("kind") == PROTOCOLS else grid(record["grid"]).task)
+
+
 def find_records(folder: Path) -> list[Path]:
     """The files of every sweep's record below a results folder."""
     return sorted((folder / SWEEPS).glob("*/*/*.json"))
@@ -148,9 +167,10 @@ def find_records(folder: Path) -> list[Path]:
 def load_record(path: Path) -> dict[str, Any]:
     """One sweep's record. DataError names a damaged one."""
     record = read_json(path, "run the sweep again")
-    if not isinstance(record, dict) or record.get("kind") != "sweep":
+    schemas = {"sweep": SCHEMA, PROTOCOLS: PROTOCOL_SCHEMA}
+    if not isinstance(record, dict) or record.get("kind") not in schemas:
         raise DataError(f"{path}: no record of `bench sweep`; run the sweep again")
-    if record.get("schema") != SCHEMA:
+    if record.get("schema") != schemas[record["kind"]]:
         raise DataError(f"{path}: of another version; run the sweep again")
     with well_formed(path, "run the sweep again"):  # what cannot be shown is damaged
         grid_boards(record)

@@ -15,7 +15,7 @@ from bench.files.tensor_store import digest
 from bench.report.marks import Backing, by_value, marked
 from bench.report.reference import ReferenceRow, reference_rows
 from bench.report.tables import Board, Row
-from bench.results.document import Document, to_json
+from bench.results.document import DAGGER, Document, to_json
 
 REMARKS = {
     "paper": "",
@@ -30,6 +30,12 @@ SELECTED = {
 PARTIAL = (
     "Not all items of the set are answered: not ranked. bench compare sets two such results side "
     "by side on the items that both answered."
+)
+
+RESCORED = (
+    "† Every query's scores are weighed by those of all queries of the set, which a search of one "
+    "query does not have: no row here is comparable with plain scores. Published rows seldom say "
+    "their temperature."
 )
 
 
@@ -131,6 +137,7 @@ def _board(
         rest.sort(key=lambda row: (row.kind, *by_value(row, higher, primary)))
         rows, notes = marked(whole, higher, primary, backing)
         rows += rest + _chances(documents)
+        notes += (RESCORED,) if documents[0].rescored else ()
     rows += [_published(reference) for reference in references]
     used = dict.fromkeys(name for row in rows for name in row.values)
     columns = [name for name in (kind and kind.columns) or used if name in used]
@@ -142,14 +149,17 @@ def _board(
 def _references(task: str, protocol: str) -> list[ReferenceRow]:
     """The published rows of just this protocol, mode included.
 
-    Beside models as they were published stand the rows that are read beside the task's own.
+    Beside models as they were published stand the rows that are read beside the task's own; beside
+    a dual softmax those that have one.
     """
     plain, *modes = protocol.split(", ")
-    mode = ", ".join(mode for mode in modes if mode != PUBLISHED)
+    rescored = [mode for mode in modes if mode.startswith(DAGGER)]
+    mode = ", ".join(mode for mode in modes if mode not in (PUBLISHED, *rescored))
     kind = task_class(task)
     if kind is None or plain != kind.published_protocol():
         return []
-    return [row for row in reference_rows(kind) if row.mode == mode]
+    rows = [row for row in reference_rows(kind) if row.mode == mode]
+    return [row for row in rows if row.dual_softmax or not rescored]
 
 
 def _title(protocol: str, documents: list[Document], usual: dict[str, Any], data: str = "") -> str:

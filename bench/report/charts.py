@@ -1,9 +1,9 @@
-"""Charts as inline SVG: lines, dots with intervals, scatter. Colours come from the page's CSS."""
+"""Charts as SVG: lines, dots and rows with intervals, scatter. Colours are of the page's CSS."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from html import escape
 
 from bench.report.tables import Chart, Point
@@ -11,6 +11,12 @@ from bench.report.tables import Chart, Point
 WIDTH, HEIGHT = 560, 330
 LEFT, RIGHT, TOP, BOTTOM = 56, 16, 14, 46
 LARGEST = 1e300  # differences and sums of larger numbers are none
+ROW, NAMES = 22, 150  # of a chart of rows: a row's height, and the room for their names
+STYLE = (
+    "text{font:12px system-ui,sans-serif;fill:#555b63}.name{fill:#1c1e21}.grid{stroke:#d9dbd6}"
+    ".axis{stroke:#5a6068}.line,.whisker{fill:none;stroke:#1f6fb4}.whisker{stroke-width:1.4}"
+    ".mark{fill:#1f6fb4}"
+)
 SHAPES = 5  # markers, so that colour is never the only difference
 
 
@@ -20,6 +26,8 @@ def svg(chart: Chart) -> str:
     points = [point for _, found in series for point in found]
     if not points:
         return '<p class="empty">Nothing to draw.</p>'
+    if chart.kind == "rows":
+        return _framed(chart, _height(points), "".join(_rows(chart, points)))
     names = list(dict.fromkeys(str(p.x) for p in points)) if chart.kind == "dots" else []
     # A cost is shown from nothing up: two that lie close together should look so.
     start = [0.0] if chart.kind == "scatter" else []
@@ -29,11 +37,63 @@ def svg(chart: Chart) -> str:
     for place, (name, found) in enumerate(series):
         shift = (place - (len(series) - 1) / 2) * 9 if names else 0.0
         parts.append(_series(chart.kind, place, name, found, across, up, shift))
-    words = f"{chart.y} by {chart.x} of {', '.join(name for name, _ in series)}"
-    return (
-        f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(chart.title)}">'
-        f"<title>{escape(chart.title)}</title><desc>{escape(words)}</desc>{''.join(parts)}</svg>"
+    return _framed(chart, HEIGHT, "".join(parts))
+
+
+def standalone(chart: Chart) -> str:
+    """The chart as an SVG file of its own, dark on white, with its title and note above."""
+    lines = [chart.title, *filter(None, chart.note.split(". "))]
+    words = "".join(
+        _text(line, f'class="name" x="12" y="{18 * place}"', "start")
+        for place, line in enumerate(lines, 1)
     )
+    points = [point for series in chart.series for point in series.points if _finite(point)]
+    top, tall = 18 * len(lines) + 6, _height(points) if chart.kind == "rows" else HEIGHT
+    place = f'<svg y="{top}" width="{WIDTH}" height="{tall:g}" '
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {top + tall:g}">'
+        f'<style>{STYLE}</style><rect width="100%" height="100%" fill="#fff"/>'
+        f"{words}{svg(chart).replace('<svg ', place, 1)}</svg>\n"
+    )
+
+
+def _framed(chart: Chart, height: float, body: str) -> str:
+    names = ", ".join(one.name for one in chart.series)
+    words = f"{chart.y} by {chart.x} of {names}"
+    return (
+        f'<svg viewBox="0 0 {WIDTH} {height:g}" role="img" aria-label="{escape(chart.title)}">'
+        f"<title>{escape(chart.title)}</title><desc>{escape(words)}</desc>{body}</svg>"
+    )
+
+
+def _height(points: Sequence[Point]) -> float:
+    return TOP + ROW * len(points) + BOTTOM
+
+
+def _rows(chart: Chart, points: Sequence[Point]) -> Iterator[str]:
+    """Each point in a row of its own, its name on the left, its interval across; zero is marked."""
+    scale = _Scale(
+        [0.0, *(v for p in points for v in (p.y, p.low, p.high) if v is not None)], False
+    )
+    base = _height(points) - BOTTOM
+
+    def across(value: float) -> float:
+        return NAMES + scale.at(value) * (WIDTH - RIGHT - NAMES)
+
+    for value, label in scale.ticks():
+        kind, x = "grid" if value else "axis", across(value)
+        yield f'<line class="{kind}" x1="{x:.1f}" x2="{x:.1f}" y1="{TOP}" y2="{base}"/>'
+        yield _text(label, f'x="{x:.1f}" y="{base + 17}"')
+    for place, point in enumerate(points):
+        y, words = TOP + ROW * (place + 0.5), f"{point.x}: {point.y:.2f}"
+        yield _text(str(point.x), f'class="name" x="{NAMES - 10}" y="{y + 4:.1f}"', "end")
+        if point.low is not None and point.high is not None:
+            left, right = across(point.low), across(point.high)
+            words += f" [{point.low:.2f}, {point.high:.2f}]"
+            yield (f'<path class="whisker s0" d="M{left:.1f} {y:.1f}H{right:.1f}m0 -4v8'
+                   f'M{left:.1f} {y - 4:.1f}v8"/>')  # fmt: skip
+        yield marker(0, across(point.y), y, words)
+    yield _text(chart.y, f'class="name" x="{(NAMES + WIDTH - RIGHT) / 2}" y="{base + 38}"')
 
 
 def marker(place: int, x: float, y: float, words: str = "") -> str:

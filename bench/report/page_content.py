@@ -25,7 +25,7 @@ from bench.report.tables import Board, Chart, Figure, Page, Point, Series
 from bench.results.comparison import Evidence
 from bench.results.document import Document, finite, to_json
 from bench.results.files import SWEEPS, TRAININGS, load_predictions, slug
-from bench.training.grids import grid
+from bench.training.grids import PROTOCOLS, grid
 
 CUTOFFS = (1, 2, 3, 5, 7, 10, 15, 20, 30, 50, 70, 100, 200, 500, 1000)
 HELD_OUT = ("R@1", "vc/R@1", "vc/own-five")  # of a training's epochs: what is drawn of each branch
@@ -166,6 +166,8 @@ def _training_curves(material: Material) -> list[Chart]:
     }
     charts = _curves("Training", trainings, _trained_on(trainings))
     for record in material.records:
+        if record.get("kind") == PROTOCOLS:
+            continue  # nothing is trained
         base = material.folder / SWEEPS / slug(record["model"]) / slug(record["source"])
         cells = {
             row["name"] + (f", seed {seed}" if len(row["seeds"]) > 1 else ""): log

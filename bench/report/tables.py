@@ -98,6 +98,7 @@ class Series:
 class Chart:
     """`kind` is line (x a number), dots (x a category, with intervals) or scatter (x a number).
 
+    `rows` are one series of categories below each other, each a difference from zero.
     `log` draws x in decades. `note` says what is seen, and that it is toy where it is.
     """
 

@@ -15,6 +15,7 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 from bench.contracts import MOST_RESAMPLES, Failure
 
 SCHEMA = 1
+DAGGER = "†"  # before a departure that rescores by all queries together
 MOST = sys.float_info.max
 # JSON has numbers of any size; what no float can hold is none that could be shown.
 Number = Annotated[float, Meta(ge=-MOST, le=MOST)]
@@ -198,6 +199,11 @@ class Document(Struct, frozen=True, kw_only=True):
     def departures(self) -> list[str]:
         """What sets it apart from its task's own protocol."""
         return (self.settings.departures if self.settings else None) or []
+
+    @property
+    def rescored(self) -> bool:
+        """Whether every query's scores depend on all the others, as those of a dual softmax do."""
+        return any(one.startswith(DAGGER) for one in self.departures)
 
     @property
     def lines(self) -> str:

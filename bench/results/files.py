@@ -25,7 +25,7 @@ from bench.errors import BenchError, DataError
 from bench.files import locks
 from bench.files.atomic import atomic_path, write_text
 from bench.files.untrusted import read_bytes, read_json, shown, well_formed
-from bench.results.document import SCHEMA, Document, Lines, of_json, to_json
+from bench.results.document import DAGGER, SCHEMA, Document, Lines, of_json, to_json
 
 BESIDE = ".data-"  # in the name of a result that lies beside one of other data
 LONGEST = 200  # bytes: with `.lock-`, BESIDE and `.predictions.jsonl` less than the usual 255
@@ -79,7 +79,7 @@ def save(result: Result, folder: Path, variant: Mapping[str, Any] | None = None)
     """
     document = result.document
     marks = [f"limit{document.coverage.limit}"] if document.coverage.limit else []
-    marks += document.departures
+    marks += [one.removeprefix(DAGGER).replace(" ", "-") for one in document.departures]
     marks += [f"{key}-{value}" for key, value in sorted((variant or {}).items())]
     if document.settings and document.settings.seed:  # what is trained with another seed
         marks.append(f"seed{document.settings.seed}")

@@ -93,6 +93,11 @@ def compared(first: Sequence[Path], second: Sequence[Path], run: RunConfig) -> C
     if common and len(paths) > 2:
         raise DataError(f"{paths[1]}: other items than {paths[0]}; runs of several seeds must "
                         "answer the same items")  # fmt: skip
+    if common and documents[0].rescored:
+        raise DataError(
+            f"{paths[1]}: other items than {paths[0]}, and a dual softmax scores each query by all "
+            "that were answered: ranks among some are not known; run both on the same videos"
+        )
     _check((paths[0], paths[-1]), (documents[0], documents[-1]), whole=not common)
     task = registry.task_class(documents[0].task)
     bounds = _common(task, (paths[0], paths[1]), lines) if common else [(p, p) for p in lines]

@@ -21,6 +21,7 @@ FILES = (
     DATA / "parts.yaml",  # ours
 )
 SCHEMA = 2  # of the record that `bench sweep` writes
+PROTOCOLS, PROTOCOL_SCHEMA = "protocol sweep", 1  # the kind of `bench sweep protocol`'s, and its
 MEAN = "geometric mean"  # what the paper selects by
 COLUMNS = ("Vb@1", "CIDEr", MEAN)
 

@@ -82,6 +82,34 @@ def decode(
     return DecodedFrames(frames, times, name)
 
 
+def decode_each(
+    clip: Clip, plans: Sequence[Plan], pixels: int | Preprocessing, decoder: str = "auto"
+) -> list[DecodedFrames]:
+    """`decode` by each of several plans, in one pass over a file.
+
+    VideoError where a single frame cannot be had, or only by the tolerant decoder: which plans are
+    without fault is not known then.
+    """
+    if clip.path is None or stat.S_ISDIR(status_of(clip.path).st_mode):
+        return [decode(clip, plan, pixels, decoder) for plan in plans]
+    found = scan(clip.path)
+    span = _span(clip, found.duration)
+    chosen = [chosen_frames(plan, found.timestamps, found.duration, *span) for plan in plans]
+    wanted = sorted({index for indices in chosen for index in indices})
+    frames, name = _from_file(clip.path, found, wanted, as_preprocessing(pixels), decoder)
+    if name.endswith(MARK):
+        raise VideoError("broken", "the strict decoder stops")
+    place = {index: at for at, index in enumerate(wanted)}
+    return [
+        DecodedFrames(
+            frames[[place[index] for index in indices]],
+            np.array([found.timestamps[index] for index in indices], np.float64),
+            name,
+        )
+        for indices in chosen
+    ]
+
+
 def _span(clip: Clip, duration: float) -> tuple[float, float]:
     """Start and end in seconds from the file's first frame; an end past the file's is cut."""
     start = max(0.0, clip.start)

@@ -10,7 +10,7 @@ import math
 import re
 from abc import ABC, abstractmethod
 from bisect import bisect_left, bisect_right
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
@@ -23,6 +23,7 @@ from bench.errors import UsageError
 
 EPSILON = 1e-6  # seconds; a moment computed as 0.99999999 still meets the frame at 1.0
 _LONG = 1e6  # seconds; no plan gives a longer clip more frames
+MOST_FRAMES = 256  # of a clip, by a plan that counts by the second
 
 
 def _centres(start: float, length: float, parts: int) -> list[float]:
@@ -81,6 +82,27 @@ class FirstOfSecond:
         if seconds <= self.max_frames:
             return [float(second) for second in range(seconds)]
         return [float(second) for second in np.linspace(0, seconds - 1, self.max_frames, dtype=int)]
+
+
+@dataclass(frozen=True)
+class PerSecond:
+    """The centres of `rate` equal parts of each second: 0.25, 0.75, 1.25 ... for two.
+
+    Of a clip shorter than half a part its middle; of a long one at most 256, spread evenly.
+    """
+
+    rate: int = 1
+
+    @property
+    def key(self) -> str:
+        return f"fps-{self.rate}"
+
+    def times(self, duration: float) -> list[float]:
+        """At least one second from the clip's start, ascending."""
+        count = math.ceil(duration * self.rate - 0.5 - EPSILON)
+        if count > MOST_FRAMES:
+            return _centres(0.0, duration, MOST_FRAMES)
+        return _centres(0.0, count / self.rate, count) if count > 0 else [duration / 2]
 
 
 @dataclass(frozen=True)
@@ -164,7 +186,24 @@ class Seconds(ByIndex):
         return [firsts[n] for n in np.linspace(0, len(firsts) - 1, self.frames, dtype=int)]
 
 
-BY_INDEX = {plan.rule: plan for plan in (Middles, Steps, Centres, Parts, Seconds)}
+class Linspace(ByIndex):
+    """Equal steps from the first frame to the last, rounded down; a short clip's frames repeat."""
+
+    rule = "linspace"
+
+    def indices(self, count: int, rate: float) -> list[int]:
+        return [int(number) for number in np.linspace(0, count - 1, self.frames, dtype=int)]
+
+
+BY_INDEX = {plan.rule: plan for plan in (Middles, Steps, Centres, Parts, Seconds, Linspace)}
+CHOICES: dict[str, Callable[[int], Plan]] = {
+    "uniform": Uniform,
+    "linspace": Linspace,
+    "middle": Middles,
+    "first-of-second": FirstOfSecond,
+    "fps": PerSecond,
+}
+"""The plans that a run can choose, each of a number of frames; of `fps` it is that of a second."""
 
 
 def chosen_frames(
@@ -207,10 +246,15 @@ def planned_times(found: Any, plan: Plan) -> np.ndarray | None:
 
 
 @lru_cache
-def _counts(key: str) -> range:
-    """How many frames a clip can have under a plan, by its length."""
+def _counts(key: str, shortest: float = EPSILON) -> range:
+    """How many frames a clip of `shortest` seconds or more can have under a plan."""
     plan = parse_plan(key)
-    return range(len(plan.times(EPSILON)), len(plan.times(_LONG)) + 1)
+    return range(len(plan.times(shortest)), len(plan.times(_LONG)) + 1)
+
+
+def usual_counts(plan: Plan) -> range:
+    """How many frames a plan gives clips of a second or more. UsageError for an unknown plan."""
+    return _counts(plan.key, 1.0)
 
 
 def parse_plan(key: str) -> Plan:
@@ -221,10 +265,12 @@ def parse_plan(key: str) -> Plan:
         return PerEvent(frames=int(match[2]), events=int(match[1]))
     if match := re.fullmatch(r"1fps-([1-9]\d*)", key):
         return FirstOfSecond(int(match[1]))
+    if match := re.fullmatch(r"fps-([1-9]\d*)", key):
+        return PerSecond(int(match[1]))
     if match := re.fullmatch(rf"({'|'.join(BY_INDEX)})-([1-9]\d*)", key):
         return BY_INDEX[match[1]](int(match[2]))
     raise UsageError(
         f"unknown sampling plan '{key}'; known are uniform-<frames>, "
-        "events-<events>x<frames> and 1fps-<most frames>, and of published systems "
+        "events-<events>x<frames>, 1fps-<most frames> and fps-<a second>, and by frame numbers "
         + ", ".join(f"{rule}-<frames>" for rule in BY_INDEX)
     )

@@ -104,6 +104,17 @@ class FrameStore:
         """
         return Filling(self, clips, Pool(workers, timeout, memory))
 
+    def lacking(self, clip: Clip) -> dict[str, Any] | None:
+        """The decoding that the clip's frames still need; None if the store has them.
+
+        None, too, for a clip whose file is not there.
+        """
+        try:
+            key = self.key(clip)
+        except OSError:
+            return None
+        return None if self.has(key) else self._job(clip, key)
+
     def _job(self, clip: Clip, key: str) -> dict[str, Any]:
         return {
             "id": clip.id,

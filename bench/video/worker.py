@@ -21,7 +21,7 @@ from typing import Any
 from bench.contracts import Clip
 from bench.errors import BenchError, plain
 from bench.video.container import VideoError
-from bench.video.decode import decode
+from bench.video.decode import decode, decode_each
 from bench.video.preprocessing import Preprocessing
 from bench.video.sampling import parse_plan
 from bench.video.sound import sound_of
@@ -29,20 +29,34 @@ from bench.video.store import CHANGED, FrameStore
 
 
 def answer(job: dict[str, Any]) -> dict[str, Any]:
-    """Decode one clip into the store. `job` is what `FrameStore` made of a clip."""
+    """Decode one clip into the store. `job` is what `FrameStore` made of a clip.
+
+    `also` in it are jobs of the same clip by other plans, decoded in the same pass.
+    """
     clip = Clip(job["id"], Path(job["path"]), job["start"], job["end"], job["frames_fps"])
-    plan, decoder = parse_plan(job["plan"]), job["decoder"]
-    square = Preprocessing(**job["pixels"])
-    store = FrameStore(Path(job["root"]), square, plan, decoder, job["form"], job["sound"])
-    if store.load(job["key"]) is not None:
-        return {}  # another run has decoded it meanwhile
+    decoder, square = job["decoder"], Preprocessing(**job["pixels"])
+    stores = {
+        one["key"]: FrameStore(Path(job["root"]), square, parse_plan(one["plan"]), decoder,
+                               job["form"], job["sound"])
+        for one in (job, *job.get("also", ()))
+    }  # fmt: skip
+    # Another run may have decoded it meanwhile.
+    stores = {key: store for key, store in stores.items() if store.load(key) is None}
+    if not stores:
+        return {}
     try:
-        decoded = decode(clip, plan, square, decoder)
-        if store.sound:
-            decoded = replace(decoded, sound=sound_of(clip))
-        if store.key(clip) != job["key"]:
+        plans = [store.plan for store in stores.values()]
+        found = (
+            decode_each(clip, plans, square, decoder) if "also" in job
+            else [decode(clip, plans[0], square, decoder)]
+        )  # fmt: skip
+        if job["sound"]:
+            sound = sound_of(clip)
+            found = [replace(decoded, sound=sound) for decoded in found]
+        if any(store.key(clip) != key for key, store in stores.items()):
             return {"kind": "broken", "reason": CHANGED}
-        store.keep(job["key"], decoded)
+        for (key, store), decoded in zip(stores.items(), found, strict=True):
+            store.keep(key, decoded)
     except VideoError as error:
         return {"kind": error.kind, "reason": error.reason}
     except BenchError as error:

@@ -56,6 +56,19 @@ def test_features_equal_open_clips_own(tiny: OpenCLIPAdapter) -> None:
     assert features.dtype == np.float32 and features.shape == (3, tiny.embed_dim)
 
 
+def test_a_run_that_asks_for_fewer_tokens_cuts_texts_and_counts_them(
+    tiny: OpenCLIPAdapter,
+) -> None:
+    long, short = "a red man chases a blue dog", "a red man chases"
+    assert tiny.context_length == 77
+    tiny.context = 6  # four words, start and end
+    np.testing.assert_array_equal(tiny.encode_texts([long]), tiny.encode_texts([short]))
+    assert tiny.count_truncated([long, short]) == 1
+    tiny.context = None
+    assert tiny.count_truncated([long, short]) == 0
+    assert not np.array_equal(tiny.encode_texts([long]), tiny.encode_texts([short]))
+
+
 def test_long_texts_are_counted(tiny: OpenCLIPAdapter) -> None:
     assert tiny.count_truncated(["dog", "x" * 75]) == 0 and "tokens" not in vars(tiny.base)
     assert tiny.count_truncated(["dog " * 75, "dog " * 76, "short", "x" * 80]) == 1

@@ -131,6 +131,11 @@ def test_bt_adapter_cuts_off_end_tokens_where_it_is_published(bt: TorchAdapter) 
     np.testing.assert_allclose(cut[0], cut[1], atol=1e-6)  # the start token's, of all such texts
     assert np.abs(cut[2] - cut[0]).max() > 1e-4
     assert bt.count_truncated([*long, "short"]) == 2
+    bt.setup, bt.context = None, 32  # a run of the task's own protocol that asks for as many
+    tokens = bt._tokens(long)
+    assert tokens.shape == (2, 77) and (tokens[:, 31] == 49407).all() and not tokens[:, 32:].any()
+    kept = bt.encode_texts(long)
+    assert np.abs(kept[0] - kept[1]).max() > 1e-4
 
 
 # --- ViFi-CLIP and CLIP4Clip ---------------------------------------------------------------------

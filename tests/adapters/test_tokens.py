@@ -14,7 +14,7 @@ from transformers import PreTrainedTokenizerFast
 from adapters import clip_base
 from adapters.clip_base import _tokenizer
 from adapters.published import CONFIG
-from adapters.tokens import Tokens
+from adapters.tokens import Padded, Tokens
 from bench.errors import BenchError
 
 WORDS = {"<pad>": 0, "</s>": 1, "<unk>": 2, "a": 3, "dog": 4, "runs": 5}
@@ -60,3 +60,37 @@ def test_a_tokenizer_lies_beside_the_weights_or_is_named(
     (folder / CONFIG).write_text(json.dumps({"model_cfg": config}))
     found = Tokens(_tokenizer("some-siglip", config, folder), 6)
     assert found(["a dog"]).tolist() == [[3, 4, 1, 0, 0, 0]]
+
+
+def test_a_text_cut_shorter_keeps_its_end(folder: Path) -> None:
+    """Filled up with the tokenizer's own padding to what the model reads."""
+    tokens = Tokens(HFTokenizer(str(folder), context_length=6), 6)
+    assert tokens(["a dog runs a dog", "dog"], 4).tolist() == [
+        [3, 4, 5, 1, 0, 0],
+        [4, 1, 0, 0, 0, 0],
+    ]
+    inner = tokens._inner
+    assert inner is not None
+    inner.padding_side = "left"
+    assert tokens(["a dog runs a dog"], 4).tolist() == [[0, 0, 3, 4, 5, 1]]
+    inner.padding_side = "right"
+    padded = Tokens(Padded(inner, 6), 6)
+    found = padded(["a dog runs a dog"], 4)
+    assert found["input_ids"].tolist() == [[3, 4, 5, 1, 0, 0]]
+    assert found["attention_mask"].tolist() == [[1, 1, 1, 1, 0, 0]]
+    for length in (None, 6):
+        assert padded(["a dog"], length)["input_ids"].tolist() == [[3, 4, 1, 0, 0, 0]]
+    odd = Tokens(HFTokenizer(str(folder), context_length=6, tokenizer_mode="clips"), 6)
+    with pytest.raises(BenchError, match="ends every text behind the padding; leave --context out"):
+        odd(["a dog"], 4)
+
+
+def test_openai_s_tokens_are_cut_with_their_end_kept() -> None:
+    import open_clip
+
+    tokens = Tokens(open_clip.get_tokenizer("ViT-B-32"), 77)
+    whole, cut = tokens(["a man is walking"]), tokens(["a man is walking"], 4)
+    assert cut.shape == whole.shape == (1, 77)
+    assert cut[0, :3].tolist() == whole[0, :3].tolist() and cut[0, 3] == 49407
+    assert not cut[0, 4:].any()
+    assert tokens.truncated(["a man is walking"], 4) == 1

@@ -203,3 +203,18 @@ def test_a_run_hands_over_sound_and_subtitles(run: RunConfig, toy: Path) -> None
     assert result.document.protocol.endswith("audio+subtitles, re-ranked-itm-50")
     said = [line["rank"] for line in result.predictions]
     assert len(said) == 6 and set(said) <= {1, 2, 3}
+
+
+def test_a_run_that_asks_for_fewer_tokens_cuts_captions_and_matches_them_so(
+    run: RunConfig, clips: np.ndarray
+) -> None:
+    ours = adapter(run)
+    long, short = "a dog runs a dog", "a dog runs"
+    assert ours.context_length == 40
+    conditions, pairs = ours.condition(clips), np.array([[0, 0], [1, 0]])
+    whole = ours.rerank([long, short], conditions, pairs)
+    ours.context = 6  # four pieces of words, start and end
+    np.testing.assert_allclose(*ours.encode_texts([long, short]), atol=1e-6)
+    cut = ours.rerank([long, short], conditions, pairs)
+    assert cut[0] == pytest.approx(cut[1], abs=1e-6) and abs(cut[0] - whole[0]) > 1e-6
+    assert ours.count_truncated([long, short]) == 1

@@ -37,7 +37,7 @@ def runs(toy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Any
     asked: list[Any] = []
 
     def stand_in(
-        adapter: Any, task: Any, run: RunConfig, bar: Any, protocol: str, rerank: bool
+        adapter: Any, task: Any, run: RunConfig, bar: Any, protocol: str, rerank: bool, turned: Any
     ) -> Result:
         asked.append(SimpleNamespace(model=adapter.name, task=task, run=run))
         one = true.document

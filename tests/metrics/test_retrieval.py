@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bench.metrics import device_ranks, retrieval
+from bench.metrics import retrieval
 from bench.metrics.bootstrap import interval, p_value, rank_draws, resample_weights
 from bench.metrics.retrieval import (
     metrics_of_ranks,
@@ -159,7 +159,7 @@ def test_a_device_comes_to_the_same_ranking(captions: int, monkeypatch: pytest.M
     expected = ranks_from_features(texts, videos, owner)
     monkeypatch.setattr(retrieval, "MANY", 1)
     for block in (1, 20_000, 1 << 30):
-        monkeypatch.setattr(device_ranks, "BLOCK", block)
+        monkeypatch.setattr(retrieval, "BLOCK", block)
         # "meta" would fail: another name of the CPU stands for the device.
         found = ranks_from_features(texts, videos, owner, device="cpu:0")
         for field in fields(expected):

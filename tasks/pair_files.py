@@ -19,6 +19,7 @@ from tasks.pair_rows import (
     REMEDY,
     SENTENCES,
     SUBTITLES,
+    Needed,
     Row,
     column_name,
     csv_rows,
@@ -42,7 +43,7 @@ def read_pairs(path: Path, split_lists: Sequence[str] = ()) -> Pairs:
     of the first of `split_lists` that lies near it. DataError names file and line, or the columns
     that there are.
     """
-    if _is_parquet(path):
+    if is_parquet(path):
         return Pairs(_pairs(parquet_rows(path)))
     text, remarks = decoded(path)
     if not _is_json(text):
@@ -58,9 +59,22 @@ def read_pairs(path: Path, split_lists: Sequence[str] = ()) -> Pairs:
     return Pairs(pairs, remarks, subtitles)
 
 
+def table_rows(path: Path, needed: Needed) -> tuple[list[Row], list[str]]:
+    """The rows of a file of any kind by the columns that are `needed`, and remarks on reading it.
+
+    DataError names file and line, or the columns that there are.
+    """
+    if is_parquet(path):
+        return parquet_rows(path, needed), []
+    text, remarks = decoded(path)
+    if _is_json(text):
+        return list(json_rows(text, path, remarks)), remarks
+    return list(csv_rows(text, path, remarks, needed)), remarks
+
+
 def has_columns(path: Path) -> bool:
     """Whether a file names its columns: Parquet, JSON, or a header that no tab divides."""
-    if _is_parquet(path):
+    if is_parquet(path):
         return True
     text, _ = decoded(path)
     header = header_of(text)
@@ -69,7 +83,7 @@ def has_columns(path: Path) -> bool:
     return table or _is_json(text)
 
 
-def _is_parquet(path: Path) -> bool:
+def is_parquet(path: Path) -> bool:
     """By its first bytes; a file with the videos in it is too large to be read for that."""
     if not path.is_file():
         return False

@@ -138,7 +138,7 @@ def test_the_toy_world_is_drawn_once(tmp_path: Path, monkeypatch: pytest.MonkeyP
         both.wait()
         registry.prepare_source("msrvtt", source)
 
-    monkeypatch.setattr(registry, "_resolve", lambda *_: write)
+    monkeypatch.setattr(registry, "generator", lambda _: write)
     source = Source("toy", tmp_path)
     threads = [threading.Thread(target=prepare) for _ in range(2)]
     for thread in threads:
@@ -179,7 +179,7 @@ def test_a_training_is_given_its_shares_by_name(
 def test_what_a_task_cannot_do_names_those_that_can() -> None:
     """A capability is a method of the task's class: no group of entry points lists it."""
     assert registry.task_names(ScoresFiles) == ["vidsitu"]
-    assert set(registry.task_names(ShowsPredictions)) == {"lsmdc", "msrvtt", "vidsitu"}
+    assert {"lsmdc", "msrvtt", "vidsitu"} <= set(registry.task_names(ShowsPredictions))
     with pytest.raises(UsageError, match="'msrvtt' cannot score prediction files; tasks that can"):
         registry.offering("msrvtt", ScoresFiles)
     with pytest.raises(UsageError, match="did you mean 'vidsitu'"):

@@ -5,11 +5,11 @@ from __future__ import annotations
 import html
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from difflib import SequenceMatcher
 from itertools import zip_longest
 from typing import Any
 
 import numpy as np
+from rapidfuzz.distance import Levenshtein
 
 from bench.report.frames import markdown_cell, picture, strip
 
@@ -119,10 +119,12 @@ def _scores(
 
 def _pieces(text: str, other: str) -> list[tuple[str, bool]]:
     """The text in pieces of whole words, each with whether the other text has others there."""
-    one, two = text.split(), other.split()
-    codes = SequenceMatcher(None, one, two, autojunk=False).get_opcodes()
-    return [(" ".join(one[start:end]), kind != "equal")
-            for kind, start, end, _, _ in codes if start < end]  # fmt: skip
+    words = text.split()
+    return [
+        (" ".join(words[step.src_start : step.src_end]), step.tag != "equal")
+        for step in Levenshtein.opcodes(words, other.split())
+        if step.src_start < step.src_end
+    ]
 
 
 def _is_right(line: Mapping[str, Any]) -> bool:

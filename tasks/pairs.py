@@ -87,9 +87,10 @@ class PairsTask(Task):
         if not pairs:
             raise DataError(f"{annotations}: no pairs can be made of it; check the file")
         ids = list(dict.fromkeys(pair.clip for pair in pairs))[:limit]
+        wanted = set(ids)
         clips = [Clip(name, index.find(name), frames_fps=source.frames_fps) for name in ids]
         sizes = [clip.path.stat().st_size if clip.path else None for clip in clips]
-        kept = [pair for pair in pairs if pair.clip in set(ids)] if limit else list(pairs)
+        kept = [pair for pair in pairs if pair.clip in wanted]
         texts = list(dict.fromkeys(text for pair in kept for text in (pair.true, pair.false)))
         rows = [(pair.clip, pair.test, pair.event, pair.true, pair.false) for pair in kept]
         return cls(
@@ -100,8 +101,7 @@ class PairsTask(Task):
             texts=texts,
             plan=PerEvent(FRAMES, len(EVENTS)),
             expected=len(pairs),
-            chance=dict.fromkeys((MEAN, *(metric_name(one) for one in cls.tests
-                                          if any(pair.test == one for pair in kept))), CHANCE),
+            chance={MEAN: CHANCE} | {metric_name(pair.test): CHANCE for pair in kept},
             remarks=[f"{cls.name}: {remark}" for remark in remarks],
             annotations=annotations,
             pairs=kept,

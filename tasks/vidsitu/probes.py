@@ -92,7 +92,7 @@ def _changes(
     if patient and patients:
         yield "patient", {"Arg1": _chosen(patients, key, "patient")}
     for test, role in OF_OTHERS.items():
-        # Nobody leaves a scene within its video, while manner and direction are an event's.
+        # A false scene is that of no event of the video; manner and direction are the event's own.
         said = [roles.get(role, "") for roles in (video if test == "scene" else [own])]
         if own.get(role) and (other := _other(pools[test], said, f"{key} {test}")):
             yield test, {role: other}

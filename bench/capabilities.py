@@ -129,6 +129,15 @@ class ShowsPrompts(Protocol):
 
 
 @runtime_checkable
+class ListsPairs(Protocol):
+    """A task of pairs of captions that can be kept as a file, for `bench data pairs`."""
+
+    @classmethod
+    def pairs_of(cls, source: Source) -> str:
+        """All pairs as the text of a file that a source may name as the task's annotations."""
+
+
+@runtime_checkable
 class Trains(Protocol):
     """A task that a model can be trained on, for `bench train`."""
 
@@ -144,6 +153,7 @@ ABLE = {
     ExportsPredictions: "export predictions",
     ScoresFiles: "score prediction files",
     ShowsPrompts: "show prompts",
+    ListsPairs: "list pairs",
     Trains: "be trained on",
 }
 """What each lets a task do, for messages."""

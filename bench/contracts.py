@@ -222,10 +222,10 @@ class Features:
     """What the engine hands to `Task.learn` and `Task.answer`.
 
     `clips` maps a clip's id to its frame features float32 [T, D], read from disk where they are too
-    many to be held: ask for each once. A video model's are [P, D], P being the task's `parts`. A
-    clip that failed is absent. `texts` is float32 [M, D] in the order of `Task.texts`. `learnt` is
-    what `Task.learn` returned; `matching` is there in a run that re-ranks, `temperature` in one
-    that rescores by a dual softmax.
+    many to be held: ask for each once. A video model's are [P, D], P being the task's `parts`, and
+    one more for a task of `whole` clips. A clip that failed is absent. `texts` is float32 [M, D] in
+    the order of `Task.texts`. `learnt` is what `Task.learn` returned; `matching` is there in a run
+    that re-ranks, `temperature` in one that rescores by a dual softmax.
     """
 
     clips: Mapping[str, np.ndarray]
@@ -294,6 +294,9 @@ class Task(ABC):
     reranks: ClassVar[bool] = False  # whether `answer` uses `Features.matching`
     rescores: ClassVar[bool] = False  # whether `answer` uses `Features.temperature`
     parts: ClassVar[int] = 1  # clips of equally many frames that a video model gets of each clip
+    whole: ClassVar[bool] = False  # whether it gets the clip undivided too, as the last one
+    data: ClassVar[str] = ""  # the task whose files it reads where a source has none of its own
+    leads: ClassVar[bool] = False  # whether its boards stand before those of other tasks
     columns: ClassVar[Sequence[str]] = ()  # the metrics on its boards, in order; (): all
     overview: ClassVar[Sequence[str]] = ()  # of these, what stands in the overview of all tasks
     citation: ClassVar[str] = ""  # of its data, and under which licence that comes
@@ -338,6 +341,10 @@ class Task(ABC):
         from bench.checks import check_of
 
         return check_of(cls.load(source), source)
+
+    def departures(self, adapter: Adapter) -> list[str]:
+        """What of its protocol the task cannot keep for a model, as it follows the name."""
+        return []
 
     def learn(self, features: Features, adapter: Adapter, place: Workplace) -> Any:
         """What is learnt from `support` before answering, kept in `place.folder` for next time.

@@ -111,7 +111,7 @@ def _document(
     failures = [failure for failure in work.failures if failure.clip in queried]
     missing = sum(failure.kind == "missing" for failure in failures)
     times = {clip: times.tolist() for clip, (_, times) in work.read.items()}
-    departed = departures(adapter, work.setup, work.reranks)
+    departed = [*task.departures(adapter), *departures(adapter, work.setup, work.reranks)]
     departed += work.turned.names(task)
     raw_mean = {"pooling": RAW_MEAN} if work.turned.raw_mean else {}
     return Document(

@@ -248,15 +248,14 @@ def source_for(
 def _source_for(task: str, name: str | None, config: Config) -> tuple[Source, bool]:
     if name is None:
         for source in config.sources.values():
-            if task in source:
-                return source[task], False
+            if found := source.get(task) or source.get(_data_of(task)):
+                return found, False
         return _drawn(TOY, task, config, "no source is configured for it, and "), True
     if name in config.sources:
-        if task not in config.sources[name]:
-            raise UsageError(
-                f"source '{name}' has no task '{task}'; it has {', '.join(config.sources[name])}"
-            )
-        return config.sources[name][task], False
+        source = config.sources[name]
+        if found := source.get(task) or source.get(_data_of(task)):
+            return found, False
+        raise UsageError(f"source '{name}' has no task '{task}'; it has {', '.join(source)}")
     if name in generated_names():
         return _drawn(name, task, config), False
     folder = Path(expanded(name))
@@ -267,6 +266,14 @@ def _source_for(task: str, name: str | None, config: Config) -> tuple[Source, bo
     raise UsageError(
         f"{what}: '{folder}'{nearest(name, known)}; known: {', '.join(known)}, or a folder"
     )
+
+
+def _data_of(task: str) -> str:
+    """The task whose files a task reads where it has none of its own: itself, unless it says so."""
+    try:
+        return task_class(task).data or task
+    except BenchError:  # of a package that does not work: it is named where it is used
+        return task
 
 
 def generated_names() -> list[str]:
@@ -320,7 +327,7 @@ def draws(name: str, task: str) -> bool:
         known = inspect.signature(generator(name)).parameters["tasks"].default
     except (BenchError, KeyError, ValueError):
         return True
-    return not isinstance(known, tuple) or task in known
+    return not isinstance(known, tuple) or task in known or _data_of(task) in known
 
 
 def _generated(name: str, config: Config) -> Source:
@@ -336,17 +343,17 @@ def prepare_source(
     """
     if not is_undrawn(task, source):
         return
-    write = generator(source.name)
-    with locks.locked(source.root / task):
+    write, drawn = generator(source.name), _data_of(task)
+    with locks.locked(source.root / drawn):
         if is_undrawn(task, source):
-            write(source.root, tasks=(task,), progress=progress)
+            write(source.root, tasks=(drawn,), progress=progress)
 
 
 def is_undrawn(task: str, source: Source) -> bool:
     """Whether `source` is a generated one whose files for `task` are not made yet."""
     if source.name not in generated_names() or source.annotations or source.videos:
         return False
-    return not (source.root / task / "source.json").is_file()
+    return not (source.root / _data_of(task) / "source.json").is_file()
 
 
 def load_task(name: str, source: Source, limit: int | None = None) -> Task:

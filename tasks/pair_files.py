@@ -20,6 +20,7 @@ from tasks.pair_rows import (
     REMEDY,
     SENTENCES,
     SUBTITLES,
+    Needed,
     Row,
     column_name,
     csv_rows,
@@ -57,6 +58,19 @@ def read_pairs(path: Path, split_lists: Sequence[str] = (), parts: bool = False)
         pairs = listed_pairs(pairs, path, split_lists, remarks)
     subtitles = _subtitles(rows, path, remarks)
     return Pairs(pairs, remarks, subtitles)
+
+
+def table_rows(path: Path, needed: Needed) -> tuple[list[Row], list[str]]:
+    """The rows of a file of any kind by the columns that are `needed`, and remarks on reading it.
+
+    DataError names file and line, or the columns that there are.
+    """
+    if is_parquet(path):
+        return parquet_rows(path, needed), []
+    text, remarks = decoded(path)
+    if _is_json(text):
+        return list(json_rows(text, path, remarks)), remarks
+    return list(csv_rows(text, path, remarks, needed)), remarks
 
 
 def has_columns(path: Path) -> bool:

@@ -26,6 +26,8 @@ DELIMITERS = ",;\t|"
 REMEDY = "check the file"
 
 Row = tuple[str, Mapping[str, Any]]  # its place for messages, and its fields by column
+Needed = Sequence[Sequence[str]]  # of each column that a file must have, the names that it may have
+RETRIEVAL: Needed = (IDS, SENTENCES)
 
 
 def value_of(row: Mapping[str, Any], names: Sequence[str], where: str) -> Any:
@@ -39,7 +41,9 @@ def value_of(row: Mapping[str, Any], names: Sequence[str], where: str) -> Any:
 # --- CSV -----------------------------------------------------------------------------------------
 
 
-def csv_rows(text: str, path: Path, remarks: list[str]) -> Iterator[Row]:
+def csv_rows(
+    text: str, path: Path, remarks: list[str], needed: Needed = RETRIEVAL
+) -> Iterator[Row]:
     """The rows of a table with a header; blank ones, `sep=` and repeated headers are skipped."""
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=_delimiter(text), strict=True,
                         skipinitialspace=True)  # fmt: skip
@@ -53,17 +57,17 @@ def csv_rows(text: str, path: Path, remarks: list[str]) -> Iterator[Row]:
             names = [column_name(value) for value in values]
             if not columns:
                 if not names[0].startswith("sep="):
-                    columns = _checked(names, where)
-            elif set(names) & set(IDS) and set(names) & set(SENTENCES):
+                    columns = _checked(names, where, needed)
+            elif _is_header(names, needed):
                 if list(filter(None, names)) != list(filter(None, columns)):
                     raise DataError(f"{where}: another header, {shown(names)}; split the file")
                 remarks.append(f"{path.name}:{reader.line_num}: the header again, skipped")
             else:
-                yield where, _named(columns, values, where)
+                yield where, _named(columns, values, where, needed)
     except csv.Error as error:
         raise DataError(f"{path}:{reader.line_num or 1}: {error}; check the quotes") from error
     if not columns:
-        raise DataError(f"{path}:1: no column video_id and sentence, the file is empty; {REMEDY}")
+        raise DataError(f"{path}:1: no column {_first(needed)}, the file is empty; {REMEDY}")
 
 
 def _delimiter(text: str) -> str:
@@ -83,10 +87,19 @@ def column_name(text: str) -> str:
     return re.sub(r"[\s-]+", "_", text.strip(" \t\r\n\"'<>\xa0\ufeff").lower())
 
 
-def _checked(columns: list[str], where: str) -> list[str]:
-    """The header, where it names ids and sentences once each. DataError shows it otherwise."""
-    chosen = [next((name for name in names if name in columns), "") for names in (IDS, SENTENCES)]
-    missing = [names[0] for names, name in zip((IDS, SENTENCES), chosen, strict=True) if not name]
+def _first(needed: Needed) -> str:
+    """What the needed columns are called, for messages."""
+    return " and ".join(names[0] for names in needed)
+
+
+def _is_header(names: Sequence[str], needed: Needed) -> bool:
+    return all(set(names) & set(known) for known in needed)
+
+
+def _checked(columns: list[str], where: str, needed: Needed) -> list[str]:
+    """The header, where it has what is `needed` once each. DataError shows it otherwise."""
+    chosen = [next((name for name in names if name in columns), "") for names in needed]
+    missing = [names[0] for names, name in zip(needed, chosen, strict=True) if not name]
     header = f"the header is {shown(columns)}"
     if missing:
         raise DataError(f"{where}: no column {' and '.join(missing)}; {header}; name it so")
@@ -95,11 +108,11 @@ def _checked(columns: list[str], where: str) -> list[str]:
     return columns
 
 
-def _named(columns: list[str], values: list[str], where: str) -> dict[str, str]:
+def _named(columns: list[str], values: list[str], where: str, needed: Needed) -> dict[str, str]:
     """A row by its columns. Only what has no name may be left out or be left over, and is empty."""
     if any(columns[len(values) :]) or any(values[len(columns) :]):
-        parts = {column_name(part) for part in re.split("[,;|\t]", ",".join(values))}
-        if parts & set(IDS) and parts & set(SENTENCES):
+        parts = [column_name(part) for part in re.split("[,;|\t]", ",".join(values))]
+        if _is_header(parts, needed):
             raise DataError(f"{where}: another header, {shown(values)}; split the file")
         raise DataError(
             f"{where}: {len(columns)} columns expected, not {len(values)}; check the quotes"
@@ -195,15 +208,15 @@ def _joined(sentences: list[Any], videos: Any, path: Path, remarks: list[str]) -
     ]  # fmt: skip
 
 
-def parquet_rows(path: Path) -> list[Row]:
-    """The two columns of a Parquet file, whose videos themselves are never loaded."""
+def parquet_rows(path: Path, needed: Needed = RETRIEVAL) -> list[Row]:
+    """The columns of a Parquet file that are needed, whose videos themselves are never loaded."""
     try:
         import pyarrow
         from pyarrow import parquet
     except ImportError as error:
         raise DataError(
-            f"{path}: a Parquet file, for which pyarrow is needed; install it, or save id and "
-            "sentence as CSV"
+            f"{path}: a Parquet file, for which pyarrow is needed; install it, or save "
+            f"{_first(needed)} as CSV"
         ) from error
     if int(pyarrow.__version__.partition(".")[0]) < 15:  # older ones run code in a file's schema
         raise DataError(f"{path}: pyarrow {pyarrow.__version__} is too old; install 15 or newer")
@@ -213,10 +226,10 @@ def parquet_rows(path: Path) -> list[Row]:
                  if re.fullmatch(r"(large_)?(string|list<.*string>)", str(field.type))}  # fmt: skip
         named = {column_name(name): name for name in texts}
         chosen = [next((named[name] for name in names if name in named), "")
-                  for names in (IDS, SENTENCES)]  # fmt: skip
+                  for names in needed]  # fmt: skip
         if not all(chosen):
             raise DataError(
-                f"{path}: no column of texts called video_id and sentence; it has "
+                f"{path}: no column of texts called {_first(needed)}; it has "
                 f"{shown(file.schema_arrow.names)}"
             )
         rows = file.read(columns=chosen).to_pylist()

@@ -170,7 +170,10 @@ def test_features(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         model = Video()
         model.fingerprint = given.get("fingerprint", "one")
         model.inputs = frozenset({"frames", *given.get("inputs", ["subtitles"])})
-        task = SimpleNamespace(parts=given.get("parts", 1), subtitles=given.get("said"))
+        task = SimpleNamespace(
+            parts=given.get("parts", 1), whole=given.get("whole", False),
+            subtitles=given.get("said"),
+        )  # fmt: skip
         return of_clip((model, given.get("plan", Uniform(3))), task)
 
     what = "`features/`, clips of a video model | features of what the task makes of a clip"
@@ -178,6 +181,7 @@ def test_features(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         "the frames' key": lambda _: {"plan": Uniform(4)},
         "the model's fingerprint": lambda _: {"fingerprint": "two"},
         "how many clips it makes": lambda _: {"parts": 5},
+        "whether the whole clip is one of them": lambda _: {"whole": True},
         "what the model reads beside frames": lambda _: {"inputs": ["audio", "subtitles"]},
         "the clip's subtitles": lambda _: {"said": {"c": "a word"}},
     })  # fmt: skip

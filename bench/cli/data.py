@@ -1,4 +1,4 @@
-"""`bench data`: make the toy world, check a dataset, look at prompts."""
+"""`bench data`: make the toy world, check a dataset, look at prompts and pairs."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from typing import Any
 
 import click
 
-from bench.cli.options import INCOMPLETE, FilePath, Options, complete, names
+from bench.cli.options import INCOMPLETE, FilePath, Options, complete, names, task_settings
 from bench.errors import printable
 
 
 @click.group()
 def data() -> None:
-    """Make the toy world, check a dataset, or look at its prompts."""
+    """Make the toy world, check a dataset, or look at its prompts and pairs."""
 
 
 @data.command("toy")
@@ -128,3 +128,45 @@ def data_prompts(
             bar.warn(registry.FALLBACK.format(task=task))
         registry.prepare_source(task, found, bar.to)
     click.echo(shown.prompts_of(found, split, limit, negatives, seed, format_))
+
+
+@data.command("pairs")
+@click.argument("task", shell_complete=complete("task"))
+@click.option("--source", help="A source in bench.yaml, 'toy', or a folder with the data.")
+@click.option("--set", "overrides", multiple=True, metavar="TASK.KEY=VALUE",
+              help="A setting of the task; may be repeated.")  # fmt: skip
+@click.option("--output", type=FilePath(dir_okay=False), help="The JSON file to write.")
+@click.pass_obj
+def data_pairs(
+    options: Options,
+    task: str,
+    source: str | None,
+    overrides: tuple[str, ...],
+    output: Path | None,
+) -> None:
+    """Print a task's pairs of captions as JSON, a row a line, or write them to a file.
+
+    A source in bench.yaml may name that file as the task's annotations: it is read again as it is.
+    """
+    from bench import registry
+    from bench.capabilities import ListsPairs
+    from bench.files.atomic import check_writable, write_text
+    from bench.progress import Bar
+
+    made = registry.offering(task, ListsPairs)
+    found, fallback = registry.source_for(
+        task, source, options.load(), task_settings(overrides, [task])[task]
+    )
+    registry.check_settings(task, found)
+    if output is not None:
+        check_writable(output)
+    with Bar(options.quiet) as bar:
+        if fallback:
+            bar.warn(registry.FALLBACK.format(task=task))
+        registry.prepare_source(task, found, bar.to)
+    text = made.pairs_of(found)
+    if output is None:
+        click.echo(text, nl=False)
+    else:
+        write_text(output, text)
+        click.echo(output)

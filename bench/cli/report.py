@@ -48,6 +48,7 @@ def report(
     from bench.files.atomic import check_writable
     from bench.registry import task_class
     from bench.report.ablations import find_records, load_record, task_of
+    from bench.report.boards import leads
     from bench.report.text import render
     from bench.results.comparison import Evidence
     from bench.results.files import find_all, load, readable
@@ -68,7 +69,7 @@ def report(
     loaded, refused = readable(find_all(folder) if folder.is_dir() else [], load)
     evidence = Evidence(loaded, config)
     usable, unusable = readable(loaded, lambda one: _usable(one, evidence))
-    found = [one for one, _ in usable]
+    found = sorted((one for one, _ in usable), key=lambda one: not leads(one[1].task))
     recorded, damaged = readable(find_records(folder), load_record)
     records = [one for _, one in recorded if task in (None, task_of(one))]
     refused += unusable + damaged
@@ -114,9 +115,12 @@ def all_boards(
     published: bool,
     evidence: Any,
 ) -> list[Board]:
-    """The overview where more than one task is shown, each task's boards, then the ablations."""
+    """The boards of tasks that lead, the overview where there are more tasks, then all others.
+
+    The ablations stand last.
+    """
     from bench.report.ablations import grid_boards, published_grids
-    from bench.report.boards import boards
+    from bench.report.boards import boards, leads
     from bench.report.overview import overview
 
     made = boards(documents, task, published, evidence)
@@ -124,8 +128,10 @@ def all_boards(
     if published:
         shown = {record["grid"] for record in records}
         ablations += published_grids(shown, task)
+    leading = [board for board in made if leads(board.task)]
+    others = [board for board in made if not leads(board.task)]
     first = overview(made) if len({board.task for board in made}) > 1 else []
-    return [*first, *made, *ablations]
+    return [*leading, *first, *others, *ablations]
 
 
 def _files(folder: Path, made: list[Board]) -> None:

@@ -101,7 +101,7 @@ class _Encoder:
                 times, decoder = planned_times(record.get("times"), plan), record.get("decoder")
                 if times is None or not isinstance(decoder, str):
                     continue
-                rows = self.work.parts or len(times)
+                rows = self.work.rows or len(times)
                 if is_valid(arrays, rows, self.work.adapter.embed_dim):
                     self.features.add(clip, key, arrays["features"])
                     self.work.read[clip] = decoder, times
@@ -179,9 +179,9 @@ def _take(decoded: Iterator[Outcome], count: int) -> list[Outcome]:
 
 def _feature_key(work: Work, clip: Clip, frames: str) -> str:
     """What features of the clip, its frames under the key `frames`, are kept under."""
-    if work.parts is not None:
-        beside = work.identity_of_inputs(clip)
-        return digest("video clips", work.adapter.fingerprint, work.parts, *beside, frames)
+    if work.rows is not None:
+        made = [work.task.parts, *["whole"] * work.task.whole, *work.identity_of_inputs(clip)]
+        return digest("video clips", work.adapter.fingerprint, *made, frames)
     return digest("clip", work.adapter.fingerprint, frames)
 
 

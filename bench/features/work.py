@@ -80,44 +80,52 @@ class Work:
         return [*self.task.support, *self.task.clips]
 
     @property
-    def parts(self) -> int | None:
+    def rows(self) -> int | None:
         """Features of a clip: as many as the task makes clips of it; None for one a frame."""
-        return self.task.parts if self.adapter.is_video_model else None
+        return self.task.parts + self.task.whole if self.adapter.is_video_model else None
 
     def encode_texts(self, texts: Sequence[str]) -> np.ndarray:
         """Features [M, D], checked and counted. BenchError for an adapter that breaks its word."""
         return self._encode("texts", len(texts), self.adapter.encode_texts, texts)
 
     def encode_frames(self, batch: Sequence[Decoded]) -> list[np.ndarray]:
-        """Features of each clip's frames [T, S, S, 3]: [T, D], of a video model [parts, D].
+        """Features of each clip's frames [T, S, S, 3]: [T, D], of a video model [rows, D].
 
         Checked and counted as of `encode_texts`. All frames are encoded at once, and at once those
         clips that have equally many.
         """
         videos = [found.frames for _, found in batch]
-        if self.parts is None:
+        if self.rows is None:
             frames = np.concatenate(videos)
             encoded = self._encode("frames", len(frames), self.adapter.encode_frames, frames)
             return np.split(encoded, np.cumsum([len(video) for video in videos])[:-1])
         features: list[np.ndarray] = [np.empty(0)] * len(videos)
-        encode: Callable[..., np.ndarray] = self.adapter.encode_clips
         for places in _alike([len(video) for video in videos]):
-            parted = np.stack([self._parted(videos[place]) for place in places])
-            call = partial(encode, **self._inputs([batch[place] for place in places], self.parts))
-            encoded = self._encode("frames", parted[..., 0, 0, 0].size, call,
-                                   parted.reshape(-1, *parted.shape[2:]))  # fmt: skip
-            for place, part in zip(places, np.split(encoded, len(places)), strict=True):
-                features[place] = part
+            alike = [batch[place] for place in places]
+            encoded = self._encode_clips(alike, self.task.parts)
+            if self.task.whole:
+                encoded = np.concatenate([encoded, self._encode_clips(alike, 1)], axis=1)
+            for place, one in zip(places, encoded, strict=True):
+                features[place] = one
         return features
 
-    def _parted(self, video: np.ndarray) -> np.ndarray:
-        """Frames [T, S, S, 3] as those of the task's clips [parts, T / parts, S, S, 3]."""
-        if len(video) % self.task.parts:
+    def _encode_clips(self, batch: Sequence[Decoded], parts: int) -> np.ndarray:
+        """Features [V, parts, D] of V clips of equally many frames, each divided into `parts`."""
+        frames = np.stack([self._parted(found.frames, parts) for _, found in batch])
+        encode: Callable[..., np.ndarray] = self.adapter.encode_clips
+        call = partial(encode, **self._inputs(batch, parts))
+        encoded = self._encode("frames", frames[..., 0, 0, 0].size, call,
+                               frames.reshape(-1, *frames.shape[2:]))  # fmt: skip
+        return encoded.reshape(len(batch), parts, -1)
+
+    def _parted(self, video: np.ndarray, parts: int) -> np.ndarray:
+        """Frames [T, S, S, 3] as those of equally long clips [parts, T / parts, S, S, 3]."""
+        if len(video) % parts:
             raise BenchError(
-                f"{self.task.name}: {len(video)} frames are not those of {self.task.parts} clips "
+                f"{self.task.name}: {len(video)} frames are not those of {parts} clips "
                 f"(plan {self.plan.key}); fix the task's plan or its parts"
             )
-        return video.reshape(self.task.parts, -1, *video.shape[1:])
+        return video.reshape(parts, -1, *video.shape[1:])
 
     def condition(self, adapter: Reranks, clip: Decoded) -> np.ndarray:
         """What the matching head reads of a clip: [1, ...]."""

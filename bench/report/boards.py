@@ -104,6 +104,12 @@ def task_class(name: str) -> type[Task] | None:
         return None
 
 
+def leads(task: str) -> bool:
+    """Whether the boards of a task stand before those of others."""
+    kind = task_class(task)
+    return kind is not None and kind.leads
+
+
 def provenance_id(document: Document) -> str:
     """What a row calls the result it came from; a copy that was edited is another."""
     return f"{document.task}-{digest(to_json(document))[:12]}" if document.lines else ""

@@ -10,7 +10,7 @@ import csv
 import io
 import json
 import random
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from bench.files.atomic import write_text
 from bench.files.untrusted import read_json
 from tasks.toyworld import sets
 from tasks.toyworld.annotations import annotate, vote
+from tasks.toyworld.velociti import ROW, Clip, caption_rows
 from tasks.toyworld.video import Video, encode_missing
 from tasks.toyworld.world import PEOPLE, Event, deal, make_clip, make_groups, sentence
 
@@ -30,7 +31,7 @@ _ANNOTATORS = 3
 
 def write(
     root: Path,
-    tasks: Sequence[str] = ("msrvtt", "lsmdc", "vidsitu", "msvd", "ucf101"),
+    tasks: Sequence[str] = ("msrvtt", "lsmdc", "vidsitu", "velociti", "msvd", "ucf101"),
     seed: int = 0,
     workers: int = 2,
     progress: Callable[[int, int], None] | None = None,
@@ -159,21 +160,28 @@ def _clip_id(split: str, index: int) -> str:
     return f"v_toy{'ABCDE'[list(_SPLITS).index(split)]}{letters}A_seg_0_10"
 
 
+def _clips(split: str, rng: random.Random, seed: int, scale: float) -> dict[str, Clip]:
+    """The five events of each clip of a split, by its id."""
+    return {
+        _clip_id(split, index): make_clip(rng, cast)
+        for index, cast in enumerate(deal(split, _count(_SPLITS[split], scale), seed))
+    }
+
+
+def _five_events(folder: Path, clips: Mapping[str, Clip]) -> list[Video]:
+    return [Video(folder / "videos" / f"{clip}.mp4", events, 2.0, 6)
+            for clip, events in clips.items()]  # fmt: skip
+
+
 def _vidsitu(folder: Path, seed: int, scale: float) -> tuple[dict[Path, str], list[Video]]:
     """VidSitu's split, vinfo and annotation files, and trimmed clips of five events."""
     base = folder / "vidsitu_annotations"
     files: dict[Path, str] = {}
     videos: list[Video] = []
-    for split, size in _SPLITS.items():
+    for split in _SPLITS:
         rng = random.Random(f"{split} {seed}")
-        clips = {
-            _clip_id(split, index): make_clip(rng, cast)
-            for index, cast in enumerate(deal(split, _count(size, scale), seed))
-        }
-        videos += [
-            Video(folder / "videos" / f"{clip}.mp4", events, 2.0, 6)
-            for clip, events in clips.items()
-        ]
+        clips = _clips(split, rng, seed, scale)
+        videos += _five_events(folder, clips)
         files[base / "split_files" / f"vseg_split_{split}_lb.json"] = json.dumps(list(clips))
         if split == "testsrl":  # verbs and role names, without values
             named = [
@@ -201,7 +209,17 @@ def _without_values(situation: dict[str, Any]) -> dict[str, Any]:
     return {name: {key: event[key] for key in kept} for name, event in situation.items()}
 
 
+def _velociti(folder: Path, seed: int, scale: float) -> tuple[dict[Path, str], list[Video]]:
+    """VELOCITI's rows about VidSitu's validation clips, which are drawn here too."""
+    clips = _clips("valid", random.Random(f"valid {seed}"), seed, scale)
+    table = io.StringIO()
+    rows = csv.writer(table, lineterminator="\n")
+    rows.writerow(ROW)
+    rows.writerows(caption_rows(clips, random.Random(f"velociti {seed}")))
+    return {folder / "velociti.csv": table.getvalue()}, _five_events(folder, clips)
+
+
 _WRITERS = {
     "msrvtt": _msrvtt, "lsmdc": _lsmdc, "vidsitu": _vidsitu,
-    "msvd": sets.msvd, "ucf101": sets.ucf101,
+    "velociti": _velociti, "msvd": sets.msvd, "ucf101": sets.ucf101,
 }  # fmt: skip

@@ -147,7 +147,7 @@ def test_the_toy_world_is_drawn_once(tmp_path: Path, monkeypatch: pytest.MonkeyP
         both.wait()
         registry.prepare_source("msrvtt", source)
 
-    monkeypatch.setattr(registry, "_resolve", lambda *_: write)
+    monkeypatch.setattr(registry, "generator", lambda _: write)
     source = Source("toy", tmp_path)
     threads = [threading.Thread(target=prepare) for _ in range(2)]
     for thread in threads:

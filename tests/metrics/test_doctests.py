@@ -11,7 +11,7 @@ import pytest
 import bench.metrics
 
 MODULES = sorted(path.stem for path in Path(bench.metrics.__path__[0]).glob("[a-z]*.py"))
-WITH_EXAMPLES = {"bootstrap", "coreference", "differences", "retrieval", "rouge", "verbs"}
+WITH_EXAMPLES = {"bootstrap", "coreference", "differences", "pairs", "retrieval", "rouge", "verbs"}
 
 
 @pytest.mark.parametrize("name", MODULES)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +16,11 @@ from bench.errors import UsageError
 from tasks.msrvtt import MSRVTT
 from tasks.msvd import MSVD
 from tasks.toyworld import VERSION, write
-from tasks.toyworld.world import VERBS
+from tasks.toyworld.world import ACTORS, VERBS
 from tasks.ucf101 import UCF101
 
 SCALE = 0.04
+EVENTS = ("Ev1", "Ev2", "Ev3", "Ev4", "Ev5")
 ANNOTATIONS = Path("vidsitu/vidsitu_annotations")
 
 
@@ -182,3 +184,37 @@ def test_msvd_and_ucf101_have_the_forms_of_the_real_sets(toy: Path) -> None:
     }  # fmt: skip
     assert all(clip.path for clip in (*several.clips, *actions.clips))
     assert probe(next(clip.path for clip in actions.clips if clip.path))[1:4] == ("h264", 224, 30)
+
+
+def test_velocitis_rows_are_true_and_false_of_their_clips(toy: Path) -> None:
+    """By VidSitu's annotations of the same clips, which are drawn to the same bytes."""
+    with (toy / "velociti/velociti.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert list(rows[0]) == ["video_id", "test_name", "event", "pos", "neg", "in_subset"]
+    events: dict[str, list[dict[str, str]]] = {}
+    for entry in load(toy, "vseg_ann_files", "vsann_valid_lb.json"):
+        words = [{**e["Args"], "verb": e["Verb"]} for e in map(entry.get, EVENTS)]
+        events.setdefault(entry["Ev1"]["vid_seg_int"], words)
+    assert {row["video_id"] for row in rows} == set(events)
+    for row in rows:
+        clip = events[row["video_id"]]
+        of = [clip[int(place) - 1] for place in re.findall("Ev([1-5])", row["event"])]
+        for event in of:  # the true caption says who, and how, or what is done
+            who = next(value for key, value in event.items() if key.startswith("Arg0"))
+            assert who in row["pos"] or row["test_name"] == "coref"
+            assert VERBS[event["verb"]].third in row["pos"]
+            assert event["ArgM (manner)"] in row["pos"] or row["test_name"] == "coref"
+        assert row["pos"] != row["neg"] and row["in_subset"] in ("True", "False")
+    tests = {row["test_name"]: row for row in rows}
+    assert len(tests) == 8 and len(rows) > 8 * 3
+    first, then = tests["chrono"]["pos"].removeprefix("first ").split(", then ")
+    assert tests["chrono"]["neg"] == f"first {then}, then {first}"
+    for test, names in (("agent_random", False), ("agent_bind", True)):
+        row = tests[test]
+        cast = " ".join(value for event in events[row["video_id"]] for value in event.values())
+        other = next(one.name for one in ACTORS if row["neg"].startswith(f"a {one.name} "))
+        assert (other in cast) == names and other not in row["pos"]
+        assert row["neg"].split()[3:] == row["pos"].split()[3:]
+    for clip in events:
+        one, two = (toy / f"{task}/videos/{clip}.mp4" for task in ("velociti", "vidsitu"))
+        assert one.read_bytes() == two.read_bytes()

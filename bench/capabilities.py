@@ -177,6 +177,41 @@ class HasReference(Protocol):
 
 
 @runtime_checkable
+class ContextualizesFrames(Protocol):
+    """An adapter whose video module says what each frame is in its video, beside events."""
+
+    def contextualize_frames(
+        self, frame_features: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
+        """Frame features [V, P, T, D] -> events [V, P, C], videos [V, C], frames [V, P, T, C].
+
+        The first two are those of `Adapter.contextualize`; None where that is None.
+        """
+
+
+@runtime_checkable
+class ReadsFeatures(Protocol):
+    """An adapter whose features of clips lie on disk: nothing is decoded and nothing encoded."""
+
+    has_objects: bool  # whether each clip has objects found in its frames, too
+
+    def missing(self, clip: str) -> str:
+        """The file that there is not of a clip; empty where all are there."""
+
+    def identity(self, clip: str) -> str:
+        """Tells a clip's features from any others, without reading them."""
+
+    def features(self, clip: str) -> np.ndarray:
+        """float32 [T, D] of a clip, as `Features.clips` has it. DataError names a broken file."""
+
+    def objects(self, clip: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """float32 features [F, O, D], boxes [F, O, 4] and frames' heights and widths [F, 2].
+
+        A box is left, top, right, bottom in pixels. DataError names a broken file.
+        """
+
+
+@runtime_checkable
 class Reranks(Protocol):
     """An adapter with a matching head, which ranks the best of a retrieval run once more.
 

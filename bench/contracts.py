@@ -85,7 +85,8 @@ class Adapter(ABC):
     A frame model implements `encode_frames`, a video model `encode_clips`: one of the two.
     `fingerprint` must change whenever a feature could: it is the key of every cached feature.
     `inputs` are what it reads of a clip, `frames` and maybe `audio` or `subtitles`; what a task
-    does not have is refused. `published` holds by a task's name how the model was published there.
+    does not have is refused, and so is a task that needs texts where not `reads_texts`.
+    `published` holds by a task's name how the model was published there.
     While a run of that protocol lasts, `setup` is that of its task, and None in any other: frames
     come as it says, and an adapter whose setups have a `text_length` cuts texts to it and counts
     them so.
@@ -95,6 +96,7 @@ class Adapter(ABC):
     embed_dim: int
     image_size: int
     inputs: frozenset[str] = frozenset({"frames"})
+    reads_texts: bool = True
     published: Mapping[str, Setup] = MappingProxyType({})
     setup: Setup | None = None
 
@@ -219,7 +221,8 @@ class Features:
 
     `clips` maps a clip's id to its frame features float32 [T, D], read from disk where they are too
     many to be held: ask for each once. A video model's are [P, D], P being the task's `parts`. A
-    clip that failed is absent. `texts` is float32 [M, D] in the order of `Task.texts`. `learnt` is
+    clip that failed is absent. `texts` is float32 [M, D] in the order of `Task.texts`, [0, D] of an
+    adapter that reads none. `learnt` is
     what `Task.learn` returned; `matching` is there in a run that re-ranks.
     """
 
@@ -287,6 +290,7 @@ class Task(ABC):
     floor: ClassVar[str] = "(chance)"  # what the row of `chance` is called on a board
     reranks: ClassVar[bool] = False  # whether `answer` uses `Features.matching`
     parts: ClassVar[int] = 1  # clips of equally many frames that a video model gets of each clip
+    needs_texts: ClassVar[bool] = True  # or whether it answers a model that reads none, too
     columns: ClassVar[Sequence[str]] = ()  # the metrics on its boards, in order; (): all
     overview: ClassVar[Sequence[str]] = ()  # of these, what stands in the overview of all tasks
     citation: ClassVar[str] = ""  # of its data, and under which licence that comes
@@ -332,6 +336,9 @@ class Task(ABC):
 
         return check_of(cls.load(source), source)
 
+    def check_model(self, adapter: Adapter) -> None:  # noqa: B027 - most take every model
+        """UsageError, before the work, for a model that these settings of the task cannot take."""
+
     def learn(self, features: Features, adapter: Adapter, place: Workplace) -> Any:
         """What is learnt from `support` before answering, kept in `place.folder` for next time.
 
@@ -353,6 +360,10 @@ class Task(ABC):
         By default that of all that was asked.
         """
         return self.chance
+
+    def ceiling_of(self, predictions: Sequence[dict[str, Any]]) -> dict[str, float]:
+        """What no model can exceed on what was answered, of metrics where that is known."""
+        return {}
 
     @classmethod
     def cluster(cls, line: dict[str, Any]) -> str:

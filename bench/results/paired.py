@@ -169,15 +169,16 @@ def _other_settings(first: Document, second: Document) -> str:
 
 
 def _across(paths: Sequence[Path], documents: list[Document]) -> list[str]:
-    """What differs of protocols and settings, where that was asked for."""
-    found = []
+    """What differs of protocols and settings, where that was asked for; of several runs once."""
+    found: dict[str, str] = {}
     for path, document in zip(paths[1:], documents[1:], strict=True):
         differing = [_other_settings(documents[0], document)]
         if document.protocol != documents[0].protocol:
             differing.append(f"protocol {document.protocol}, but {documents[0].protocol}")
         if said := ", ".join(filter(None, differing)):
-            found.append(f"{path}: {said} in {paths[0]}: the difference is of all together")
-    return found
+            remark = f"{path}: {said} in {paths[0]}: the difference is of all together"
+            found.setdefault(said, remark)
+    return list(found.values())
 
 
 def _common(task: type[Task], paths: tuple[Path, Path], lines: list[Lines]) -> list[Bounds]:

@@ -76,10 +76,10 @@ class FeaturesAdapter(Adapter):
 
     @cached_property
     def fingerprint(self) -> str:
-        """Hash of every file's name, size and time of change."""
+        """Hash of every file's name, size and date of writing."""
         kinds = [(EVENTS, EVENT_FILE), *([(OBJECTS, OBJECT_FILE)] if self.has_objects else [])]
         return digest("features", [
-            [kind, path.name, _state(path)] for kind, ending in kinds
+            [kind, path.name, *_state(path)[:2]] for kind, ending in kinds
             for path in self._listed(kind, ending)
         ])  # fmt: skip
 
@@ -102,8 +102,8 @@ class FeaturesAdapter(Adapter):
         return next((str(path) for path in self._files(clip) if not path.is_file()), "")
 
     def identity(self, clip: str) -> str:
-        """Of a clip's files, their names, sizes and times of change."""
-        return digest("features", [[path.name, _state(path)] for path in self._files(clip)])
+        """Of a clip's files: names, sizes, dates of writing and of change, inodes."""
+        return digest("features", [[path.name, *_state(path)] for path in self._files(clip)])
 
     def features(self, clip: str) -> np.ndarray:
         """float32 [rows, D] of a clip. DataError names a broken file, or one of another shape."""
@@ -155,7 +155,7 @@ class FeaturesAdapter(Adapter):
 
 def _state(path: Path) -> list[int]:
     status = path.stat()
-    return [status.st_size, status.st_mtime_ns]
+    return [status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino]
 
 
 def read_events(path: Path) -> np.ndarray:

@@ -26,6 +26,7 @@ from bench.errors import BenchError, DataError, UsageError
 from bench.features.protocol import check_inputs
 from tasks.vidsitu.head.inputs import VideosOnDisk
 from tasks.vidsitu.task import VidSitu
+from tests.test_stores import missed
 
 from .conftest import SMALL
 
@@ -138,6 +139,31 @@ def test_a_run_from_end_to_end(folder: Path, tree: Path, run: RunConfig) -> None
     os.utime(learnt, (1, 1))
     evaluate(adapter_of(folder), task, run)
     assert len(list(heads.rglob("head.safetensors"))) == 2
+
+
+def test_its_fingerprint_is_of_all_files(folder: Path) -> None:
+    path = sorted((folder / "objects").iterdir())[3]
+    content, before = path.read_bytes(), path.stat().st_mtime
+
+    def key(change: Callable[[], object]) -> str:
+        change()
+        try:
+            return adapter_of(folder).fingerprint
+        finally:
+            path.write_bytes(content)
+            os.utime(path, (before, before))
+            (folder / "objects" / "another.tsv").unlink(missing_ok=True)
+
+    def grow() -> None:
+        path.write_bytes(content + b"x")
+        os.utime(path, (before, before))
+
+    os.utime(path, (before, before))
+    missed("`features`", key, lambda: None, {
+        "the names of all files": lambda _: (folder / "objects" / "another.tsv").touch,
+        "their sizes": lambda _: grow,
+        "their dates of writing": lambda _: lambda: os.utime(path, (1, 1)),
+    })  # fmt: skip
 
 
 def test_a_missing_file_is_a_missing_clip(folder: Path, tree: Path, run: RunConfig) -> None:

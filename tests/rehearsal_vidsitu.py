@@ -34,7 +34,7 @@ ROLES = ("Arg0 (agent)", "Arg1 (thing)", "Arg2 (end)", "ArgM (location)", "ArgM 
 class RandomAdapter:
     """Only what a task asks of an adapter once features are there."""
 
-    name, fingerprint, embed_dim = "random-b32", "random-b32", DIM
+    name, fingerprint, embed_dim, reads_texts = "random-b32", "random-b32", DIM, True
 
     def contextualize(self, frame_features: np.ndarray) -> None:
         return None

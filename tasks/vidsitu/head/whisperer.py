@@ -114,12 +114,8 @@ class WhispererHead(nn.Module):
 
     def spell(self, described: torch.Tensor) -> list[list[int]]:
         """Token ids of each query, greedy, up to the first END; symbols within are left out."""
-        found, _ = self.model.tx_cap.spell(described, self._start, self.settings.causal)
-        rows: list[list[int]] = []
-        for row in found.tolist():
-            said = row[: row.index(END)] if END in row else row
-            rows.append([token for token in said if token not in (PAD, self._start)])
-        return rows
+        found = self.model.tx_cap.spell_to(described, self._start, END, self.settings.causal)
+        return [[token for token in row if token not in (PAD, self._start)] for row in found]
 
     # What `bench.training.checkpoints` keeps.
 

@@ -268,17 +268,22 @@ def test_queries_fill_the_slots_of_their_events() -> None:
 def test_captions_end_at_the_first_end_and_hold_no_symbols(
     monkeypatch: pytest.MonkeyPatch, causal: bool
 ) -> None:
-    head = head_of(causal=causal)
+    head = head_of(causal=causal, caption_tokens=6)
     rows = [[5, PAD, 12, 6, END, 7], [END, 5, 5, 5, 5, 5], [5, 6, 7, 8, 9, 10]]
     asked: list[Any] = []
 
-    def spelled(described: torch.Tensor, *how: Any) -> tuple[torch.Tensor, None]:
-        asked.extend(how)
-        return torch.tensor(rows), None
+    def hidden(ids: torch.Tensor, described: torch.Tensor, causal: bool) -> torch.Tensor:
+        """Such that the row that `described` numbers says what stands above."""
+        asked.append((ids[:, 0].tolist(), causal))
+        said = [rows[int(row[0])][ids.shape[1] - 1] for row in described]
+        return torch.nn.functional.one_hot(torch.tensor(said), 32)[:, None].float()
 
-    monkeypatch.setattr(head.model.tx_cap, "spell", spelled)
-    assert head.spell(torch.zeros(3, 32)) == [[5, 6], [], [5, 6, 7, 8, 9, 10]]
-    assert asked == [12, causal]  # the token that starts a caption; decoded as the setting says
+    monkeypatch.setattr(head.model.tx_cap, "hidden", hidden)
+    monkeypatch.setattr(head.model.tx_cap, "noun_classifier", torch.nn.Identity())
+    numbered = torch.arange(3)[:, None].expand(3, 32)
+    assert head.spell(numbered) == [[5, 6], [], [5, 6, 7, 8, 9, 10]]
+    # The token that starts a caption; decoded as the setting says; none that has ended is asked.
+    assert asked == [([12] * left, causal) for left in (3, 2, 2, 2, 2, 1)]
 
 
 def test_it_learns_what_the_features_show(

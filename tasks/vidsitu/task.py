@@ -20,13 +20,10 @@ from bench.contracts import (
     Source,
     Task,
     Workplace,
-    normalise,
 )
 from bench.errors import UsageError
 from bench.files.tensor_store import checksum, digest
 from bench.metrics.bootstrap import Sample
-from bench.metrics.events import Ranks
-from bench.metrics.verbs import TOP
 from bench.results.document import Document
 from bench.video.sampling import PerEvent
 from tasks.sources import protocol_of
@@ -56,6 +53,7 @@ from tasks.vidsitu.names import ROLES, VERBS, ZERO_SHOT
 from tasks.vidsitu.prompts import RoleNames, dense_prompt
 from tasks.vidsitu.roles import given_roles
 from tasks.vidsitu.scoring.rules import permuted
+from tasks.vidsitu.zero_shot import Parts, by_prompts
 
 
 @dataclass
@@ -199,10 +197,11 @@ class VidSitu(Task):
     def answer(self, features: Features, adapter: Adapter) -> Iterator[dict[str, Any]]:
         """A line a video: verbs, zero-shot verbs, roles, ranks of events, and the truth of them."""
         names = [clip.id for clip in self.clips if clip.id in features.clips]
-        zero_shot: dict[str, dict[str, Any]] = {}
-        ranks: dict[str, dict[str, Any]] = {}
+        zero_shot: Parts = {}
+        ranks: Parts = {}
         if adapter.reads_texts:
-            zero_shot, ranks = self._by_prompts(names, features, adapter)
+            events = self.events if self.truth else None
+            zero_shot, ranks = by_prompts(names, features, adapter, self.verbs, events)
         for name in names:
             answer = features.learnt[name]
             yield {
@@ -214,45 +213,6 @@ class VidSitu(Task):
                 **ranks.get(name, {}),
                 **({"truth": truth_line(self.truth[name])} if self.truth else {}),
             }
-
-    def _by_prompts(
-        self, names: list[str], features: Features, adapter: Adapter
-    ) -> tuple[dict[str, dict[str, Any]], dict[str, dict[str, Any]]]:
-        """Of each video what prompts say of it without training: verbs, and ranks of events."""
-        from tasks.vidsitu.head.inputs import frames_of
-
-        texts = normalise(features.texts)
-        frames = frames_of(names, features)
-        means = np.stack([[adapter.pool(event) for event in video] for video in frames])
-        similarity = means @ texts[: len(self.verbs)].T
-        best = np.argsort(-similarity, axis=2, kind="stable")[:, :, :TOP]
-        ranks = self._ranks(names, frames, means, texts[len(self.verbs) :], adapter)
-        verbs = [[[self.verbs[verb] for verb in event] for event in video] for video in best]
-        return {name: {"zero_shot": one} for name, one in zip(names, verbs, strict=True)}, {
-            name: {
-                view: {kind: rank[place].tolist() for kind, rank in found.items()}
-                for view, found in ranks.items()
-            }
-            for place, name in enumerate(names)
-        }
-
-    def _ranks(
-        self,
-        names: list[str],
-        frames: np.ndarray,
-        means: np.ndarray,
-        texts: np.ndarray,
-        adapter: Adapter,
-    ) -> dict[str, Ranks]:
-        """By the view of `tasks.vidsitu.events`; none of a hidden split: it has no annotations."""
-        from tasks.vidsitu.head.inputs import own_features
-
-        if not self.truth:
-            return {}
-        events, contextual = {"events": means}, own_features(frames, adapter)
-        if contextual is not None and contextual[0].shape[-1] == texts.shape[-1]:
-            events["vc_events"] = normalise(contextual[0])
-        return {view: self.events.ranks(names, found, texts) for view, found in events.items()}
 
     def chance_of(self, predictions: Sequence[dict[str, Any]]) -> dict[str, float]:
         """The majority baseline on the answered videos; worked out now, for listing needs none."""

@@ -13,7 +13,7 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 
 from bench.config import RunConfig
-from bench.contracts import Source
+from bench.contracts import Adapter, Source
 from bench.results.document import Document
 
 Lines = Sequence[Mapping[str, Mapping[str, Any]]]  # of each model, a prediction line an item
@@ -35,6 +35,22 @@ class SharesItems(Protocol):
         Both are of the same items then, none where they share none. ValueError where what has the
         same name is another question.
         """
+
+
+@runtime_checkable
+class ChecksModels(Protocol):
+    """A task that some models cannot answer with some of its settings."""
+
+    def check_model(self, adapter: Adapter) -> None:
+        """UsageError, before the work, for a model that these settings cannot take."""
+
+
+@runtime_checkable
+class HasCeiling(Protocol):
+    """A task of which some metrics have a bound that no model exceeds."""
+
+    def ceiling_of(self, predictions: Sequence[dict[str, Any]]) -> dict[str, float]:
+        """These metrics' bounds on what was answered."""
 
 
 class Gallery(Protocol):

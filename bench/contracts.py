@@ -336,9 +336,6 @@ class Task(ABC):
 
         return check_of(cls.load(source), source)
 
-    def check_model(self, adapter: Adapter) -> None:  # noqa: B027 - most take every model
-        """UsageError, before the work, for a model that these settings of the task cannot take."""
-
     def learn(self, features: Features, adapter: Adapter, place: Workplace) -> Any:
         """What is learnt from `support` before answering, kept in `place.folder` for next time.
 
@@ -360,10 +357,6 @@ class Task(ABC):
         By default that of all that was asked.
         """
         return self.chance
-
-    def ceiling_of(self, predictions: Sequence[dict[str, Any]]) -> dict[str, float]:
-        """What no model can exceed on what was answered, of metrics where that is known."""
-        return {}
 
     @classmethod
     def cluster(cls, line: dict[str, Any]) -> str:

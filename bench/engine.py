@@ -10,7 +10,7 @@ import numpy as np
 from msgspec import UNSET, UnsetType
 
 from bench import distributed
-from bench.capabilities import ReadsFeatures
+from bench.capabilities import HasCeiling, ReadsFeatures
 from bench.compute import use_threads
 from bench.config import RunConfig
 from bench.contracts import (
@@ -120,7 +120,7 @@ def _document(
         ),
         chance=task.chance_of(lines),
         floor=task.floor,
-        ceiling=task.ceiling_of(lines) or UNSET,
+        ceiling=task.ceiling_of(lines) if isinstance(task, HasCeiling) else UNSET,
         warnings=warnings,
         texts=_texts(work),
         settings=Settings(

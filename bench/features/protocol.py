@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bench.capabilities import ReadsFeatures, Reranks
+from bench.capabilities import ChecksModels, ReadsFeatures, Reranks
 from bench.contracts import Adapter, Setup, Task
 from bench.errors import BenchError, UsageError
 from bench.registry import task_class, task_names
@@ -39,7 +39,8 @@ def check_inputs(adapter: Adapter, task: Task) -> None:
             f"model '{adapter.name}' reads no texts, and task '{task.name}' needs them; tasks that "
             f"do not: {', '.join(able) or 'none'}"
         )
-    task.check_model(adapter)
+    if isinstance(task, ChecksModels):
+        task.check_model(adapter)
     if unknown := sorted(adapter.inputs - set(INPUTS)):
         raise BenchError(
             f"{adapter.name}: unknown input '{unknown[0]}'; known: {', '.join(INPUTS)}"

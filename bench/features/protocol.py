@@ -34,7 +34,7 @@ def setup_of(adapter: Adapter, task: str, protocol: str) -> Setup | None:
 def check_inputs(adapter: Adapter, task: Task) -> None:
     """BenchError where the adapter reads what the task does not have, or the other way round."""
     if task.needs_texts and not adapter.reads_texts:
-        able = [name for name in task_names() if not task_class(name).needs_texts]
+        able = [name for name in task_names() if _needs_no_texts(name)]
         raise UsageError(
             f"model '{adapter.name}' reads no texts, and task '{task.name}' needs them; tasks that "
             f"do not: {', '.join(able) or 'none'}"
@@ -59,6 +59,13 @@ def check_inputs(adapter: Adapter, task: Task) -> None:
             f"{adapter.name} reads subtitles, and the data of '{task.name}' have none; take a "
             "source that has them, or the model without"
         )
+
+
+def _needs_no_texts(task: str) -> bool:
+    try:
+        return not task_class(task).needs_texts
+    except BenchError:  # of a package that does not work
+        return False
 
 
 def check_reranking(adapter: Adapter, task: Task) -> Reranks:

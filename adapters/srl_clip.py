@@ -115,14 +115,22 @@ class SRLCLIPAdapter(OpenCLIPAdapter):
 
     def contextualize(self, frame_features: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
         """float32 [V, P, T, D] -> events [V, P, D] and videos [V, D]; None if trained without."""
+        found = self.contextualize_frames(frame_features)
+        return found[:2] if found else None
+
+    def contextualize_frames(
+        self, frame_features: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
+        """The same, and the frames as encoded [V, P, T, D]."""
         import torch
 
         if not self.settings.vc_layers:
             return None
         self._load()
         with torch.inference_mode(), self._autocast():
-            events, videos = self._contextualizer(torch.from_numpy(frame_features).to(self.device))
-        return events.float().cpu().numpy(), videos.float().cpu().numpy()
+            found = self._contextualizer.every(torch.from_numpy(frame_features).to(self.device))
+        events, videos, frames = (part.float().cpu().numpy() for part in found)
+        return events, videos, frames
 
     def _build(self) -> Any:
         """The base with the LoRA merged into it: as fast as plain CLIP."""

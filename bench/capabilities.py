@@ -13,7 +13,7 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 
 from bench.config import RunConfig
-from bench.contracts import Source
+from bench.contracts import Adapter, Source
 from bench.results.document import Document
 
 Lines = Sequence[Mapping[str, Mapping[str, Any]]]  # of each model, a prediction line an item
@@ -35,6 +35,22 @@ class SharesItems(Protocol):
         Both are of the same items then, none where they share none. ValueError where what has the
         same name is another question.
         """
+
+
+@runtime_checkable
+class ChecksModels(Protocol):
+    """A task that some models cannot answer with some of its settings."""
+
+    def check_model(self, adapter: Adapter) -> None:
+        """UsageError, before the work, for a model that these settings cannot take."""
+
+
+@runtime_checkable
+class HasCeiling(Protocol):
+    """A task of which some metrics have a bound that no model exceeds."""
+
+    def ceiling_of(self, predictions: Sequence[dict[str, Any]]) -> dict[str, float]:
+        """These metrics' bounds on what was answered."""
 
 
 class Gallery(Protocol):
@@ -184,6 +200,41 @@ class HasReference(Protocol):
 
     def reference(self, pictures: Sequence[Any]) -> tuple[np.ndarray, np.ndarray]:
         """PIL pictures -> the library's own pixels float32 [N, 3, S, S] and features [N, D]."""
+
+
+@runtime_checkable
+class ContextualizesFrames(Protocol):
+    """An adapter whose video module says what each frame is in its video, beside events."""
+
+    def contextualize_frames(
+        self, frame_features: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
+        """Frame features [V, P, T, D] -> events [V, P, C], videos [V, C], frames [V, P, T, C].
+
+        The first two are those of `Adapter.contextualize`; None where that is None.
+        """
+
+
+@runtime_checkable
+class ReadsFeatures(Protocol):
+    """An adapter whose features of clips lie on disk: nothing is decoded and nothing encoded."""
+
+    has_objects: bool  # whether each clip has objects found in its frames, too
+
+    def missing(self, clip: str) -> str:
+        """The file that there is not of a clip; empty where all are there."""
+
+    def identity(self, clip: str) -> str:
+        """Tells a clip's features from any others, without reading them."""
+
+    def features(self, clip: str) -> np.ndarray:
+        """float32 [T, D] of a clip, as `Features.clips` has it. DataError names a broken file."""
+
+    def objects(self, clip: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """float32 features [F, O, D], boxes [F, O, 4] and frames' heights and widths [F, 2].
+
+        A box is left, top, right, bottom in pixels. DataError names a broken file.
+        """
 
 
 @runtime_checkable

@@ -65,6 +65,15 @@ class VideoContextualizer(nn.Module):
         Lengths of the features do not matter. `own_events` [B, P, D] and `own_videos` [B, D], what
         is known of them beforehand, are added to their tokens.
         """
+        return self.every(frame_features, own_events, own_videos)[:2]
+
+    def every(
+        self,
+        frame_features: torch.Tensor,
+        own_events: torch.Tensor | None = None,
+        own_videos: torch.Tensor | None = None,
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """What `forward` gives, and the frames as encoded [B, P, T, D]."""
         batch, events, frames = frame_features.shape[:3]
         video_type, event_type, frame_type = self.types
         places = self.event_places[:events]
@@ -77,7 +86,8 @@ class VideoContextualizer(nn.Module):
         frame = _scaled(frame_features) + frame_type + self.frame_places[:frames] + places[:, None]
         tokens = torch.cat([event[:, :, None], frame], dim=2)
         encoded = self.encoder(torch.cat([video[:, None], tokens.flatten(1, 2)], dim=1))
-        return encoded[:, 1:].unflatten(1, (events, frames + 1))[:, :, 0], encoded[:, 0]
+        by_event = encoded[:, 1:].unflatten(1, (events, frames + 1))
+        return by_event[:, :, 0], encoded[:, 0], by_event[:, :, 1:]
 
 
 def _scaled(features: torch.Tensor) -> torch.Tensor:

@@ -85,7 +85,8 @@ class Adapter(ABC):
     A frame model implements `encode_frames`, a video model `encode_clips`: one of the two.
     `fingerprint` must change whenever a feature could: it is the key of every cached feature.
     `inputs` are what it reads of a clip, `frames` and maybe `audio` or `subtitles`; what a task
-    does not have is refused. `published` holds by a task's name how the model was published there.
+    does not have is refused, and so is a task that needs texts where not `reads_texts`.
+    `published` holds by a task's name how the model was published there.
     While a run of that protocol lasts, `setup` is that of its task, and None in any other: frames
     come as it says, and an adapter whose setups have a `text_length` cuts texts to it and counts
     them so. A run may ask for fewer tokens than the `context_length` that it says it reads.
@@ -95,6 +96,7 @@ class Adapter(ABC):
     embed_dim: int
     image_size: int
     inputs: frozenset[str] = frozenset({"frames"})
+    reads_texts: bool = True
     published: Mapping[str, Setup] = MappingProxyType({})
     setup: Setup | None = None
     context_length: int | None = None
@@ -224,8 +226,9 @@ class Features:
     `clips` maps a clip's id to its frame features float32 [T, D], read from disk where they are too
     many to be held: ask for each once. A video model's are [P, D], P being the task's `parts`, and
     one more for a task of `whole` clips. A clip that failed is absent. `texts` is float32 [M, D] in
-    the order of `Task.texts`. `learnt` is what `Task.learn` returned; `matching` is there in a run
-    that re-ranks, `temperature` in one that rescores by a dual softmax.
+    the order of `Task.texts`, [0, D] of an adapter that reads none. `learnt` is what `Task.learn`
+    returned; `matching` is there in a run that re-ranks, `temperature` in one that rescores by a
+    dual softmax.
     """
 
     clips: Mapping[str, np.ndarray]
@@ -297,6 +300,7 @@ class Task(ABC):
     whole: ClassVar[bool] = False  # whether it gets the clip undivided too, as the last one
     data: ClassVar[str] = ""  # the task whose files it reads where a source has none of its own
     leads: ClassVar[bool] = False  # whether its boards stand before those of other tasks
+    needs_texts: ClassVar[bool] = True  # or whether it answers a model that reads none, too
     columns: ClassVar[Sequence[str]] = ()  # the metrics on its boards, in order; (): all
     overview: ClassVar[Sequence[str]] = ()  # of these, what stands in the overview of all tasks
     citation: ClassVar[str] = ""  # of its data, and under which licence that comes

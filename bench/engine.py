@@ -10,6 +10,7 @@ import numpy as np
 from msgspec import UNSET, UnsetType
 
 from bench import distributed
+from bench.capabilities import HasCeiling, ReadsFeatures
 from bench.compute import use_threads
 from bench.config import RunConfig
 from bench.contracts import (
@@ -24,6 +25,7 @@ from bench.contracts import (
 )
 from bench.errors import BenchError
 from bench.features.extraction import clip_features, text_features
+from bench.features.on_disk import FeaturesOnDisk, features_on_disk
 from bench.features.protocol import (
     OWN,
     check_inputs,
@@ -34,7 +36,7 @@ from bench.features.protocol import (
 )
 from bench.features.reranking import Matching
 from bench.features.turning import RAW_MEAN, Turned, check_turned
-from bench.features.validation import collapsed
+from bench.features.validation import StoredFeatures, collapsed
 from bench.features.work import Silent, Work
 from bench.files.tensor_store import digest
 from bench.metrics.bootstrap import RULES
@@ -96,14 +98,14 @@ def _evaluated(work: Work) -> Result:
         raise BenchError(f"{task.name}: a metric or an interval is NaN or infinite; fix the task")
     work.seconds["total"] = time.perf_counter() - began
     try:
-        document = _document(work, scores, task.chance_of(lines), warnings, started)
+        document = _document(work, scores, lines, warnings, started)
         return Result(document, lines)
     except ValueError as error:
         raise BenchError(f"{task.name}: {error}; fix the task") from error
 
 
 def _document(
-    work: Work, scores: Scores, chance: dict[str, float], warnings: list[str], started: str
+    work: Work, scores: Scores, lines: list[dict[str, Any]], warnings: list[str], started: str
 ) -> Document:
     """Everything that is needed to believe the scores or to repeat them."""
     task, adapter, run = work.task, work.adapter, work.run
@@ -132,10 +134,11 @@ def _document(
             missing=missing, broken=len(failures) - missing, limit=task.limit,
             support=len(task.support), support_failed=len(work.failures) - len(failures),
         ),
-        chance=chance,
+        chance=task.chance_of(lines),
         floor=task.floor,
+        ceiling=task.ceiling_of(lines) if isinstance(task, HasCeiling) else UNSET,
         warnings=warnings,
-        texts=Texts(len(task.texts), adapter.count_truncated(task.texts)),
+        texts=_texts(work),
         settings=Settings(
             plan=work.plan.key, decoder=run.decoder,
             decoders=sorted({decoder for decoder, _ in work.read.values()}),
@@ -151,6 +154,11 @@ def _document(
     )  # fmt: skip
 
 
+def _texts(work: Work) -> Texts:
+    texts = work.task.texts if work.adapter.reads_texts else []
+    return Texts(len(texts), work.adapter.count_truncated(texts))
+
+
 def _published(setup: Setup | None) -> Published | UnsetType:
     if setup is None:
         return UNSET
@@ -160,14 +168,19 @@ def _published(setup: Setup | None) -> Published | UnsetType:
 def answers(work: Work) -> tuple[list[dict[str, Any]], list[str]]:
     """The task's lines and what it warns of: all of a run but its scores."""
     task, adapter = work.task, work.adapter
-    clips = clip_features(work)
+    clips: StoredFeatures | FeaturesOnDisk
+    if isinstance(adapter, ReadsFeatures):
+        clips = features_on_disk(work, adapter)
+    else:
+        clips = clip_features(work)
     if not any(clip.id in clips for clip in task.clips):
         first = work.failures[0] if work.failures else Failure("-", "missing", "no clips")
         raise BenchError(
             f"{task.name}: none of {len(task.clips)} videos could be read; "
             + "; ".join([f"the first, {first.clip}: {first.kind}: {first.reason}", *task.remarks])
         )
-    features = Features(clips, text_features(work))
+    nothing = np.zeros((0, adapter.embed_dim), np.float32)
+    features = Features(clips, text_features(work) if adapter.reads_texts else nothing)
     learnt = _learn(work, features)
     matching = Matching(work, work.reranks, clips) if work.reranks else None
     with work.stage("answer"):

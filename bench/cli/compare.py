@@ -40,10 +40,13 @@ class _Side(FilePath):
 @click.argument("results", nargs=-1, required=True, metavar="FIRST... [--] SECOND...",
                 type=_Side(exists=True, dir_okay=False))  # fmt: skip
 @click.option("--seed", type=click.IntRange(0), help="Seed of the bootstrap.")
+@click.option("--across", is_flag=True,
+              help="Compare although protocols or the task's settings differ, such as VidSitu's "
+                   "head: the difference is then of model and setting together.")  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.pass_obj
 def compare(
-    options: Options, results: tuple[Path | str, ...], seed: int | None, as_json: bool
+    options: Options, results: tuple[Path | str, ...], seed: int | None, across: bool, as_json: bool
 ) -> None:
     """Compare results of `bench run` on the same items: paired differences, SECOND less FIRST.
 
@@ -55,7 +58,7 @@ def compare(
     """
     from bench.results.paired import compared
 
-    found = compared(*_sides(results), options.load(seed=seed).run)
+    found = compared(*_sides(results), options.load(seed=seed).run, across)
     for remark in found.remarks:
         click.echo(printable(remark), err=True)
     click.echo(json.dumps(_data(found), indent=2) if as_json else _table(found))

@@ -89,6 +89,7 @@ def _export_answers(
     from bench import registry
     from bench.capabilities import ExportsPredictions
     from bench.engine import answers
+    from bench.features.protocol import check_inputs
     from bench.features.work import Work
     from bench.files.atomic import check_writable
     from bench.progress import Bar
@@ -105,6 +106,7 @@ def _export_answers(
         registry.prepare_source(name, found, bar.to)
         task = exporter.load(found, split)
         exporter.check(task, kind, output)
+        check_inputs(adapter, task)
         lines, _ = answers(Work(adapter, task, config.run, bar))
     lost: list[str] = exporter.write(task, lines, kind, output)
     click.echo(output)

@@ -200,6 +200,7 @@ def _checked(
     Raises whatever can be seen of any of them, what is cheap to see first.
     """
     from bench import registry
+    from bench.capabilities import ReadsFeatures
     from bench.features.protocol import check_inputs, check_reranking, setup_of
     from bench.features.turning import check_turned
     from bench.files.atomic import check_writable
@@ -216,8 +217,10 @@ def _checked(
         for name, source in sources.items()
         if not registry.is_undrawn(name, source)
     }
+    families = [registry.model_factory(registry.model_config(n, config)) for n in request.models]
+    on_disk = all(isinstance(family, ReadsFeatures) for family in families)
     for task in ready.values():
-        if not any(clip.path for clip in task.clips):
+        if not (on_disk or any(clip.path for clip in task.clips)):
             raise DataError(
                 f"{task.name}: none of {len(task.clips)} videos is there, such as "
                 f"{task.clips[0].id}; `bench data check {task.name}` shows where they are sought"

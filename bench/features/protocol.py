@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from bench.capabilities import Reranks
+from bench.capabilities import ChecksModels, ReadsFeatures, Reranks
 from bench.contracts import Adapter, Setup, Task
 from bench.errors import BenchError, UsageError
+from bench.registry import task_class, task_names
 
 if TYPE_CHECKING:
     from bench.features.turning import Turned
@@ -39,7 +40,15 @@ def setup_of(adapter: Adapter, task: str, protocol: str) -> Setup | None:
 
 
 def check_inputs(adapter: Adapter, task: Task) -> None:
-    """BenchError where the adapter reads what the task does not have."""
+    """BenchError where the adapter reads what the task does not have, or the other way round."""
+    if task.needs_texts and not adapter.reads_texts:
+        able = [name for name in task_names() if _needs_no_texts(name)]
+        raise UsageError(
+            f"model '{adapter.name}' reads no texts, and task '{task.name}' needs them; tasks that "
+            f"do not: {', '.join(able) or 'none'}"
+        )
+    if isinstance(task, ChecksModels):
+        task.check_model(adapter)
     if unknown := sorted(adapter.inputs - set(INPUTS)):
         raise BenchError(
             f"{adapter.name}: unknown input '{unknown[0]}'; known: {', '.join(INPUTS)}"
@@ -58,6 +67,13 @@ def check_inputs(adapter: Adapter, task: Task) -> None:
             f"{adapter.name} reads subtitles, and the data of '{task.name}' have none; take a "
             "source that has them, or the model without"
         )
+
+
+def _needs_no_texts(task: str) -> bool:
+    try:
+        return not task_class(task).needs_texts
+    except BenchError:  # of a package that does not work
+        return False
 
 
 def check_reranking(adapter: Adapter, task: Task) -> Reranks:
@@ -87,4 +103,5 @@ def departures(adapter: Adapter, setup: Setup | None, reranks: Reranks | None) -
     """What sets a run apart from its task's protocol, as it follows the protocol's name."""
     beside = "+".join(name for name in INPUTS if name in adapter.inputs - {"frames"})
     again = f"re-ranked-{reranks.matching}-{reranks.rerank_top}" if reranks else ""
-    return [name for name in (PUBLISHED if setup else "", beside, again) if name]
+    kept = "features from disk" if isinstance(adapter, ReadsFeatures) else ""
+    return [name for name in (PUBLISHED if setup else "", beside, again, kept) if name]

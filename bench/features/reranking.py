@@ -11,6 +11,7 @@ from bench.capabilities import Reranks
 from bench.contracts import Clip, Failure
 from bench.errors import BenchError
 from bench.features.extraction import decoding_limits, frame_store
+from bench.features.on_disk import FeaturesOnDisk
 from bench.features.validation import StoredFeatures
 from bench.features.work import Decoded, Work
 from bench.files.tensor_store import TensorStore, digest
@@ -25,7 +26,9 @@ class Matching:
     had not finished: a clip's scores are those of one call, whatever was there before.
     """
 
-    def __init__(self, work: Work, adapter: Reranks, features: StoredFeatures) -> None:
+    def __init__(
+        self, work: Work, adapter: Reranks, features: StoredFeatures | FeaturesOnDisk
+    ) -> None:
         self._work, self._adapter, self._features = work, adapter, features
         self._clips = {clip.id: clip for clip in work.task.clips}
         self._frames = frame_store(work)

@@ -27,6 +27,7 @@ SELECTED = {
     "best": "epoch selected on the reported split",
     "best-cider": "epoch selected on the reported split by CIDEr",
 }
+CEILING = "what no model can exceed on these items"
 PARTIAL = (
     "Not all items of the set are answered: not ranked. bench compare sets two such results side "
     "by side on the items that both answered."
@@ -234,7 +235,7 @@ def _as_published(document: Document) -> list[str]:
 
 
 def _chances(documents: list[Document]) -> list[Row]:
-    """The baseline of every gallery that was ranked, the largest first.
+    """The baseline of every gallery that was ranked, the largest first, and what none exceeds.
 
     A run of fewer videos guesses among fewer: the name of a smaller gallery's says of how many.
     """
@@ -245,6 +246,9 @@ def _chances(documents: list[Document]) -> list[Row]:
         remark = "random baseline" if name == "(chance)" else "majority baseline"
         smaller = f", {answered} items" if one.partial and len(galleries) > 1 else ""
         rows.append(Row(name + smaller, "chance", one.chance, remark=remark))
+        known = [d.ceiling for d in documents if d.ceiling and d.coverage.answered == answered]
+        if known:  # older results have none
+            rows.append(Row("(ceiling)" + smaller, "ceiling", known[0], remark=CEILING))
     return rows
 
 

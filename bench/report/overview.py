@@ -44,7 +44,7 @@ def _joined(parts: list[Board], toy: bool) -> Board:
         higher |= {f"{board.task} {name}": board.higher[name] for name in shown}
         smaller = [row for row in board.rows if row.kind == "chance"][1:]  # of fewer videos
         for row in board.rows:
-            if row.about or row.dual_softmax or row in smaller:
+            if row.about or row.dual_softmax or row in smaller or row.kind == "ceiling":
                 continue
             key = (row.kind, row.model) if row.kind != "chance" else ("chance", "(baseline)")
             rows[key] = _merged(rows.get(key, Row(key[1], row.kind, {})), row, board.task, shown)

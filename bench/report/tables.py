@@ -11,7 +11,8 @@ from typing import Any
 class Row:
     """One line of a board.
 
-    `kind` is measured, partial, stale, edited, published or chance; only measured rows are ranked.
+    `kind` is measured, partial, stale, edited, published, chance or ceiling; only measured
+    rows are ranked.
     `tied` names the metrics in which it is statistically tied with the best, `untested` those in
     which that is not known. `spread` is the standard deviation over training seeds. `differences`
     are to the published value of the same model. `notes` are

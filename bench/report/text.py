@@ -41,7 +41,7 @@ def number(row: Row, name: str) -> str:
     value = row.values[name]
     if row.about:
         return f"{value:g}"
-    printed = row.kind != "chance" and name not in row.bounds
+    printed = row.kind not in ("chance", "ceiling") and name not in row.bounds
     return f"{value:.2f}" if printed and abs(round(value, 1) - value) > 1e-9 else f"{value:.1f}"
 
 

@@ -137,6 +137,7 @@ class Document(Struct, frozen=True, kw_only=True):
     coverage: Coverage
     chance: dict[str, Number]
     floor: str | UnsetType = UNSET
+    ceiling: dict[str, Number] | UnsetType = UNSET
     warnings: list[str]
     texts: Texts | UnsetType = UNSET
     settings: Settings | UnsetType = UNSET
@@ -158,6 +159,8 @@ class Document(Struct, frozen=True, kw_only=True):
             raise ValueError("the primary metric has no value")
         if self.chance.keys() - self.metric_info.keys():
             raise ValueError("chance of no known metric")
+        if self.ceiling and self.ceiling.keys() - self.metric_info.keys():
+            raise ValueError("ceiling of no known metric")
 
     @property
     def name(self) -> str:

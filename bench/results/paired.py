@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from msgspec import structs
 
 from bench import registry
 from bench.capabilities import Bounds, SharesItems
@@ -75,17 +76,20 @@ class Comparison:
         return one, two
 
 
-def compared(first: Sequence[Path], second: Sequence[Path], run: RunConfig) -> Comparison:
+def compared(
+    first: Sequence[Path], second: Sequence[Path], run: RunConfig, across: bool = False
+) -> Comparison:
     """Every metric's difference, computed from the kept lines with `run.resamples` and `run.seed`.
 
     Each side are one model's results, of several training seeds or of one; one result beside
     several is held against each of them. Two results that answered other items of the same list are
-    compared on those that both answered. DataError where they do not compare.
+    compared on those that both answered. With `across`, protocols and settings of the task, such as
+    another head, may differ, and a remark says how. DataError where they do not compare.
     """
     paths = [*first, *second]
     documents = [load(path) for path in paths]
     for path, document in zip(paths[1:], documents[1:], strict=True):
-        _check((paths[0], path), (documents[0], document), whole=len(paths) > 2)
+        _check((paths[0], path), (documents[0], document), len(paths) > 2, across)
     lines = [load_predictions(*both) for both in zip(paths, documents, strict=True)]
     _check_runs(first, documents[: len(first)], second, documents[len(first) :])
     items = [{line["item"] for line in part} for part in lines]
@@ -98,7 +102,7 @@ def compared(first: Sequence[Path], second: Sequence[Path], run: RunConfig) -> C
             f"{paths[1]}: other items than {paths[0]}, and a dual softmax scores each query by all "
             "that were answered: ranks among some are not known; run both on the same videos"
         )
-    _check((paths[0], paths[-1]), (documents[0], documents[-1]), whole=not common)
+    _check((paths[0], paths[-1]), (documents[0], documents[-1]), not common, across)
     task = registry.task_class(documents[0].task)
     bounds = _common(task, (paths[0], paths[1]), lines) if common else [(p, p) for p in lines]
     found = [_replicates(task, path, both, run) for path, both in zip(paths, bounds, strict=True)]
@@ -116,7 +120,7 @@ def compared(first: Sequence[Path], second: Sequence[Path], run: RunConfig) -> C
     clusters = next(iter(found[0].values())).clusters
     made.remarks.extend([
         *_seed_remarks(sides), *_cluster_remarks(clusters), *_coverage_remarks(made),
-        *_edits(paths, documents, run),
+        *_edits(paths, documents, run), *_across(paths, documents),
     ])  # fmt: skip
     return made
 
@@ -138,9 +142,48 @@ def _check_runs(
                 raise DataError(f"{path}: the same predictions as {same}; give each run once")
 
 
-def _check(paths: tuple[Path, Path], documents: tuple[Document, Document], whole: bool) -> None:
-    if problem := comparable(documents[0], documents[1], whole):
-        raise DataError(f"{paths[1]}: {problem} in {paths[0]}; not comparable")
+def _check(
+    paths: tuple[Path, Path], documents: tuple[Document, Document], whole: bool, across: bool
+) -> None:
+    first, second = documents
+    if across:
+        first = structs.replace(first, protocol=second.protocol)
+    if problem := comparable(first, second, whole):
+        unless = ", but with --across" if problem.startswith("protocol") else ""
+        raise DataError(f"{paths[1]}: {problem} in {paths[0]}; not comparable{unless}")
+    if not across and (settings := _other_settings(*documents)):
+        raise DataError(
+            f"{paths[1]}: other settings of the task than in {paths[0]}: {settings}; --across "
+            "compares them all the same"
+        )
+
+
+def _other_settings(first: Document, second: Document) -> str:
+    """The settings of the task that differ, as `key two, but one`; empty where none does.
+
+    A scored file has none: how its answers were made is not known.
+    """
+    ones, twos = first.task_settings, second.task_settings
+    if first.kind or second.kind:
+        return ""
+    keys = [key for key in {**ones, **twos} if ones.get(key) != twos.get(key)]
+    return ", ".join(
+        f"{key} {twos.get(key, 'as by default')}, but {ones.get(key, 'as by default')}"
+        for key in keys
+    )
+
+
+def _across(paths: Sequence[Path], documents: list[Document]) -> list[str]:
+    """What differs of protocols and settings, where that was asked for; of several runs once."""
+    found: dict[str, str] = {}
+    for path, document in zip(paths[1:], documents[1:], strict=True):
+        differing = [_other_settings(documents[0], document)]
+        if document.protocol != documents[0].protocol:
+            differing.append(f"protocol {document.protocol}, but {documents[0].protocol}")
+        if said := ", ".join(filter(None, differing)):
+            remark = f"{path}: {said} in {paths[0]}: the difference is of all together"
+            found.setdefault(said, remark)
+    return list(found.values())
 
 
 def _common(task: type[Task], paths: tuple[Path, Path], lines: list[Lines]) -> list[Bounds]:

@@ -1,13 +1,14 @@
-"""The majority baseline: the training split's most frequent verbs and values."""
+"""The majority baseline, the training split's most frequent verbs and values, and the ceiling."""
 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 
-from bench.metrics.verbs import TOP
+from bench.metrics.verbs import LABELS, TOP, verb_metrics, verb_scores
 from tasks.vidsitu.annotations import EVENTS, Annotation, verbs_by_frequency
 from tasks.vidsitu.lines import Truth, scored, truth_line
+from tasks.vidsitu.names import VERBS, renamed
 from tasks.vidsitu.scoring.rules import short_role
 
 
@@ -30,3 +31,17 @@ def most_frequent(training: Iterable[Annotation], truth: Mapping[str, Truth]) ->
         for name, one in truth.items()
     )
     return scored(lines).metrics()
+
+
+def ceiling(training: Iterable[Annotation], truth: Mapping[str, Truth]) -> dict[str, float]:
+    """Verb metrics of answers that know the annotators' verbs, as far as the training split has
+    them: what it has not, no head that is trained on it predicts.
+    """
+    known = {event.verb_id for annotation in training for event in annotation.events}
+    votes = [one.votes for one in truth.values()]
+    best = [
+        [[verb for verb, _ in Counter(event[:LABELS]).most_common() if verb in known][:TOP]
+         for event in video]
+        for video in votes
+    ]  # fmt: skip
+    return renamed(VERBS, verb_metrics(verb_scores(best, votes)))

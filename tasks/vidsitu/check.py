@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -26,13 +27,31 @@ from tasks.vidsitu.scoring.rules import REFERENCES, SCORED, short_role
 
 
 class _Problems:
-    """Counts by what is wrong, with the first case of each."""
+    """Counts by what is wrong, with the first case of each; and what is odd of verbs and captions.
+
+    `verbs` are the training split's, `unlearnt` labelled events without one of them of all that are
+    `labelled`, `capitals` and `captions` those of a split's scored roles.
+    """
 
     def __init__(self) -> None:
         self.rows: dict[str, list[Any]] = {}
+        self.verbs: set[str] = set()
+        self.unlearnt, self.labelled = 0, 0
+        self.capitals, self.captions = Counter[str](), Counter[str]()
 
     def note(self, what: str, where: str) -> None:
         self.rows.setdefault(what, [0, where])[0] += 1
+
+    def oddities(self) -> dict[str, str]:
+        """What no head can predict, and what one that says lower case misses."""
+        found = {
+            f"{split} captions with capitals": f"{self.capitals[split]} of {count} scored"
+            for split, count in self.captions.items()
+        }
+        if self.verbs and self.labelled:
+            share = f"{self.unlearnt} of {self.labelled}"
+            found["valid events without a verb of a training clip"] = share
+        return found
 
 
 def check_tree(source: Source, published: int) -> Check:
@@ -70,6 +89,7 @@ def check_tree(source: Source, published: int) -> Check:
     if "valid" in splits:
         _check_labels(root, splits["valid"], problems)
         facts["protocol"] = protocol_of(source, "vidsitu", "valid", len(splits["valid"]), published)
+    facts |= problems.oddities()
     rows = [(what, *row) for what, row in problems.rows.items()]
     some = (splits.get("valid") or splits.get("train", []))[:SAMPLES]
     samples = [(s, situations.get(s, ""), str(index.find(s) or "missing")) for s in some]
@@ -107,6 +127,7 @@ def _check_annotations(
             problems.note(f"{split}: annotation without all five events", where)
             continue
         total += 1
+        problems.verbs |= {str(e.get("VerbID")) for e in events} if split == "train" else set()
         segment = str(events[0].get("vid_seg_int"))
         situations.setdefault(segment, ", ".join(str(event.get("VerbID")) for event in events))
         keys = {
@@ -140,7 +161,10 @@ def _event_roles(event: dict[str, Any], where: str, split: str, problems: _Probl
     scored = []
     for key, value in arguments.items():
         try:
-            scored += [key] if short_role(key) in SCORED else []
+            if short_role(key) in SCORED:
+                scored.append(key)
+                problems.captions[split] += 1
+                problems.capitals[split] += str(value) != str(value).lower()
         except DataError:
             problems.note(f"{split}: unknown role {key!r}", where)
         if not isinstance(value, str) or not value.strip():
@@ -152,10 +176,15 @@ def _check_labels(root: Path, segments: list[str], problems: _Problems) -> None:
     labelled = set()
     for where, entry in _entries(label_path(root, "valid"), problems):
         labelled.add(str(entry.get("vid_seg_int")))
-        lists = entry.get("vbid_lst")
+        lists: Any = entry.get("vbid_lst")
         sizes = [len(lists.get(name) or []) for name in EVENTS] if isinstance(lists, dict) else []
         if not sizes or min(sizes) < 9 or max(sizes) > 10:
             problems.note("valid: not 9 or 10 verb labels an event", where)
+            continue
+        problems.labelled += len(sizes)
+        problems.unlearnt += sum(
+            problems.verbs.isdisjoint(map(str, lists[name])) for name in EVENTS
+        )
     for segment in segments:
         if segment not in labelled:
             problems.note("valid: segment without verb labels", segment)

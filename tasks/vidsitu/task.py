@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from bench.capabilities import Bounds, Exporter, Gallery
+from bench.capabilities import Bounds, ContextualizesFrames, Exporter, Gallery, ReadsFeatures
 from bench.contracts import (
     Adapter,
     Check,
@@ -20,12 +20,10 @@ from bench.contracts import (
     Source,
     Task,
     Workplace,
-    normalise,
 )
+from bench.errors import UsageError
 from bench.files.tensor_store import checksum, digest
 from bench.metrics.bootstrap import Sample
-from bench.metrics.events import Ranks
-from bench.metrics.verbs import TOP
 from bench.results.document import Document
 from bench.video.sampling import PerEvent
 from tasks.sources import protocol_of
@@ -45,16 +43,17 @@ from tasks.vidsitu.annotations import (
     load_votes,
     of_every_segment,
 )
-from tasks.vidsitu.baseline import most_frequent
+from tasks.vidsitu.baseline import ceiling, most_frequent
 from tasks.vidsitu.check import check_tree
 from tasks.vidsitu.events import NAMES as EVENT_NAMES
 from tasks.vidsitu.events import EventTexts
-from tasks.vidsitu.head.settings import WHISPERER, HeadSettings
+from tasks.vidsitu.head.settings import MODEL, NO_STAGE_ONE, WHISPERER, HeadSettings
 from tasks.vidsitu.lines import Truth, cluster_of, scored, truth_line
 from tasks.vidsitu.names import ROLES, VERBS, ZERO_SHOT
 from tasks.vidsitu.prompts import RoleNames, dense_prompt
 from tasks.vidsitu.roles import given_roles
 from tasks.vidsitu.scoring.rules import permuted
+from tasks.vidsitu.zero_shot import Parts, by_prompts
 
 
 @dataclass
@@ -71,6 +70,7 @@ class VidSitu(Task):
     recipe: ClassVar[type | None] = HeadSettings
     floor: ClassVar[str] = "(most frequent)"
     parts: ClassVar[int] = len(EVENTS)
+    needs_texts: ClassVar[bool] = False  # they give what is answered without training
     metrics: ClassVar[dict[str, Metric]] = {
         **{
             name: Metric("%", True)
@@ -162,6 +162,17 @@ class VidSitu(Task):
         """Splits, videos and annotation faults; see `tasks.vidsitu.check`."""
         return check_tree(source, VIDEOS)
 
+    def check_model(self, adapter: Adapter) -> None:
+        """UsageError for a model whose frames or objects the head cannot see."""
+        if self.head.stage_one == MODEL and not isinstance(adapter, ContextualizesFrames):
+            raise UsageError(NO_STAGE_ONE.format(model=adapter.name))
+        objects = isinstance(adapter, ReadsFeatures) and adapter.has_objects
+        if objects and self.head.head != WHISPERER:
+            raise UsageError(
+                f"model '{adapter.name}' has objects, which VideoWhisperer's head alone sees; set "
+                "vidsitu.head=videowhisperer, or give a folder without objects"
+            )
+
     def learn(self, features: Features, adapter: Adapter, place: Workplace) -> Any:
         """The answers of a situation head trained on `support`; kept, so mostly only read."""
         from tasks.vidsitu.head.prediction import HeadData, answer_all
@@ -185,53 +196,37 @@ class VidSitu(Task):
 
     def answer(self, features: Features, adapter: Adapter) -> Iterator[dict[str, Any]]:
         """A line a video: verbs, zero-shot verbs, roles, ranks of events, and the truth of them."""
-        from tasks.vidsitu.head.prediction import frames_of
-
-        texts = normalise(features.texts)
         names = [clip.id for clip in self.clips if clip.id in features.clips]
-        frames = frames_of(names, features)
-        means = np.stack([[adapter.pool(event) for event in video] for video in frames])
-        similarity = means @ texts[: len(self.verbs)].T
-        best = np.argsort(-similarity, axis=2, kind="stable")[:, :, :TOP]
-        ranks = self._ranks(names, frames, means, texts[len(self.verbs) :], adapter)
-        for place, name in enumerate(names):
+        zero_shot: Parts = {}
+        ranks: Parts = {}
+        if adapter.reads_texts:
+            events = self.events if self.truth else None
+            zero_shot, ranks = by_prompts(names, features, adapter, self.verbs, events)
+        for name in names:
             answer = features.learnt[name]
             yield {
                 "item": name,
                 "verbs": answer.verbs,
                 "scores": answer.scores,
-                "zero_shot": [[self.verbs[verb] for verb in event] for event in best[place]],
+                **zero_shot.get(name, {}),
                 "roles": answer.roles,
-                **{
-                    view: {kind: rank[place].tolist() for kind, rank in found.items()}
-                    for view, found in ranks.items()
-                },
+                **ranks.get(name, {}),
                 **({"truth": truth_line(self.truth[name])} if self.truth else {}),
             }
 
-    def _ranks(
-        self,
-        names: list[str],
-        frames: np.ndarray,
-        means: np.ndarray,
-        texts: np.ndarray,
-        adapter: Adapter,
-    ) -> dict[str, Ranks]:
-        """By the view of `tasks.vidsitu.events`; none of a hidden split: it has no annotations."""
-        from tasks.vidsitu.head.prediction import own_features
-
-        if not self.truth:
-            return {}
-        events, contextual = {"events": means}, own_features(frames, adapter)
-        if contextual is not None and contextual[0].shape[-1] == texts.shape[-1]:
-            events["vc_events"] = normalise(contextual[0])
-        return {view: self.events.ranks(names, found, texts) for view, found in events.items()}
-
     def chance_of(self, predictions: Sequence[dict[str, Any]]) -> dict[str, float]:
         """The majority baseline on the answered videos; worked out now, for listing needs none."""
-        answered = {line["item"] for line in predictions}
-        truth = {name: one for name, one in self.truth.items() if name in answered}
+        truth = self._answered(predictions)
         return most_frequent(self.training.values(), truth) if truth and self.training else {}
+
+    def ceiling_of(self, predictions: Sequence[dict[str, Any]]) -> dict[str, float]:
+        """Of verbs on the answered videos: one that no training clip has cannot be predicted."""
+        truth = self._answered(predictions)
+        return ceiling(self.training.values(), truth) if truth and self.training else {}
+
+    def _answered(self, predictions: Sequence[dict[str, Any]]) -> dict[str, Truth]:
+        answered = {line["item"] for line in predictions}
+        return {name: one for name, one in self.truth.items() if name in answered}
 
     @classmethod
     def cluster(cls, line: dict[str, Any]) -> str:

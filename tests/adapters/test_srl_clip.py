@@ -105,6 +105,18 @@ def test_a_saved_model_evaluates_as_the_trained_one(
     np.testing.assert_allclose(videos, expected_videos, atol=1e-6)
     assert clip.contextualize(given) is None
 
+    # Frames as encoded, of the same pass: each is a token's last layer behind the norm.
+    tokens: list[torch.Tensor] = []
+    model.contextualizer.encoder.register_forward_hook(lambda *args: tokens.append(args[2]))
+    with torch.no_grad():
+        model.contextualize(torch.from_numpy(given))
+    found = adapter.contextualize_frames(given)
+    np.testing.assert_array_equal(found[0], events)
+    np.testing.assert_array_equal(found[1], videos)
+    for event in range(5):  # one video token, then of each event its own and four frames
+        expected = tokens[0][:, 2 + 5 * event : 6 + 5 * event]
+        np.testing.assert_allclose(found[2][:, event], expected, atol=1e-6)
+
 
 def test_peft_alone_reads_the_folder(run: RunConfig, saved: Path, frames: np.ndarray) -> None:
     from peft import PeftModel

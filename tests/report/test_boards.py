@@ -408,3 +408,14 @@ def test_ranks_need_two_and_equals_share_them() -> None:
     )  # fmt: skip
     assert [row.best for row in rows] == [("MdR",), ("R@1", "MdR"), ("R@1",)]
     assert [row.second for row in rows] == [("R@1",), (), ("MdR",)]
+
+
+def test_what_no_model_can_exceed_stands_below_the_baseline() -> None:
+    (board,) = boards([{**result("one", 20, 9), "ceiling": {"R@1": 98.7654}}, result("two", 10, 9)])
+    assert [row.model for row in board.rows[:4]] == ["one", "two", "(chance)", "(ceiling)"]
+    row = board.rows[3]
+    assert row.kind == "ceiling" and not row.best and not row.second and not row.tied
+    assert "| (ceiling)" in render([board], "md") and "98.8" in render([board], "md")
+    assert not any(row.kind == "ceiling" for one in overview([board]) for row in one.rows)
+    with pytest.raises(ValueError, match="ceiling of no known metric"):
+        of_json({**result("one", 20, 9), "ceiling": {"R@2": 1.0}})

@@ -270,3 +270,30 @@ def test_a_p_at_its_floor_is_not_printed_as_zero(runs: dict[str, Path], tmp_path
     """9,999 resamples give no p below .0002."""
     assert compare._p(0.0002) == "<.001" and compare._p(0.0514) == ".051"
     assert compare._p(1.0) == "1.000" and compare._interval(-np.inf, np.inf, 2) == "not tested"
+
+
+def test_other_settings_are_compared_across_alone(runs: dict[str, Path], tmp_path: Path) -> None:
+    """A head beside another: refused by name, or said with the numbers."""
+    settings = [("one", {"head": "own", "width": 8}), ("two", {"head": "other", "width": 8})]
+    one, two = (
+        changed(runs[model], tmp_path / name, lambda d, task=task: d["settings"].update(task=task))
+        for model, (name, task) in zip(("30", "other"), settings, strict=True)
+    )
+    with pytest.raises(DataError, match=r"two/.*: head other, but own; --across compares"):
+        compared([one], [two], RUN)
+    found = compared([one], [two], RUN, across=True)
+    assert found.rows == compared([runs["30"]], [runs["other"]], RUN).rows
+    assert (
+        f"{two}: head other, but own in {one}: the difference is of all together" in found.remarks
+    )
+
+    protocol = changed(runs["other"], tmp_path / "p", lambda d: d.update(protocol="msrvtt/other"))
+    with pytest.raises(DataError, match=r"protocol msrvtt/other, but msrvtt/toy .*with --across"):
+        compared([runs["30"]], [protocol], RUN)
+    said = CliRunner().invoke(cli, ["compare", "--across", str(runs["30"]), str(protocol)])
+    assert said.exit_code == 0 and "protocol msrvtt/other, but msrvtt/toy in" in said.output
+    other = changed(runs["other"], tmp_path / "d", lambda d: d["source"].update(fingerprint="x"))
+    with pytest.raises(DataError, match="run on other data"):
+        compared([runs["30"]], [other], RUN, across=True)
+    scored = changed(one, tmp_path / "s", lambda d: d.update(kind="verbs"))
+    assert compared([scored], [two], RUN).rows  # nobody knows how its answers were made

@@ -9,7 +9,13 @@ from tasks.vidsitu.head.whisperer import WhispererHead
 Head = SituationHead | WhispererHead
 
 
-def head_of(settings: HeadSettings, dim: int, context_dim: int, verbs: int, tokens: int) -> Head:
-    """An untrained head of the kind that `settings` name."""
-    kind = WhispererHead if settings.head == WHISPERER else SituationHead
-    return kind(settings, dim, context_dim, verbs, tokens)
+def head_of(
+    settings: HeadSettings, dims: tuple[int, int], verbs: int, tokens: int, objects: bool = False
+) -> Head:
+    """An untrained head of the kind that `settings` name, for features of widths `dims`.
+
+    With `objects`, which VideoWhisperer's alone can have, for objects found in frames.
+    """
+    if settings.head == WHISPERER:
+        return WhispererHead(settings, *dims, verbs, tokens, objects)
+    return SituationHead(settings, *dims, verbs, tokens)

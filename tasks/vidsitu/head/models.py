@@ -26,11 +26,21 @@ from tasks.vidsitu.scoring.rules import ROLES
 
 @dataclass(frozen=True)
 class VideoFeatures:
-    """Of B videos, float32: `frames` [B, P, T, D], `events` [B, P, C] and `videos` [B, C]."""
+    """Of B videos, float32: `frames` [B, P, T, D], `events` [B, P, C] and `videos` [B, C].
+
+    Where objects were found in frames, `frames` are these, [B, F, O, D], and `boxes` [B, F, O, 4]
+    their left, top, right, bottom as parts of the picture.
+    """
 
     frames: torch.Tensor
     events: torch.Tensor
     videos: torch.Tensor
+    boxes: torch.Tensor | None = None
+
+    @property
+    def dims(self) -> tuple[int, int]:
+        """The widths D and C."""
+        return self.frames.shape[-1], self.events.shape[-1]
 
     def take(self, places: torch.Tensor, device: str) -> VideoFeatures:
         """Those of the videos at `places`, on `device`."""
@@ -57,6 +67,7 @@ class SituationHead(nn.Module):
 
     most_roles: int | None = None
     role_order = ROLES
+    objects = False  # it has no part for objects found in frames
 
     def __init__(
         self, settings: HeadSettings, dim: int, context_dim: int, verbs: int, tokens: int

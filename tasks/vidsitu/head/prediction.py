@@ -10,10 +10,9 @@ from functools import cached_property
 from pathlib import Path
 
 import msgspec
-import numpy as np
 import torch
 
-from bench.contracts import Adapter, Features, Workplace, normalise
+from bench.contracts import Adapter, Features, Workplace
 from bench.errors import BenchError
 from bench.files import locks
 from bench.files.atomic import write_text
@@ -22,7 +21,8 @@ from bench.files.tensor_store import digest
 from bench.files.untrusted import read_bytes
 from bench.metrics.verbs import TOP
 from bench.training import checkpoints
-from tasks.vidsitu.annotations import EVENTS, FRAMES, Annotation, verbs_by_frequency
+from tasks.vidsitu.annotations import EVENTS, Annotation, verbs_by_frequency
+from tasks.vidsitu.head.inputs import Videos, VideosOnDisk, videos_of
 from tasks.vidsitu.head.kinds import Head, head_of
 from tasks.vidsitu.head.models import Queries, VideoFeatures
 from tasks.vidsitu.head.settings import WHISPERER, HeadSettings
@@ -31,7 +31,7 @@ from tasks.vidsitu.head.vocabulary import Vocabulary
 from tasks.vidsitu.scoring.rules import ROLES
 
 VERSION = 2  # raise it when a head could come out otherwise
-AT_ONCE = 64  # videos that are answered, or contextualised, together
+AT_ONCE = 64  # videos that are answered together
 
 
 @dataclass(frozen=True)
@@ -123,8 +123,11 @@ class _Run:
     place: Workplace
 
     @cached_property
-    def _queried(self) -> VideoFeatures:
-        return video_features(list(self.data.roles), self.features, self.adapter)
+    def _queried(self) -> Videos:
+        return self._seen(list(self.data.roles))
+
+    def _seen(self, names: list[str]) -> Videos:
+        return videos_of(names, self.features, self.adapter, self.settings, self.place.progress)
 
     def answers(self, trained: Trained) -> dict[str, Answer]:
         roles = list(self.data.roles.values())
@@ -142,11 +145,13 @@ class _Run:
             return Trained(head.to(place.device), facts["verbs"], vocabulary)
         annotations = list(self.data.training.values())
         verbs = verbs_by_frequency(annotations)
-        vocabulary = Vocabulary.of(v for a in annotations for e in a.events for _, v in e.arguments)
-        seen = video_features(list(self.data.training), self.features, self.adapter)
+        captions = (v for a in annotations for e in a.events for _, v in e.arguments)
+        vocabulary = Vocabulary.of(captions, settings.case == "kept")
+        seen = self._seen(list(self.data.training))
+        _ = self._queried  # what cannot be read of them is named before a head is trained
         torch.manual_seed(place.seed)
         head = head_of(
-            settings, seen.frames.shape[-1], seen.events.shape[-1], len(verbs), len(vocabulary)
+            settings, seen.dims, len(verbs), len(vocabulary), isinstance(seen, VideosOnDisk)
         ).to(place.device)
         trained = Trained(head, verbs, vocabulary)
         examples = training_examples(
@@ -166,51 +171,10 @@ def _clear(folder: Path) -> None:
         (folder / name).unlink(missing_ok=True)
 
 
-def video_features(names: Sequence[str], features: Features, adapter: Adapter) -> VideoFeatures:
-    """Frames of the named videos, and events and videos: the model's own, or the frames' means."""
-    frames = frames_of(names, features)
-    own = own_features(frames, adapter) or _means(frames)
-    return VideoFeatures(*map(torch.from_numpy, (frames, *own)))
-
-
-def own_features(frames: np.ndarray, adapter: Adapter) -> tuple[np.ndarray, np.ndarray] | None:
-    """Frames [V, P, T, D] -> events [V, P, C] and videos [V, C]; None without a video module.
-
-    BenchError where they are not finite.
-    """
-    parts = []
-    for at in range(0, len(frames), AT_ONCE):
-        part = adapter.contextualize(frames[at : at + AT_ONCE])
-        if part is None:
-            return None
-        parts.append(part)
-    events, videos = (np.concatenate(both) for both in zip(*parts, strict=True))
-    if not (np.isfinite(events).all() and np.isfinite(videos).all()):
-        raise BenchError(f"{adapter.name}: NaN or infinite contextualised features; check it")
-    return events, videos
-
-
-def frames_of(names: Sequence[str], features: Features) -> np.ndarray:
-    """Frame features [V, P, T, D] of the named videos; each is read once.
-
-    A video model's one feature of an event stands for each of its frames: the head is the same for
-    every model, and sees that nothing moves from one to the next.
-    """
-    clips = np.stack([features.clips[name] for name in names])
-    frames = clips.reshape(len(names), len(EVENTS), -1, clips.shape[-1])
-    return np.repeat(frames, FRAMES, axis=2) if frames.shape[2] == 1 else frames
-
-
-def _means(frames: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Frame features [V, P, T, D] -> the means [V, P, D] and [V, D] of the normalised ones."""
-    unit = normalise(frames)
-    return unit.mean(axis=2), unit.mean(axis=(1, 2))
-
-
 @torch.no_grad()
 def predict(
     trained: Trained,
-    seen: VideoFeatures,
+    seen: Videos,
     roles: Sequence[list[list[str]] | None],
     settings: HeadSettings,
     place: Workplace,

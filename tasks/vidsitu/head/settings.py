@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
 from bench.errors import UsageError
@@ -14,9 +14,15 @@ BEST = {"best": "the geometric mean of Vb@1 and CIDEr", "best-cider": "CIDEr"}
 # How VideoWhisperer's head was published, where nothing else is set (GVSR at 6b092eb).
 PUBLISHED: Mapping[str, Any] = {
     "vc_layers": 3, "weight_decay": 0.0, "clip_gradient": 0.0, "beta2": 0.99, "drop_last": True,
-    "select": "best-cider", "causal": False,
+    "select": "best-cider", "causal": False, "case": "kept",
 }  # fmt: skip
-LATER = ("head", "beta2", "drop_last", "causal")  # settings that older results do not have
+# Settings that older results do not have.
+LATER = ("head", "beta2", "drop_last", "causal", "stage_one", "case")
+MODEL = "model"  # as `stage_one`
+NO_STAGE_ONE = (
+    "model '{model}' has no video module that encodes frames, and vidsitu.stage_one is model; set "
+    "vidsitu.stage_one=own"
+)
 
 
 @dataclass(frozen=True)
@@ -28,7 +34,10 @@ class HeadSettings:
     `given` by the annotation or `predicted`. `select` says which epoch answers: the `last`, or the
     `best` or `best-cider` on the very split that is reported, as earlier work chose it. `beam` 1 is
     greedy. `drop_last` leaves out an epoch's last batch where it is smaller; `causal` is how
-    captions are decoded: always so, but by VideoWhisperer.
+    captions are decoded: always so, but by VideoWhisperer. `stage_one` is the encoder over events
+    and frames of VideoWhisperer's head: its `own`, trained, or that of the `model`, which leaves
+    the head's out (`vc_layers` is then 0). `case` says whether captions are learnt in `lower` case
+    or as the annotation has it, `kept`.
     """
 
     width: int = 1024
@@ -51,6 +60,8 @@ class HeadSettings:
     beta2: float = 0.999
     drop_last: bool = False
     causal: bool = True
+    stage_one: str = OWN
+    case: str = "lower"
 
     @classmethod
     def of(cls, values: Mapping[str, Any], where: str) -> HeadSettings:
@@ -59,7 +70,8 @@ class HeadSettings:
         UsageError for an unknown one, and for a value that no head can have.
         """
         usual = PUBLISHED if values.get("head") == WHISPERER else {}
-        return settings_from(cls, {**usual, **values}, where).check(where)
+        found = settings_from(cls, {**usual, **values}, where).check(where)
+        return replace(found, vc_layers=0) if found.stage_one == MODEL else found
 
     def recorded(self) -> dict[str, Any]:
         """By name; those that came later only where they are not their default."""
@@ -78,6 +90,8 @@ class HeadSettings:
             "dropout": self.dropout < 1,
             "head": self.head in (OWN, WHISPERER),
             "beta2": self.beta2 < 1,
+            "stage_one": self.stage_one in (OWN, MODEL),
+            "case": self.case in ("lower", "kept"),
         }
         require(self, rules, where)
         if self.width % self.heads or (whisperer and self.width % self.vc_heads):
@@ -89,6 +103,7 @@ class HeadSettings:
             raise UsageError(f"{where}: beam {self.beam}: VideoWhisperer's head decodes greedily")
         if whisperer and self.caption_tokens < 3:
             raise UsageError(f"{where}: caption_tokens {self.caption_tokens} are start and end")
-        if not (whisperer or self.causal):
-            raise UsageError(f"{where}: causal: false is of VideoWhisperer's head alone")
+        for name, only in (("causal", False), ("stage_one", MODEL)):
+            if not whisperer and getattr(self, name) == only:
+                raise UsageError(f"{where}: {name}: {only} is of VideoWhisperer's head alone")
         return self

@@ -19,8 +19,9 @@ from bench.errors import BenchError
 from bench.files.untrusted import well_formed
 from bench.training import checkpoints
 from tasks.vidsitu.annotations import Annotation
+from tasks.vidsitu.head.inputs import Videos
 from tasks.vidsitu.head.kinds import Head, head_of
-from tasks.vidsitu.head.models import Queries, VideoFeatures
+from tasks.vidsitu.head.models import Queries
 from tasks.vidsitu.head.settings import HeadSettings
 from tasks.vidsitu.head.vocabulary import END, PAD, Vocabulary
 from tasks.vidsitu.scoring.rules import ROLES, short_role
@@ -36,7 +37,7 @@ class TrainingExamples:
     `starts[n]` to `starts[n + 1]`.
     """
 
-    features: VideoFeatures
+    features: Videos
     verbs: torch.Tensor
     presence: torch.Tensor
     queries: Queries
@@ -49,7 +50,7 @@ class TrainingExamples:
 
 def training_examples(
     annotations: Sequence[Annotation],
-    features: VideoFeatures,
+    features: Videos,
     verbs: Sequence[str],
     vocabulary: Vocabulary,
     most: int,
@@ -208,7 +209,8 @@ def keep_head(
     """Write the trained head with all that rebuilding it takes."""
     facts = {
         "settings": asdict(head.settings), "dim": head.dim,
-        "context_dim": head.context_dim, "verbs": list(verbs), "tokens": vocabulary.tokens,
+        "context_dim": head.context_dim, "objects": head.objects, "verbs": list(verbs),
+        "tokens": vocabulary.tokens,
         **record,
     }  # fmt: skip
     checkpoints.write(path, head.trainable_state(), facts)
@@ -222,8 +224,8 @@ def kept_head(path: Path) -> tuple[Head, dict[str, Any]] | None:
         tensors, facts = found
         vocabulary = Vocabulary.from_tokens(facts["tokens"])
         head = head_of(
-            HeadSettings(**facts["settings"]), facts["dim"], facts["context_dim"],
-            len(facts["verbs"]), len(vocabulary),
+            HeadSettings(**facts["settings"]), (facts["dim"], facts["context_dim"]),
+            len(facts["verbs"]), len(vocabulary), facts.get("objects", False),
         )  # fmt: skip
         head.load_trainable_state(tensors)
         if all(isinstance(verb, str) for verb in facts["verbs"]) and _all_finite(tensors):

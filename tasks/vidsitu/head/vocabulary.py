@@ -1,5 +1,8 @@
 """Captions as CLIP's BPE tokens, restricted to those that the training captions use.
 
+CLIP reads lower case; with `cased` capitals are kept, and a word that has some is spelled in more
+pieces.
+
 A token that training never shows cannot be learnt, and leaving it out saves the head most of its
 output layer. A token carries whether a blank follows it, so that `yellow-haired` comes back as it
 was: the official metrics compare words between blanks.
@@ -23,24 +26,27 @@ class Vocabulary:
 
     tokens: list[Token]
     places: dict[Token, int] = field(repr=False)
+    cased: bool = False
 
     @classmethod
-    def of(cls, captions: Iterable[str]) -> Vocabulary:
+    def of(cls, captions: Iterable[str], cased: bool = False) -> Vocabulary:
         """Every token of `captions`."""
-        return cls.from_tokens(sorted({token for text in captions for token in split(text)}))
+        found = {token for text in captions for token in split(text, cased)}
+        return cls.from_tokens(sorted(found), cased)
 
     @classmethod
-    def from_tokens(cls, tokens: Sequence[Sequence[Any]]) -> Vocabulary:
+    def from_tokens(cls, tokens: Sequence[Sequence[Any]], cased: bool = False) -> Vocabulary:
         """From kept tokens, such as JSON's lists."""
         pairs = [(int(token), bool(ends)) for token, ends in tokens]
-        return cls(pairs, {token: place for place, token in enumerate(pairs, END + 1)})
+        return cls(pairs, {token: place for place, token in enumerate(pairs, END + 1)}, cased)
 
     def __len__(self) -> int:
         return len(self.tokens) + END + 1
 
     def encode(self, text: str, most: int) -> list[int]:
         """At most `most` ids; what the vocabulary does not know is left out."""
-        return [self.places[token] for token in split(text) if token in self.places][:most]
+        tokens = split(text, self.cased)
+        return [self.places[token] for token in tokens if token in self.places][:most]
 
     def decode(self, ids: Sequence[int]) -> str:
         """The text up to the first END or PAD."""
@@ -54,17 +60,17 @@ class Vocabulary:
 
 
 @lru_cache(maxsize=1 << 16)
-def split(text: str) -> tuple[Token, ...]:
-    """The tokens of a caption, word by word; lower case, as CLIP reads."""
+def split(text: str, cased: bool = False) -> tuple[Token, ...]:
+    """The tokens of a caption, word by word; lower case, as CLIP reads, unless `cased`."""
     found: list[Token] = []
     for word in re.split(r"\s+", text.strip()):
-        ids = _tokenizer().encode(word) if word else []
+        ids = _tokenizer(cased).encode(word) if word else []
         found += [(token, False) for token in ids[:-1]] + [(token, True) for token in ids[-1:]]
     return tuple(found)
 
 
-@lru_cache(maxsize=1)
-def _tokenizer() -> Any:
+@lru_cache(maxsize=2)
+def _tokenizer(cased: bool = False) -> Any:
     from open_clip.tokenizer import SimpleTokenizer
 
-    return SimpleTokenizer()
+    return SimpleTokenizer(clean="whitespace" if cased else "lower")

@@ -1,9 +1,9 @@
 """VideoWhisperer's head on a model's features: 20 frames as its objects, an event's mean as events.
 
 Beside the published form (`tasks.vidsitu.head.videowhisperer`) it differs in what it is given: a
-frame is an object whose box is the whole picture, a frame belongs to one event, captions are
-CLIP's tokens and verbs those of the training split. It offers what training and prediction ask of
-`tasks.vidsitu.head.models.SituationHead`.
+frame is an object whose box is the whole picture, and belongs to one event; captions are CLIP's
+tokens and verbs those of the training split. Objects found in 11 frames are taken as published. It
+offers what training and prediction ask of `tasks.vidsitu.head.models.SituationHead`.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from tasks.vidsitu.head.videowhisperer import (
     VideoWhisperer,
     WhispererSizes,
     disjoint_frames,
+    published_frames,
 )
 from tasks.vidsitu.head.vocabulary import END, PAD
 from tasks.vidsitu.head.whisperer_data import ABSENT, ROLE_IDS, VERB_SYMBOLS
@@ -30,16 +31,22 @@ _IDS = [ROLE_IDS.index(role) for role in ROLES]  # VideoWhisperer's number of ea
 
 
 class WhispererHead(nn.Module):
-    """`dim` is the width of frames, `context_dim` that of events; see `SituationHead`."""
+    """`dim` is the width of frames, or of `objects`, `context_dim` that of events.
+
+    See `SituationHead`.
+    """
 
     most_roles: int | None = SLOTS
     role_order = ROLE_IDS
 
     def __init__(
-        self, settings: HeadSettings, dim: int, context_dim: int, verbs: int, tokens: int
-    ) -> None:
+        self, settings: HeadSettings, dim: int, context_dim: int, verbs: int, tokens: int,
+        objects: bool = False,
+    ) -> None:  # fmt: skip
         super().__init__()
         self.settings, self.dim, self.context_dim = settings, dim, context_dim
+        self.objects = objects
+        frames_of = published_frames() if objects else disjoint_frames(len(EVENTS) * FRAMES)
         self.longest_caption = settings.caption_tokens - 1  # the start is not spelled
         self._start = tokens  # the token after the vocabulary's
         sizes = WhispererSizes(
@@ -56,21 +63,23 @@ class WhispererHead(nn.Module):
             feed_forward=settings.feed_forward,
             dropout=settings.dropout,
             events=len(EVENTS),
-            frames=len(EVENTS) * FRAMES,
+            frames=len(frames_of),
             roles=len(ROLES),
             caption_tokens=settings.caption_tokens,
             predicts_roles=settings.roles == "predicted",
         )
-        self.model = VideoWhisperer(sizes, disjoint_frames(sizes.frames, sizes.events))
+        self.model = VideoWhisperer(sizes, frames_of)
 
     def contextualize(self, features: VideoFeatures) -> tuple[torch.Tensor, torch.Tensor]:
-        """Events and frames as encoded [B, P + P * T, W], and the videos as they came.
+        """Events and objects as encoded [B, P + F * O, W], and the videos as they came.
 
         VideoWhisperer has no token of the whole video.
         """
-        objects = features.frames.flatten(1, 2)[:, :, None]  # one a frame
-        whole = objects.new_tensor([0.0, 0.0, 1.0, 1.0]).expand(*objects.shape[:3], 4)
-        return self.model.encode(Seen(features.events, objects, whole)), features.videos
+        objects, boxes = features.frames, features.boxes
+        if boxes is None:
+            objects = objects.flatten(1, 2)[:, :, None]  # one a frame: its whole picture
+            boxes = objects.new_tensor([0.0, 0.0, 1.0, 1.0]).expand(*objects.shape[:3], 4)
+        return self.model.encode(Seen(features.events, objects, boxes)), features.videos
 
     def classify(self, encoded: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor | None]:
         """Logits of verbs [B, P, V + 4] and of roles [B, P, R], None for a head of given roles.
@@ -105,12 +114,8 @@ class WhispererHead(nn.Module):
 
     def spell(self, described: torch.Tensor) -> list[list[int]]:
         """Token ids of each query, greedy, up to the first END; symbols within are left out."""
-        found, _ = self.model.tx_cap.spell(described, self._start, self.settings.causal)
-        rows: list[list[int]] = []
-        for row in found.tolist():
-            said = row[: row.index(END)] if END in row else row
-            rows.append([token for token in said if token not in (PAD, self._start)])
-        return rows
+        found = self.model.tx_cap.spell_to(described, self._start, END, self.settings.causal)
+        return [[token for token in row if token not in (PAD, self._start)] for row in found]
 
     # What `bench.training.checkpoints` keeps.
 

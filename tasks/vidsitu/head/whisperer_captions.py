@@ -62,3 +62,25 @@ class Captioner(nn.Module):
             logits.append(self.noun_classifier(last))
             ids = torch.cat([ids, logits[-1].argmax(dim=-1, keepdim=True)], dim=1)
         return ids[:, 1:], torch.stack(logits, dim=1)
+
+    def spell_to(
+        self, described: torch.Tensor, start: int, end: int, causal: bool
+    ) -> list[list[int]]:
+        """The ids of `spell` before the first `end` of each row.
+
+        A row that has ended takes no part in further steps: what follows is cut off in any case,
+        and the rows do not see each other.
+        """
+        rows: list[list[int]] = [[] for _ in described]
+        going = torch.arange(len(described), device=described.device)
+        ids = torch.full((len(described), 1), start, device=described.device)
+        for _ in range(self.pos_cap_embed.num_embeddings):
+            last = self.hidden(ids, described[going], causal)[:, -1]
+            said = self.noun_classifier(last).argmax(dim=-1)
+            on = said != end
+            going, ids = going[on], torch.cat([ids[on], said[on, None]], dim=1)
+            for row, token in zip(going.tolist(), said[on].tolist(), strict=True):
+                rows[row].append(token)
+            if not len(going):
+                break
+        return rows

@@ -133,3 +133,33 @@ def test_two_files_for_a_segment_are_told(root: Path) -> None:
     (root / "videos" / "more").mkdir()
     (root / "videos" / "more" / video.name).write_bytes(b"\0\0\0 ftypisom")
     assert problems(root) == {"train: several files for a segment": (1, video.stem)}
+
+
+def test_verbs_that_cannot_be_learnt_and_capitals_are_counted(root: Path) -> None:
+    def facts() -> dict[str, Any]:
+        return VidSitu.check(Source("lab", root)).facts
+
+    verbs, train, valid = (
+        "valid events without a verb of a training clip", "train captions with capitals",
+        "valid captions with capitals",
+    )  # fmt: skip
+    before = facts()
+    assert before[verbs] == "0 of 25" and before[valid].startswith("0 of ")
+
+    def relabel(labels: Any) -> None:
+        labels[0]["vbid_lst"]["Ev2"] = ["unheard.01"] * 10
+        labels[1]["vbid_lst"]["Ev5"][1:] = ["unheard.01"] * 9  # one is left that can be learnt
+
+    def capitalise(annotations: Any) -> None:
+        arguments = annotations[0]["Ev1"]["Args"]
+        arguments.update(dict.fromkeys(arguments, "Old Man"))
+        arguments["ArgM (manner)"] = "Not Scored"
+
+    edit(root, LABELS, relabel)
+    edit(root, VALID, capitalise)
+    after = facts()
+    assert after[verbs] == "1 of 25" and after[train] == before[train]
+    arguments = json.loads((root / VALID).read_text())[0]["Ev1"]["Args"]
+    scored = [key for key in arguments if key.partition(" ")[0] in ("Arg0", "Arg1", "Arg2", "Scene")
+              or key == "ArgM (location)"]  # fmt: skip
+    assert after[valid].startswith(f"{len(scored)} of ")

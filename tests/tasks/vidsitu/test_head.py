@@ -10,8 +10,8 @@ import pytest
 import torch
 from torch.nn import functional
 
+from tasks.vidsitu.head.inputs import video_features
 from tasks.vidsitu.head.models import Queries, SituationHead, VideoFeatures
-from tasks.vidsitu.head.prediction import video_features
 from tasks.vidsitu.head.settings import HeadSettings
 from tasks.vidsitu.head.vocabulary import END, PAD, Vocabulary, split
 

@@ -24,7 +24,7 @@ OTHER: dict[str, Any] = {
     "width": 64, "layers": 2, "heads": 4, "feed_forward": 65, "dropout": 0.1, "caption_tokens": 14,
     "learning_rate": 0.1, "batch_videos": 5, "epochs": 4, "vc_layers": 2, "vc_heads": 4,
     "weight_decay": 0.5, "clip_gradient": 0.5, "roles": "predicted", "select": "best", "beam": 2,
-    "head": "videowhisperer", "beta2": 0.9, "drop_last": True,
+    "head": "videowhisperer", "beta2": 0.9, "drop_last": True, "case": "kept",
 }  # fmt: skip
 DECODING = ("roles", "beam")
 
@@ -111,10 +111,11 @@ def test_heads_and_answers(tree: Path, tmp_path: Path, monkeypatch: pytest.Monke
     })  # fmt: skip
 
     # Every setting there is, and what is no part of the head where no epoch is selected.
-    # (How captions are decoded is VideoWhisperer's alone to choose.)
-    assert {*OTHER, "causal"} == {one.name for one in fields(HeadSettings)}
+    # (How captions are decoded, and whose encoder is seen, is VideoWhisperer's alone to choose.)
+    assert {*OTHER, "causal", "stage_one"} == {one.name for one in fields(HeadSettings)}
     published = plain.with_(head="videowhisperer")
     assert answers(published) != answers(published.with_(causal=True))
+    assert head(published) != head(published.with_(stage_one="model"))
     others = {name: plain.with_(**{name: value}) for name, value in OTHER.items()}
     assert len({answers(one) for one in [plain, *others.values()]}) == len(OTHER) + 1
     heads = {name: head(one) for name, one in others.items()}

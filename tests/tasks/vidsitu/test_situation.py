@@ -17,6 +17,7 @@ from bench.contracts import Features, Source, Workplace
 from bench.errors import BenchError, UsageError
 from bench.training import checkpoints
 from tasks.vidsitu.head import prediction, training
+from tasks.vidsitu.head.inputs import video_features
 from tasks.vidsitu.scoring.rules import ROLES, short_role
 from tasks.vidsitu.task import VidSitu
 
@@ -202,7 +203,7 @@ def test_all_of_the_head_is_trained(task: VidSitu, features: Features) -> None:
     names = [clip.id for clip in task.support][:4]
     annotations = [task.training[name] for name in names]
     vocabulary = Vocabulary.of(v for a in annotations for e in a.events for _, v in e.arguments)
-    seen = prediction.video_features(names, features, Seeing())
+    seen = video_features(names, features, Seeing())
     data = training.training_examples(annotations, seen, task.verbs, vocabulary, 15)
     rows = [
         (video, event, ROLES.index(short_role(key)), value)

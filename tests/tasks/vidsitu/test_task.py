@@ -13,7 +13,7 @@ import pytest
 from bench.contracts import Features, Source, Workplace
 from bench.errors import DataError
 from tasks.vidsitu.annotations import EVENTS, Annotation, Event, load_annotations, load_split
-from tasks.vidsitu.baseline import most_frequent
+from tasks.vidsitu.baseline import ceiling, most_frequent
 from tasks.vidsitu.export import write
 from tasks.vidsitu.head.prediction import Answer
 from tasks.vidsitu.lines import Truth, scored, truth_line, truth_of
@@ -187,3 +187,26 @@ def test_scoring_ignores_what_is_no_line() -> None:
 )  # fmt: skip
 def test_segments_of_one_youtube_video_are_drawn_together(segment: str, video: str) -> None:
     assert VidSitu.cluster({"item": segment}) == video
+
+
+def test_the_ceiling_is_what_known_verbs_can_reach(
+    task: VidSitu, features: Features, place: Workplace
+) -> None:
+    names = list(task.truth)
+    assert task.ceiling_of([{"item": name} for name in names])["Vb@1"] == 100
+    # Of 25 events one has no verb of a training clip, and another's rarest label is one.
+    truth = {name: Truth([list(event) for event in one.votes], one.references)
+             for name, one in task.truth.items()}  # fmt: skip
+    truth[names[0]].votes[1] = ["unheard.01"] * 10
+    truth[names[1]].votes[4][1:] = ["unheard.01"] * 9
+    found = ceiling(task.training.values(), truth)
+    assert found["Vb@1"] == found["Vb@5"] == pytest.approx(96)
+    assert found["video/Vb@1"] == pytest.approx(80)
+    assert not any(name.startswith(("CIDEr", "zero-shot")) for name in found)
+    # No answer in verbs of the training split is better, in any of the metrics.
+    task.truth = truth
+    for line in lines_of(task, features, place):
+        metrics = scored([line]).metrics()
+        best = task.ceiling_of([line])
+        assert all(metrics[name] <= value for name, value in best.items())
+    assert task.ceiling_of([]) == {}

@@ -14,7 +14,7 @@ from bench.engine import evaluate
 from bench.features.extraction import clip_features
 from bench.features.work import Silent, Work
 from bench.video import decode
-from tasks.vidsitu.head.prediction import frames_of, video_features
+from tasks.vidsitu.head.inputs import frames_of, video_features
 from tasks.vidsitu.task import VidSitu
 
 from .conftest import DIM, SMALL, Seeing

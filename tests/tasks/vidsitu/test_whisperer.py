@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 from dataclasses import fields, replace
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
+from bench.config import RunConfig
 from bench.contracts import Features, Source, Workplace
 from bench.errors import BenchError, UsageError
+from bench.features.work import Silent
+from bench.report.boards import boards
+from bench.results.document import Coverage, Data, Document, Reading, Settings, valued
 from tasks.vidsitu.head import prediction, training
+from tasks.vidsitu.head.inputs import videos_of
 from tasks.vidsitu.head.models import Queries, VideoFeatures
 from tasks.vidsitu.head.settings import LATER, HeadSettings
-from tasks.vidsitu.head.videowhisperer import Seen
+from tasks.vidsitu.head.videowhisperer import Seen, likely_slots
 from tasks.vidsitu.head.vocabulary import END, PAD, Vocabulary
 from tasks.vidsitu.head.whisperer import WhispererHead
 from tasks.vidsitu.head.whisperer_data import ROLE_IDS, VERB_SYMBOLS, targets_of
@@ -81,7 +88,9 @@ def test_its_defaults_are_published_and_each_is_a_setting() -> None:
     )  # fmt: skip
     assert (found.weight_decay, found.clip_gradient, found.beta2) == (0, 0, 0.99)
     assert found.drop_last and found.select == "best-cider" and not found.causal
-    own = {"beta2": 0.9, "drop_last": False, "select": "last", "causal": True, "vc_layers": 2}
+    assert found.case == "kept" and found.stage_one == "own"
+    own = {"beta2": 0.9, "drop_last": False, "select": "last", "causal": True, "vc_layers": 2,
+           "case": "lower"}  # fmt: skip
     changed = HeadSettings.of({"head": "videowhisperer", **own}, "test")
     assert {name: getattr(changed, name) for name in own} == own
     assert HeadSettings.of({}, "test") == HeadSettings()
@@ -90,7 +99,8 @@ def test_its_defaults_are_published_and_each_is_a_setting() -> None:
 def test_older_results_stay_beside_those_of_our_own_head() -> None:
     names = {field.name for field in fields(HeadSettings)}
     assert HeadSettings().recorded().keys() == names - set(LATER)
-    assert HeadSettings.of({"head": "videowhisperer"}, "test").recorded().keys() == names
+    published = HeadSettings.of({"head": "videowhisperer"}, "test").recorded()
+    assert published.keys() == names - {"stage_one"}
     assert HeadSettings.of({"beta2": 0.9}, "test").recorded()["beta2"] == 0.9
 
 
@@ -100,7 +110,10 @@ def test_older_results_stay_beside_those_of_our_own_head() -> None:
         ({"beam": 2}, "decodes greedily"),
         ({"vc_heads": 3}, "vc_heads 3 does not divide width 32"),
         ({"caption_tokens": 2}, "are start and end"),
-        ({"head": "own", "causal": False}, "VideoWhisperer's head alone"),
+        ({"head": "own", "causal": False}, "causal: False is of VideoWhisperer's head alone"),
+        ({"head": "own", "stage_one": "model"}, "stage_one: model is of VideoWhisperer's head"),
+        ({"stage_one": "other"}, "stage_one cannot be 'other'"),
+        ({"case": "upper"}, "case cannot be 'upper'"),
         ({"head": "other"}, "head cannot be 'other'"),
         ({"select": "worst"}, "select cannot be 'worst'"),
         ({"beta2": 1.0}, "beta2 cannot be 1.0"),
@@ -255,17 +268,22 @@ def test_queries_fill_the_slots_of_their_events() -> None:
 def test_captions_end_at_the_first_end_and_hold_no_symbols(
     monkeypatch: pytest.MonkeyPatch, causal: bool
 ) -> None:
-    head = head_of(causal=causal)
+    head = head_of(causal=causal, caption_tokens=6)
     rows = [[5, PAD, 12, 6, END, 7], [END, 5, 5, 5, 5, 5], [5, 6, 7, 8, 9, 10]]
     asked: list[Any] = []
 
-    def spelled(described: torch.Tensor, *how: Any) -> tuple[torch.Tensor, None]:
-        asked.extend(how)
-        return torch.tensor(rows), None
+    def hidden(ids: torch.Tensor, described: torch.Tensor, causal: bool) -> torch.Tensor:
+        """Such that the row that `described` numbers says what stands above."""
+        asked.append((ids[:, 0].tolist(), causal))
+        said = [rows[int(row[0])][ids.shape[1] - 1] for row in described]
+        return torch.nn.functional.one_hot(torch.tensor(said), 32)[:, None].float()
 
-    monkeypatch.setattr(head.model.tx_cap, "spell", spelled)
-    assert head.spell(torch.zeros(3, 32)) == [[5, 6], [], [5, 6, 7, 8, 9, 10]]
-    assert asked == [12, causal]  # the token that starts a caption; decoded as the setting says
+    monkeypatch.setattr(head.model.tx_cap, "hidden", hidden)
+    monkeypatch.setattr(head.model.tx_cap, "noun_classifier", torch.nn.Identity())
+    numbered = torch.arange(3)[:, None].expand(3, 32)
+    assert head.spell(numbered) == [[5, 6], [], [5, 6, 7, 8, 9, 10]]
+    # The token that starts a caption; decoded as the setting says; none that has ended is asked.
+    assert asked == [([12] * left, causal) for left in (3, 2, 2, 2, 2, 1)]
 
 
 def test_it_learns_what_the_features_show(
@@ -277,3 +295,139 @@ def test_it_learns_what_the_features_show(
     found, chance = task.score(lines, resamples=20, seed=0).metrics, task.chance_of(lines)
     assert found["Vb@1"] > chance["Vb@1"] + 20
     assert all(len(event) <= 6 for one in learnt.values() for event in one.roles.values())
+
+
+class Encoding(Seeing):
+    """Its frames say nothing; what its video module makes of them is what `shown` has."""
+
+    name = fingerprint = "encoding"
+
+    def __init__(self, shown: dict[bytes, np.ndarray]) -> None:
+        super().__init__(contextual=True)
+        self.shown, self.asked = shown, 0
+
+    def contextualize_frames(
+        self, frame_features: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        self.asked += 1
+        frames = np.stack([self.shown[video.tobytes()] for video in frame_features])
+        return np.zeros_like(frames[:, :, 0]), np.zeros_like(frames[:, 0, 0]), frames
+
+
+def test_the_models_own_encoder_is_stage_one(
+    source: Source, features: Features, place: Workplace
+) -> None:
+    """The head sees frames as the model encodes them, and has no encoder of its own."""
+    random = np.random.default_rng(5)
+    names = list(features.clips)
+    blind = {name: random.normal(size=(20, DIM)).astype(np.float32) for name in names}
+    shown = {
+        blind[name].reshape(5, 4, DIM).tobytes(): features.clips[name].reshape(5, 4, DIM)
+        for name in names
+    }
+    given, found, asked = Features(blind, features.texts), {}, {}
+    for stage_one in ("model", "own"):
+        adapter = Encoding(shown)
+        task = with_settings(source, epochs=2, select="last", stage_one=stage_one)
+        learnt = task.learn(given, adapter, replace(place, folder=place.folder / stage_one))
+        asked[stage_one] = adapter.asked
+        clips = [clip.id for clip in task.clips]
+        memory = head_memory(place.folder / stage_one, given, adapter, task, clips)
+        found[stage_one] = learnt, memory
+    assert asked["model"] > 0 == asked["own"]
+    # No encoder of the head's own: a frame's token does not see the other frames.
+    head, memory = found["model"][1]
+    assert head.settings.vc_layers == 0 and not head.model.tx_vo_ro.vo_encoder.layers
+    texts = [learnt[name].roles for learnt in (found["model"][0], found["own"][0])
+             for name in learnt]  # fmt: skip
+    assert texts[: len(clips)] != texts[len(clips) :]
+    assert torch.equal(memory.frames.flatten(1, 2)[0], torch.from_numpy(features.clips[clips[0]]))
+
+
+def head_memory(folder: Path, given: Any, adapter: Any, task: VidSitu, clips: list[str]) -> Any:
+    """The kept head, and what it is shown of `clips`."""
+    kept = training.kept_head(next(folder.rglob("head.safetensors")))
+    assert kept
+    return kept[0], videos_of(clips, given, adapter, task.head, Silent())
+
+
+def test_a_model_without_an_encoder_of_frames_is_refused(
+    source: Source, features: Features, place: Workplace
+) -> None:
+    task = with_settings(source, stage_one="model")
+    with pytest.raises(UsageError, match=r"'seeing' has no video module .*stage_one=own"):
+        task.check_model(Seeing(contextual=True))
+    task.check_model(Encoding({}))
+    none = Encoding({})
+    none.contextualize_frames = lambda frames: None  # type: ignore[assignment,return-value]
+    with pytest.raises(BenchError, match="has no video module"):
+        task.learn(features, none, place)
+
+
+def test_predicted_roles_are_called_as_predicted(
+    source: Source, features: Features, place: Workplace
+) -> None:
+    """The annotation of what is answered gives neither slots nor names, as officially it does."""
+    task = with_settings(source, roles="predicted", epochs=8, select="last")
+    found = task.learn(features, Seeing(), place)
+    renamed = with_settings(source, roles="predicted", epochs=8, select="last")
+    renamed.roles = {name: [["AGol"]] * 5 for name in renamed.roles}
+    assert renamed.learn(features, Seeing(), place) == found
+    kept = training.kept_head(next(place.folder.rglob("head.safetensors")))
+    assert kept
+    head, clips = kept[0].eval(), [clip.id for clip in task.clips]
+    seen = videos_of(clips, features, Seeing(), task.head, Silent())
+    with torch.no_grad():
+        assert isinstance(seen, VideoFeatures)
+        logits = head.model.roles(head.contextualize(seen)[0])
+    slots = likely_slots(logits)
+    for video, name in enumerate(clips):
+        for event, said in enumerate(found[name].roles.values()):
+            expected = [ROLE_IDS[slot] for slot in slots[video, event].tolist() if slot < 12]
+            assert list(said) == expected
+    assert any(said for one in found.values() for said in one.roles.values())
+
+
+def test_given_and_predicted_roles_never_share_a_board(
+    source: Source, features: Features, place: Workplace, run: RunConfig
+) -> None:
+    documents = []
+    for head in ("own", "videowhisperer"):
+        for roles in ("given", "predicted"):
+            changes = {"head": head, "roles": roles, "epochs": 1, "select": "last"}
+            task = with_settings(source, **changes)
+            learnt = task.learn(features, Seeing(), place)
+            lines = list(task.answer(replace(features, learnt=learnt), Seeing()))
+            scores = task.score(lines, resamples=5, seed=0)
+            documents.append(Document(
+                task="vidsitu", task_version=task.version, protocol=task.protocol,
+                source=Data("lab", task.fingerprint), model={"name": f"{head} {roles}"},
+                metrics=valued(scores.metrics, scores.intervals), primary=task.primary,
+                metric_info={n: Reading(m.unit, m.higher_is_better)
+                             for n, m in task.metrics.items()},
+                coverage=Coverage(5, 5, 5, 0, 0), chance={}, warnings=[],
+                settings=Settings(resamples=5, seed=0, task=task.settings),
+            ))  # fmt: skip
+    found = boards(documents)
+    assert [[row.model for row in board.rows] for board in found] == [
+        ["own given"], ["own predicted"], ["videowhisperer given"], ["videowhisperer predicted"]
+    ]  # fmt: skip
+    titles = [board.title for board in found]
+    assert ["VideoWhisperer's head" in title for title in titles] == [False, False, True, True]
+    assert ["roles predicted" in title for title in titles] == [False, True, False, True]
+
+
+def test_case_is_a_setting(source: Source, features: Features, place: Workplace) -> None:
+    """Captions that are learnt with capitals are said with them."""
+    for case, expected in (("kept", "Red McBoat"), ("lower", "red mcboat")):
+        task = with_settings(source, case=case, epochs=20, select="last")
+        for name, annotation in task.training.items():
+            events = tuple(
+                replace(event, arguments=tuple((key, "Red McBoat") for key, _ in event.arguments))
+                for event in annotation.events
+            )
+            task.training[name] = replace(annotation, events=events)
+        learnt = task.learn(features, Seeing(), replace(place, folder=place.folder / case))
+        events_of = [event for one in learnt.values() for event in one.roles.values()]
+        said = {text for event in events_of for text in event.values()}
+        assert said == {expected}

@@ -90,6 +90,11 @@ def test_what_is_read_is_what_was_written(folder: Path, tree: Path) -> None:
         "features": {"rows": 5, "numbers": DV},
         "objects": {"frames": FRAMES, "a_frame": OBJECTS, "numbers": DO},
     }
+    before = adapter.identity(clip)
+    for path in (folder / "events" / f"{clip}_feats.npy", folder / "objects" / f"{clip}.tsv"):
+        os.utime(path, (1, 1))
+        assert adapter.identity(clip) != before
+        before = adapter.identity(clip)
 
 
 def test_the_head_sees_objects_boxes_and_boundary_frames_as_published(

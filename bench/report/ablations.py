@@ -7,9 +7,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from bench.errors import DataError
 from bench.files.untrusted import read_json, well_formed
-from bench.report.protocols import protocol_board, protocol_chart
+from bench.report.protocols import Record, protocol_board, protocol_chart
 from bench.report.tables import Board, Chart, Point, Row, Series, ranked
 from bench.results.files import SWEEPS
 from bench.training.grids import (
@@ -167,12 +169,13 @@ def find_records(folder: Path) -> list[Path]:
 def load_record(path: Path) -> dict[str, Any]:
     """One sweep's record. DataError names a damaged one."""
     record = read_json(path, "run the sweep again")
-    schemas = {"sweep": SCHEMA, PROTOCOLS: PROTOCOL_SCHEMA}
-    if not isinstance(record, dict) or record.get("kind") not in schemas:
+    if not isinstance(record, dict) or record.get("kind") not in ("sweep", PROTOCOLS):
         raise DataError(f"{path}: no record of `bench sweep`; run the sweep again")
-    if record.get("schema") != schemas[record["kind"]]:
+    if record.get("schema") != (PROTOCOL_SCHEMA if record["kind"] == PROTOCOLS else SCHEMA):
         raise DataError(f"{path}: of another version; run the sweep again")
     with well_formed(path, "run the sweep again"):  # what cannot be shown is damaged
+        if record["kind"] == PROTOCOLS:
+            msgspec.convert(record, Record)
         grid_boards(record)
         grid_chart(record)
     return record

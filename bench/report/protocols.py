@@ -4,11 +4,41 @@ from __future__ import annotations
 
 from typing import Any
 
+from msgspec import Struct
+
 from bench.report.tables import Board, Chart, Point, Row, Series
+from bench.results.document import Count, Number, Value
 
 TASK = "protocols"  # what the boards are filed under
 LESS = ("R@1", "R@10", "v2t/R@1")  # metrics whose differences the table has
 TOY = " (toy world: not comparable with real videos)"
+
+
+class TurnRow(Struct):
+    """One turn in a record, as `bench.training.protocol_sweep` writes it."""
+
+    switch: str
+    name: str
+    coverage: str
+    partial: bool
+    plan: str | None
+    truncated: Count
+    metrics: dict[str, Value]
+    differences: dict[str, Value]
+    holm: Number = 1.0
+
+
+class Record(Struct):
+    """What a kept record must be to be shown."""
+
+    task: str
+    model: str
+    protocol: str
+    toy: bool
+    primary: str
+    clusters: Count
+    left_out: list[str]
+    rows: list[TurnRow]
 
 
 def protocol_board(record: dict[str, Any]) -> Board:

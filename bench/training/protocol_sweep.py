@@ -87,7 +87,7 @@ class ProtocolSweep:
         similarity, and for what is wrong with model or source, before anything is decoded.
         """
         if not registry.task_class(self.task).rescores:
-            able = [one for one in registry.task_names() if registry.task_class(one).rescores]
+            able = [one for one in registry.task_names(object) if registry.task_class(one).rescores]
             raise UsageError(
                 f"task '{self.task}' ranks by no similarity, and its protocol has other parts; "
                 f"tasks to sweep: {', '.join(able)}"

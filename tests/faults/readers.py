@@ -143,6 +143,13 @@ _CELL = {"name": "0", "set": {}, "coverage": "2/2", "training": None, "seeds": [
          "results": ["r"], "logs": [],
          "metrics": {n: {"value": 1.0, "low": 0.0, "high": 2.0}
                      for n in ("Vb@1", "CIDEr", "geometric mean")}}  # fmt: skip
+_ENTRY = {"value": 1.0, "low": 0.5, "high": 2.0}
+_TURN = {"switch": "frames", "name": "8 frames", "coverage": "2/2", "partial": False, "holm": 0.5,
+         "plan": "uniform-8", "truncated": 0, "metrics": {"R@1": _ENTRY},
+         "differences": {"R@1": _ENTRY}}  # fmt: skip
+TURNED = {"schema": 1, "kind": "protocol sweep", "grid": "protocol", "task": "msrvtt", "model": "m",
+          "source": "s", "protocol": "msrvtt/toy", "toy": True, "primary": "R@1", "clusters": 2,
+          "left_out": ["77 tokens: more"], "rows": [_TURN]}  # fmt: skip
 RECORD = {"schema": 2, "kind": "sweep", "grid": "supp-2", "model": "m", "source": "s",
           "protocol": "vidsitu/valid", "toy": False, "common": {}, "seed": 0,
           "rows": [_CELL]}  # fmt: skip
@@ -227,6 +234,10 @@ READERS = [
     Reader("result", "json", "m.json", _json(document()), _result),
     Reader("prediction lines", "json", "m.predictions.jsonl", _LINES, _lines),
     Reader("sweep record", "json", "sweep/m/s/supp-2.json", _json(RECORD),
+           lambda folder: [
+               render(grid_boards(load_record(path)), "md") for path in find_records(folder)
+           ]),
+    Reader("protocol sweep record", "json", "sweep/m/s/protocol-msrvtt.json", _json(TURNED),
            lambda folder: [
                render(grid_boards(load_record(path)), "md") for path in find_records(folder)
            ]),

@@ -85,16 +85,18 @@ class Adapter(ABC):
     A frame model implements `encode_frames`, a video model `encode_clips`: one of the two.
     `fingerprint` must change whenever a feature could: it is the key of every cached feature.
     `inputs` are what it reads of a clip, `frames` and maybe `audio` or `subtitles`; what a task
-    does not have is refused. `published` holds by a task's name how the model was published there.
-    While a run of that protocol lasts, `setup` is that of its task, and None in any other: frames
-    come as it says, and an adapter whose setups have a `text_length` cuts texts to it and counts
-    them so.
+    does not have is refused. `clip_frames` is how many frames of a clip a video model reads, where
+    it can read no other number. `published` holds by a task's name how the model was published
+    there, and under `*` how on any other. While a run of that protocol lasts, `setup` is that of
+    its task, and None in any other: frames come as it says, and an adapter whose setups have a
+    `text_length` cuts texts to it and counts them so.
     """
 
     name: str
     embed_dim: int
     image_size: int
     inputs: frozenset[str] = frozenset({"frames"})
+    clip_frames: int | None = None
     published: Mapping[str, Setup] = MappingProxyType({})
     setup: Setup | None = None
 

@@ -24,7 +24,14 @@ from bench.contracts import (
 )
 from bench.errors import BenchError
 from bench.features.extraction import clip_features, text_features
-from bench.features.protocol import OWN, check_inputs, check_reranking, departures, setup_of
+from bench.features.protocol import (
+    OWN,
+    check_frames,
+    check_inputs,
+    check_reranking,
+    departures,
+    setup_of,
+)
 from bench.features.reranking import Matching
 from bench.features.validation import collapsed
 from bench.features.work import Silent, Work
@@ -65,6 +72,7 @@ def evaluate(
     """
     check_inputs(adapter, task)
     setup = setup_of(adapter, task.name, protocol)
+    check_frames(adapter, task, setup)
     reranks = check_reranking(adapter, task) if rerank else None
     work = Work(adapter, task, run or RunConfig(), progress or Silent(), setup, reranks)
     with work.as_set_up():

@@ -168,7 +168,7 @@ def _checked(
     Raises whatever can be seen of any of them, what is cheap to see first.
     """
     from bench import registry
-    from bench.features.protocol import check_inputs, check_reranking, setup_of
+    from bench.features.protocol import check_frames, check_inputs, check_reranking, setup_of
     from bench.files.atomic import check_writable
     from bench.results.files import slug
 
@@ -194,6 +194,7 @@ def _checked(
             setup_of(adapter, name, request.protocol)
         for task in ready.values():
             check_inputs(adapter, task)
+            check_frames(adapter, task, setup_of(adapter, task.name, request.protocol))
             if request.rerank:
                 check_reranking(adapter, task)
     return ready, adapters

@@ -5,9 +5,11 @@ from __future__ import annotations
 from bench.capabilities import Reranks
 from bench.contracts import Adapter, Setup, Task
 from bench.errors import BenchError, UsageError
+from bench.video.sampling import frame_counts
 
 OWN, PUBLISHED = "task", "published"
 PROTOCOLS = (OWN, PUBLISHED)
+ANY = "*"  # in `Adapter.published`: every task that is not named
 INPUTS = ("frames", "audio", "subtitles")  # what an adapter may read of a clip
 
 
@@ -20,14 +22,32 @@ def setup_of(adapter: Adapter, task: str, protocol: str) -> Setup | None:
         raise UsageError(f"unknown protocol '{protocol}'; choose {' or '.join(PROTOCOLS)}")
     if protocol == OWN:
         return None
-    if task not in adapter.published:
+    if not (found := adapter.published.get(task) or adapter.published.get(ANY)):
         known = ", ".join(adapter.published)
         has = f"it has those of {known}" if known else "it has none"
         raise UsageError(
             f"model '{adapter.name}' has no published settings for task '{task}' ({has}); leave "
             "--protocol out"
         )
-    return adapter.published[task]
+    return found
+
+
+def check_frames(adapter: Adapter, task: Task, setup: Setup | None) -> None:
+    """UsageError where the plan gives a video model another number of frames than it can read."""
+    plan, wanted = setup.plan if setup else task.plan, adapter.clip_frames
+    if wanted is None or frame_counts(plan) == range(wanted * task.parts, wanted * task.parts + 1):
+        return
+    of = f" in each of the {task.parts} clips that '{task.name}' makes" if task.parts > 1 else ""
+    other = (
+        not setup
+        and task.parts == 1
+        and (task.name in adapter.published or ANY in adapter.published)
+    )
+    remedy = "--protocol published takes them" if other else "take another model for this task"
+    raise UsageError(
+        f"model '{adapter.name}' reads exactly {wanted} frames{of}, and not those of the plan "
+        f"{plan.key}; {remedy}"
+    )
 
 
 def check_inputs(adapter: Adapter, task: Task) -> None:

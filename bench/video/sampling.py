@@ -164,7 +164,26 @@ class Seconds(ByIndex):
         return [firsts[n] for n in np.linspace(0, len(firsts) - 1, self.frames, dtype=int)]
 
 
-BY_INDEX = {plan.rule: plan for plan in (Middles, Steps, Centres, Parts, Seconds)}
+class Starts(ByIndex):
+    """The firsts of equal parts; a short clip's frames repeat (transformers' video processors)."""
+
+    rule = "starts"
+
+    def indices(self, count: int, rate: float) -> list[int]:
+        return [part * count // self.frames for part in range(self.frames)]
+
+
+class Spread(ByIndex):
+    """From the first frame to the last in equal steps, rounded down (PE-AV's video processor)."""
+
+    rule = "spread"
+
+    def indices(self, count: int, rate: float) -> list[int]:
+        steps = max(1, self.frames - 1)
+        return [int(part * (count - 1) / steps) for part in range(self.frames)]
+
+
+BY_INDEX = {plan.rule: plan for plan in (Middles, Steps, Centres, Parts, Seconds, Starts, Spread)}
 
 
 def chosen_frames(
@@ -208,8 +227,11 @@ def planned_times(found: Any, plan: Plan) -> np.ndarray | None:
 
 @lru_cache
 def _counts(key: str) -> range:
+    return frame_counts(parse_plan(key))
+
+
+def frame_counts(plan: Plan) -> range:
     """How many frames a clip can have under a plan, by its length."""
-    plan = parse_plan(key)
     return range(len(plan.times(EPSILON)), len(plan.times(_LONG)) + 1)
 
 

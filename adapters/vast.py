@@ -87,7 +87,7 @@ class VASTAdapter(TorchAdapter):
         subtitles: Sequence[str] = (),
     ) -> np.ndarray:
         """uint8 [V, T, S, S, 3] -> float32 [V, D], of what the variant reads; clip by clip."""
-        return self._of_clips(clips, audio, subtitles, "video_features")
+        return self._of_clips(clips, audio, subtitles, "video_features")[0]
 
     def condition(
         self,
@@ -96,21 +96,34 @@ class VASTAdapter(TorchAdapter):
         subtitles: Sequence[str] = (),
     ) -> np.ndarray:
         """The tokens float32 [V, S, W] of clips, that the matching head reads."""
-        return self._of_clips(clips, audio, subtitles, "condition")
+        return self._of_clips(clips, audio, subtitles, "condition")[0]
+
+    def encode_and_condition(
+        self,
+        clips: np.ndarray,
+        audio: Sequence[Sound] = (),
+        subtitles: Sequence[str] = (),
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Both of these; the towers, which take nearly all of the time, are run once."""
+        features, conditions = self._of_clips(clips, audio, subtitles, "video_features",
+                                              "condition")  # fmt: skip
+        return features, conditions
 
     def _of_clips(
-        self, clips: np.ndarray, audio: Sequence[Sound], subtitles: Sequence[str], what: str
-    ) -> np.ndarray:
+        self, clips: np.ndarray, audio: Sequence[Sound], subtitles: Sequence[str], *what: str
+    ) -> list[np.ndarray]:
+        """What the model's methods of these names make of each clip's tokens; clip by clip."""
         import torch
 
-        model, found = self._load(), []
+        model, found = self._load(), list[list[np.ndarray]]()
         for place, clip in enumerate(clips):
             with torch.inference_mode(), self._autocast():
                 tokens = self._seen(
                     model, clip, audio[place : place + 1], subtitles[place : place + 1]
                 )
-                found.append(getattr(model, what)(self.variant, tokens).float().cpu().numpy())
-        return np.concatenate(found)
+                made = [getattr(model, name)(self.variant, tokens) for name in what]
+                found.append([one.float().cpu().numpy() for one in made])
+        return [np.concatenate(one) for one in zip(*found, strict=True)]
 
     def _seen(
         self, model: VAST, clip: np.ndarray, audio: Sequence[Sound], subtitles: Sequence[str]

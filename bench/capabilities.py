@@ -203,6 +203,14 @@ class Reranks(Protocol):
         """
 
 
+@runtime_checkable
+class EncodesOnce(Protocol):
+    """One that re-ranks whose features and conditions come from one encoding of the clips."""
+
+    def encode_and_condition(self, clips: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """What `encode_clips` and `condition` give of clips [V, T, S, S, 3], bit for bit."""
+
+
 class Matching(Protocol):
     """A model's matching head: `top` answers of each query are ranked again by its scores."""
 

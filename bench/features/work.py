@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from bench.capabilities import Reranks
+from bench.capabilities import EncodesOnce, Reranks
 from bench.config import RunConfig
 from bench.contracts import Adapter, Clip, Failure, Plan, Progress, Setup, Task
 from bench.errors import BenchError
@@ -47,6 +47,8 @@ class Work:
     """Clip id -> which decoder read it, and the seconds of its frames, float64 [T]."""
     sounds: dict[str, str] = field(default_factory=dict)
     """Clip id -> its sound track: missing, silent or heard. Of a model that reads it."""
+    conditions: dict[str, np.ndarray] = field(default_factory=dict)
+    """Clip id -> what the matching head reads of it, of `run.memory` in all."""
     _within: float = 0.0  # seconds of the stages that ended within the one under way
 
     @property
@@ -94,15 +96,35 @@ class Work:
             encoded = self._encode("frames", len(frames), self.adapter.encode_frames, frames)
             return np.split(encoded, np.cumsum([len(video) for video in videos])[:-1])
         features: list[np.ndarray] = [np.empty(0)] * len(videos)
-        encode: Callable[..., np.ndarray] = self.adapter.encode_clips
         for places in _alike([len(video) for video in videos]):
             parted = np.stack([self._parted(videos[place]) for place in places])
-            call = partial(encode, **self._inputs([batch[place] for place in places], self.parts))
+            call = self._encoder([batch[place] for place in places], self.parts)
             encoded = self._encode("frames", parted[..., 0, 0, 0].size, call,
                                    parted.reshape(-1, *parted.shape[2:]))  # fmt: skip
             for place, part in zip(places, np.split(encoded, len(places)), strict=True):
                 features[place] = part
         return features
+
+    def _encoder(self, batch: Sequence[Decoded], parts: int) -> Callable[[np.ndarray], np.ndarray]:
+        """What encodes the clips of a batch; if it can, it keeps their conditions too."""
+        beside = self._inputs(batch, parts)
+        encode: Callable[..., np.ndarray] = self.adapter.encode_clips
+        if not isinstance(self.reranks, EncodesOnce):
+            return partial(encode, **beside)
+        both: Callable[..., tuple[np.ndarray, np.ndarray]] = self.reranks.encode_and_condition
+
+        def keeping(clips: np.ndarray) -> np.ndarray:
+            features, conditions = both(clips, **beside)
+            for place, (clip, _) in enumerate(batch):
+                self._keep(clip, conditions[place : place + 1])
+            return features
+
+        return keeping
+
+    def _keep(self, clip: Clip, condition: np.ndarray) -> None:
+        room = (self.run.memory << 20) - sum(one.nbytes for one in self.conditions.values())
+        if condition.nbytes <= room:
+            self.conditions[clip.id] = condition.copy()
 
     def _parted(self, video: np.ndarray) -> np.ndarray:
         """Frames [T, S, S, 3] as those of the task's clips [parts, T / parts, S, S, 3]."""
@@ -120,6 +142,13 @@ class Work:
         with self.stage("encode frames"):
             found = np.asarray(adapter.condition(frames, **self._inputs([clip])))
         self.encoded["frames"] += frames.shape[1]
+        return self._checked(found)
+
+    def kept_condition(self, clip: Clip) -> np.ndarray:
+        """That of a clip in `conditions`, which has it no longer."""
+        return self._checked(self.conditions.pop(clip.id))
+
+    def _checked(self, found: np.ndarray) -> np.ndarray:
         if len(found) != 1 or not np.isfinite(found).all():
             raise BenchError(
                 f"{self.adapter.name}: a condition of shape {list(found.shape)}, or not finite; "

@@ -12,17 +12,20 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
+from adapters.cards import card
 from adapters.open_clip import OpenCLIPAdapter
 from adapters.torch_adapter import ClipAdapter
-from adapters.transformers_folder import TransformersBase, read_config
+from adapters.transformers_folder import TransformersBase, folder_of, read_config
+from bench.capabilities import Card
 from bench.config import RunConfig
 from bench.contracts import Setup
-from bench.errors import BenchError, UsageError
+from bench.errors import BenchError, MissingWeights, UsageError
 from bench.video.sampling import Centres, Spread, Starts
 
 if TYPE_CHECKING:
     import torch
 
+NAMED = ("spec", "folder", "lora")  # the settings
 TEXTS = 64  # of a re-ranking, encoded at once
 MOST_FRAMES = 1024  # of a clip, for a model without positions of frames
 OF_LIBRARY = "frames as its processor in transformers takes them: its authors' own were not read"
@@ -35,9 +38,10 @@ OF_ACTIONS = (
 class TransformersAdapter(OpenCLIPAdapter, ClipAdapter):
     """A model by its folder: `transformers:DIR`, or `transformers:DIR+LORA_DIR`.
 
-    `spec` is that; `folder` and `lora` are both apart. Pixels and texts are prepared as its own
-    configuration says. UsageError for another kind of model, MissingWeights where a folder is not
-    there, BenchError where the installed transformers is older than the model.
+    `DIR` may be a name of the hub, `ORG/NAME`, of a folder that was fetched. `spec` is that;
+    `folder` and `lora` are both apart. Pixels and texts are prepared as its own configuration says.
+    UsageError for another kind of model, MissingWeights where a folder is not there, BenchError
+    where the installed transformers is older than the model.
     """
 
     def __new__(
@@ -49,7 +53,7 @@ class TransformersAdapter(OpenCLIPAdapter, ClipAdapter):
         lora: str | None = None,
     ) -> TransformersAdapter:
         """An X-CLIP can re-rank, and so is of a class of its own."""
-        config = read_config(_parse(spec, folder, lora)[0])
+        config = read_config(_parse(run, spec, folder, lora)[0])
         return object.__new__(XCLIPAdapter if config.get("model_type") == "xclip" else cls)
 
     def __init__(
@@ -60,7 +64,7 @@ class TransformersAdapter(OpenCLIPAdapter, ClipAdapter):
         folder: str | None = None,
         lora: str | None = None,
     ) -> None:
-        base = TransformersBase.find(run, *_parse(spec, folder, lora))
+        base = TransformersBase.find(run, *_parse(run, spec, folder, lora))
         ClipAdapter.__init__(self, name, run, base)
         self.clip_frames = base.sizes.frames
         self.most_frames = base.sizes.frames or MOST_FRAMES
@@ -69,7 +73,24 @@ class TransformersAdapter(OpenCLIPAdapter, ClipAdapter):
     @classmethod
     def check(cls, run: RunConfig, name: str, **settings: Any) -> None:
         """BenchError where the model of these settings cannot run now, without the network."""
-        TransformersBase.find(run, *_parse(*map(settings.get, ("spec", "folder", "lora"))))
+        TransformersBase.find(run, *_parse(run, *map(settings.get, NAMED)))
+
+    @classmethod
+    def about(cls, run: RunConfig, name: str, **settings: Any) -> Card:
+        """What the folder says of itself; little of one of the hub that is not here."""
+        named = settings.get("folder") or settings.get("spec") or ""
+        try:
+            base = TransformersBase.find(run, *_parse(run, *map(settings.get, NAMED)))
+        except MissingWeights:
+            if "/" not in named or Path(named).is_absolute():
+                raise
+            return card(named, "transformers", architecture=named, pixels=str)
+        return card(
+            "", "transformers", architecture=base.facts()["arch"], pixels=base.describe_pixels,
+            weights=base.folder, embed_dim=base.embed_dim, context_length=base.context_length,
+            parameters=base.parameters, clips=base.kind.clips, clip_frames=base.sizes.frames,
+            published=_published(base),
+        )  # fmt: skip
 
     @property
     def is_video_model(self) -> bool:
@@ -147,13 +168,15 @@ class XCLIPAdapter(TransformersAdapter):
         return np.stack([self._known[text] for text in texts])
 
 
-def _parse(spec: str | None, folder: str | None, lora: str | None) -> tuple[Path, Path | None]:
+def _parse(
+    run: RunConfig, spec: str | None, folder: str | None, lora: str | None
+) -> tuple[Path, Path | None]:
     if spec:
         folder, plus, rest = (spec, "", "") if Path(spec).is_dir() else spec.partition("+")
         lora = rest if plus else lora
     if not folder:
         raise UsageError("transformers needs a folder: transformers:DIR or transformers:DIR+LORA")
-    return Path(folder), Path(lora) if lora else None
+    return folder_of(folder, run), Path(lora) if lora else None
 
 
 def _published(base: TransformersBase) -> Mapping[str, Setup]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -82,6 +83,17 @@ class TransformersBase:
         """The folder's processor's."""
         return self.pixels.rule
 
+    @property
+    def parameters(self) -> int | None:
+        """Numbers in its safetensors files; None where the weights are of another format."""
+        from safetensors import safe_open
+
+        count = 0
+        for path in self.folder.glob("model*.safetensors"):
+            with safe_open(path, framework="np") as file:
+                count += sum(math.prod(file.get_slice(n).get_shape()) for n in file.keys())  # noqa: SIM118
+        return count or None
+
     def key(self, precision: str) -> list[Any]:
         """What a fingerprint hashes of it, encoded in `precision`."""
         return ["transformers", VERSION, self.sha256, precision]
@@ -132,6 +144,26 @@ class TransformersBase:
         from adapters.transformers_model import load
 
         return load(self.folder, self.lora, self.config["model_type"], self.image_size)
+
+
+def folder_of(named: str, run: RunConfig) -> Path:
+    """A folder by its path, or by its name on the hub, `ORG/NAME`.
+
+    The latter is looked for in the weights folder and in Hugging Face's cache. MissingWeights.
+    """
+    path = Path(named)
+    if path.is_dir() or path.is_absolute() or len(path.parts) != 2 or named.startswith("."):
+        return path
+    if (own := run.weights_folder / path).is_dir():
+        return own
+    from huggingface_hub import try_to_load_from_cache
+
+    if isinstance(cached := try_to_load_from_cache(named, "config.json"), str):
+        return Path(cached).parent
+    raise MissingWeights(
+        f"{named}: no such folder, nor below {run.weights_folder} or in Hugging Face's cache; of "
+        f"the hub's: hf download {named} --local-dir {own}"
+    )
 
 
 def read_config(folder: Path) -> dict[str, Any]:

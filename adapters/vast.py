@@ -17,10 +17,11 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from adapters.published import MEAN, STD
-from adapters.system import SystemBase
+from adapters.system import SystemBase, system_card
 from adapters.torch_adapter import TorchAdapter
 from adapters.vast_audio import spectrograms
 from adapters.vast_settings import RELEASED, TASKS, VASTSettings
+from bench.capabilities import Card
 from bench.config import RunConfig
 from bench.contracts import Setup
 from bench.errors import BenchError, MissingWeights, UsageError, nearest
@@ -74,6 +75,21 @@ class VASTAdapter(TorchAdapter):
     def check(cls, run: RunConfig, name: str, **settings: Any) -> None:
         """BenchError where the model of these settings cannot run now, without the network."""
         cls(name, run, **settings)
+
+    @classmethod
+    def about(cls, run: RunConfig, name: str, **settings: Any) -> Card:
+        """What is known of the variant; see `bench.capabilities`."""
+        variant = _variant(name, settings.get("variant", "tv"))
+        sizes = settings_from(VASTSettings, settings.get("sizes") or {}, f"sizes of model '{name}'")
+        other: dict[str, Any] = {"parameters": None} if settings.get("sizes") else {}
+        return system_card(
+            "VAST", "vast", lambda: _checkpoint(name, run, settings.get("checkpoint")),
+            (_preprocessing(sizes.image_size, "shortest"), MEAN, STD),
+            _published(sizes.image_size, variant), embed_dim=sizes.embed_dim,
+            context_length=CAPTION, clips=True,
+            inputs=frozenset(INPUTS[kind] for kind in TASKS[variant]),
+            **other,
+        )  # fmt: skip
 
     @property
     def fingerprint(self) -> str:
@@ -212,11 +228,7 @@ def _base(
     sizes: dict[str, Any] | None,
 ) -> VASTBase:
     """What the settings of a model name; see `VASTAdapter`."""
-    if variant not in VARIANTS:
-        raise UsageError(
-            f"model '{name}': unknown variant '{variant}'{nearest(variant, list(VARIANTS))}; "
-            f"known: {', '.join(VARIANTS)}"
-        )
+    _variant(name, variant)
     settings = settings_from(VASTSettings, sizes or {}, f"sizes of model '{name}'")
     weights = _checkpoint(name, run, checkpoint)
     folder = Path(tokenizer).expanduser() if tokenizer else weights.parent
@@ -226,6 +238,15 @@ def _base(
         _preprocessing(settings.image_size, "shortest"), MEAN, STD, run.cache_folder,
         lambda: _loaded(weights, settings, variant), {"variant": variant, **(sizes or {})}, folder,
     )  # fmt: skip
+
+
+def _variant(name: str, variant: str) -> str:
+    if variant in VARIANTS:
+        return variant
+    raise UsageError(
+        f"model '{name}': unknown variant '{variant}'{nearest(variant, list(VARIANTS))}; "
+        f"known: {', '.join(VARIANTS)}"
+    )
 
 
 def _loaded(weights: Path, settings: VASTSettings, variant: str) -> VAST:

@@ -277,3 +277,26 @@ def test_a_processor_that_does_not_fit_is_refused(
         (folder / name).unlink()
         with pytest.raises(MissingWeights, match=r"no video_preprocessor_config\.json"):
             TransformersAdapter("x", run, spec=str(folder))
+
+
+def test_a_folder_of_the_hub_is_found_by_its_name(
+    xclip: Path, run: RunConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In the weights folder, or in Hugging Face's cache; neither is asked of the network."""
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
+    name = "microsoft/xclip-base-patch32"
+    with pytest.raises(MissingWeights, match=rf"hf download {name} --local-dir .*{name}"):
+        TransformersAdapter("x", run, folder=name)
+    shutil.copytree(xclip, run.weights_folder / name)
+    found = TransformersAdapter("x", run, spec=name)
+    assert found.base.folder == run.weights_folder / name
+    shutil.rmtree(run.weights_folder / name)
+    cached = tmp_path / "hub" / "models--microsoft--xclip-base-patch32"
+    shutil.copytree(xclip, cached / "snapshots" / "abc")
+    (cached / "refs").mkdir()
+    (cached / "refs" / "main").write_text("abc")
+    monkeypatch.setattr("huggingface_hub.file_download.HF_HUB_CACHE", str(tmp_path / "hub"),
+                        raising=False)  # fmt: skip
+    again = TransformersAdapter("x", run, folder=name)
+    assert again.base.folder == cached / "snapshots" / "abc"
+    assert again.fingerprint == found.fingerprint

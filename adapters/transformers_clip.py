@@ -1,7 +1,7 @@
 """Models of Hugging Face's transformers by their folder, with or without a LoRA of peft.
 
 Of frames: CLIP, MetaCLIP 2, SigLIP (SigLIP 2 of a fixed resolution too) and AltCLIP. Of clips:
-X-CLIP, VideoPrism and PE-AV, the last without its sound.
+X-CLIP, VideoPrism and PE-AV, the last with its sound or without.
 """
 
 from __future__ import annotations
@@ -15,12 +15,14 @@ import numpy as np
 from adapters.cards import card
 from adapters.open_clip import OpenCLIPAdapter
 from adapters.torch_adapter import ClipAdapter
-from adapters.transformers_folder import TransformersBase, folder_of, read_config
+from adapters.transformers_folder import SoundRule, TransformersBase, folder_of, read_config
+from adapters.vast_audio import resampled
 from bench.capabilities import Card
 from bench.config import RunConfig
 from bench.contracts import Setup
 from bench.errors import BenchError, MissingWeights, UsageError
 from bench.video.sampling import Centres, Spread, Starts
+from bench.video.sound import Sound
 
 if TYPE_CHECKING:
     import torch
@@ -29,6 +31,7 @@ NAMED = ("spec", "folder", "lora")  # the settings
 TEXTS = 64  # of a re-ranking, encoded at once
 MOST_FRAMES = 1024  # of a clip, for a model without positions of frames
 OF_LIBRARY = "frames as its processor in transformers takes them: its authors' own were not read"
+SILENT = "a clip without sound gets silence of a token a frame, for which its library has no rule"
 OF_ACTIONS = (
     "an action recogniser: its authors published no retrieval; captions stand for class names",
     "features are without the prompts that it makes of each video; re-ranking has them",
@@ -41,7 +44,7 @@ class TransformersAdapter(OpenCLIPAdapter, ClipAdapter):
     `DIR` may be a name of the hub, `ORG/NAME`, of a folder that was fetched. `spec` is that;
     `folder` and `lora` are both apart. Pixels and texts are prepared as its own configuration says.
     UsageError for another kind of model, MissingWeights where a folder is not there, BenchError
-    where the installed transformers is older than the model.
+    where the installed transformers is older than the model. `audio` reads a PE-AV's sound too.
     """
 
     def __new__(
@@ -51,6 +54,7 @@ class TransformersAdapter(OpenCLIPAdapter, ClipAdapter):
         spec: str | None = None,
         folder: str | None = None,
         lora: str | None = None,
+        audio: bool = False,
     ) -> TransformersAdapter:
         """An X-CLIP can re-rank, and so is of a class of its own."""
         config = read_config(_parse(run, spec, folder, lora)[0])
@@ -63,33 +67,38 @@ class TransformersAdapter(OpenCLIPAdapter, ClipAdapter):
         spec: str | None = None,
         folder: str | None = None,
         lora: str | None = None,
+        audio: bool = False,
     ) -> None:
-        base = TransformersBase.find(run, *_parse(run, spec, folder, lora))
+        base = TransformersBase.find(run, *_parse(run, spec, folder, lora), audio)
         ClipAdapter.__init__(self, name, run, base)
         self.clip_frames = base.sizes.frames
         self.most_frames = base.sizes.frames or MOST_FRAMES
         self.published = _published(base)
+        self.inputs = _inputs(base)
 
     @classmethod
     def check(cls, run: RunConfig, name: str, **settings: Any) -> None:
         """BenchError where the model of these settings cannot run now, without the network."""
-        TransformersBase.find(run, *_parse(run, *map(settings.get, NAMED)))
+        given = _parse(run, *map(settings.get, NAMED))
+        TransformersBase.find(run, *given, settings.get("audio", False))
 
     @classmethod
     def about(cls, run: RunConfig, name: str, **settings: Any) -> Card:
         """What the folder says of itself; little of one of the hub that is not here."""
         named = settings.get("folder") or settings.get("spec") or ""
         try:
-            base = TransformersBase.find(run, *_parse(run, *map(settings.get, NAMED)))
+            given = _parse(run, *map(settings.get, NAMED))
+            base = TransformersBase.find(run, *given, settings.get("audio", False))
         except MissingWeights:
             if "/" not in named or Path(named).is_absolute():
                 raise
-            return card(named, "transformers", architecture=named, pixels=str)
+            heard = frozenset({"frames", "audio"} if settings.get("audio") else {"frames"})
+            return card(named, "transformers", architecture=named, pixels=str, inputs=heard)
         return card(
             "", "transformers", architecture=base.facts()["arch"], pixels=base.describe_pixels,
             weights=base.folder, embed_dim=base.embed_dim, context_length=base.context_length,
             parameters=base.parameters, clips=base.kind.clips, clip_frames=base.sizes.frames,
-            published=_published(base),
+            published=_published(base), inputs=_inputs(base),
         )  # fmt: skip
 
     @property
@@ -108,6 +117,25 @@ class TransformersAdapter(OpenCLIPAdapter, ClipAdapter):
         if not self.is_video_model:
             return super().reference(pictures)
         return self.base.library_pixels(pictures).numpy(), np.empty((0, self.embed_dim), np.float32)
+
+    def encode_clips(self, clips: np.ndarray, audio: Sequence[Sound] = ()) -> np.ndarray:
+        """uint8 [V, T, S, S, 3] -> float32 [V, D], of frames or of frames and sound.
+
+        With sound clip by clip: tracks are of several lengths. A clip without one gets silence of a
+        token a frame, for which the library has no rule.
+        """
+        if self.base.sound is None:
+            return super().encode_clips(clips)
+        import torch
+
+        model, found = self._load(), []
+        for clip, track in zip(clips, audio, strict=True):
+            pixels = self._scaled(torch.from_numpy(np.ascontiguousarray(clip)))
+            heard = torch.from_numpy(wave(track, self.base.sound, len(clip)))
+            with torch.inference_mode(), self._autocast():
+                both = model.encode_heard(pixels[None], heard[None, None].to(self.device))
+            found.append(both.float().cpu().numpy())
+        return np.concatenate(found)
 
     def _padded(self, video: torch.Tensor) -> torch.Tensor:
         """As they are. BenchError for fewer frames than the model must have."""
@@ -129,7 +157,7 @@ class XCLIPAdapter(TransformersAdapter):
     rerank_top: ClassVar[int] = 1000
     matching: ClassVar[str] = "prompts"
 
-    def __init__(self, name: str, run: RunConfig, **settings: str | None) -> None:
+    def __init__(self, name: str, run: RunConfig, **settings: Any) -> None:
         super().__init__(name, run, **settings)
         self._known: dict[str, np.ndarray] = {}
 
@@ -179,6 +207,21 @@ def _parse(
     return folder_of(folder, run), Path(lora) if lora else None
 
 
+def _inputs(base: TransformersBase) -> frozenset[str]:
+    return frozenset({"frames", "audio"} if base.sound else {"frames"})
+
+
+def wave(track: Sound, rule: SoundRule, frames: int) -> np.ndarray:
+    """float32 [samples]: the mean of a track's channels at the model's rate, in whole tokens.
+
+    What is missing of the last one is mirrored. One without a sample is silence of `frames` tokens.
+    """
+    if not track.samples.size:
+        return np.zeros(frames * rule.hop, np.float32)
+    mono = resampled(track.samples.mean(axis=0, dtype=np.float64), track.rate, rule.rate)
+    return np.pad(mono, (0, -len(mono) % rule.hop), "reflect").astype(np.float32)
+
+
 def _published(base: TransformersBase) -> Mapping[str, Setup]:
     """How a model of clips takes its frames, on any task, as far as its library or authors say."""
     kind, frames = base.config["model_type"], base.sizes.frames or base.pixels.frames
@@ -186,5 +229,5 @@ def _published(base: TransformersBase) -> Mapping[str, Setup]:
         return {}
     # X-CLIP's own test pipeline (datasets/build.py): one frame of each of equal parts.
     plan = {"xclip": Centres, "videoprism": Starts}.get(kind, Spread)(frames)
-    remarks = OF_ACTIONS if kind == "xclip" else (OF_LIBRARY,)
+    remarks = OF_ACTIONS if kind == "xclip" else (OF_LIBRARY, *[SILENT] * bool(base.sound))
     return {"*": Setup(plan, base.preprocessing, remarks=remarks)}

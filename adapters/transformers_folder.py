@@ -26,7 +26,16 @@ if TYPE_CHECKING:
 
 VERSION = 2  # raise it when a change here could change a feature
 LORA = ("adapter_config.json", "adapter_model.safetensors")
+HEARS = "pe_audio_video"  # the model_type that can be read with its sound
 READ = (".json", ".safetensors", ".bin", ".txt", ".model")  # files of a folder that are read
+
+
+@dataclass(frozen=True)
+class SoundRule:
+    """How a sound track is read: at `rate` Hz, `hop` samples a token."""
+
+    rate: int
+    hop: int
 
 
 @dataclass(frozen=True)
@@ -44,9 +53,12 @@ class TransformersBase:
     sizes: Sizes
     pixels: Pixels
     sha256: str
+    sound: SoundRule | None = None
 
     @classmethod
-    def find(cls, run: RunConfig, folder: Path, lora: Path | None) -> TransformersBase:
+    def find(
+        cls, run: RunConfig, folder: Path, lora: Path | None, audio: bool = False
+    ) -> TransformersBase:
         """Raises as the adapter does; no weights are read but for their hash."""
         config = read_config(folder)
         if lora is not None and not all((lora / name).is_file() for name in LORA):
@@ -66,7 +78,8 @@ class TransformersBase:
             for where in (folder, lora) if where is not None
             for path in sorted(where.iterdir()) if path.is_file() and path.suffix in READ
         ]  # fmt: skip
-        return cls(folder, lora, config, _words(folder), kind, found, pixels, digest(hashes))
+        sound = _sound(folder, model_type) if audio else None
+        return cls(folder, lora, config, _words(folder), kind, found, pixels, digest(hashes), sound)
 
     @property
     def embed_dim(self) -> int:
@@ -96,13 +109,14 @@ class TransformersBase:
 
     def key(self, precision: str) -> list[Any]:
         """What a fingerprint hashes of it, encoded in `precision`."""
-        return ["transformers", VERSION, self.sha256, precision]
+        return ["transformers", VERSION, self.sha256, precision, *["audio"] * bool(self.sound)]
 
     def facts(self) -> dict[str, Any]:
         """Provenance: what a result says of it."""
         kind = f"transformers {self.config['model_type']}"
         found = {"arch": kind, "pretrained": self.folder.name, "weights_sha256": self.sha256}
-        return found | ({"lora": self.lora.name} if self.lora else {})
+        heard = {"audio": f"{self.sound.rate} Hz"} if self.sound else {}
+        return found | ({"lora": self.lora.name} if self.lora else {}) | heard
 
     def describe_pixels(self) -> str:
         """Preprocessing in words, and who says so."""
@@ -143,7 +157,8 @@ class TransformersBase:
         """The model on the CPU in float32. BenchError for weights that do not fit exactly."""
         from adapters.transformers_model import load
 
-        return load(self.folder, self.lora, self.config["model_type"], self.image_size)
+        kind = self.config["model_type"]
+        return load(self.folder, self.lora, kind, self.image_size, self.sound is not None)
 
 
 def folder_of(named: str, run: RunConfig) -> Path:
@@ -172,6 +187,22 @@ def read_config(folder: Path) -> dict[str, Any]:
         what = "a folder without config.json" if folder.is_dir() else "no such folder"
         raise MissingWeights(f"{folder}: {what}; {REMEDY}")
     return _mapping(folder / "config.json")
+
+
+def _sound(folder: Path, model_type: str) -> SoundRule:
+    """What the folder's feature extractor does. UsageError for a model without sound."""
+    path = folder / "preprocessor_config.json"
+    if model_type != HEARS:
+        raise UsageError(
+            f"{folder}: a model of type '{model_type}' reads no sound; leave audio out"
+        )
+    if not path.is_file():
+        raise MissingWeights(f"{path}: no such file, which says how sound is read; {REMEDY}")
+    written = _mapping(path)
+    with well_formed(path, REMEDY):
+        if written.get("feature_size", 1) != 1:
+            raise UsageError(f"{path}: sound of {written['feature_size']} channels; one is read")
+        return SoundRule(int(written.get("sampling_rate", 48_000)), int(written["hop_length"]))
 
 
 def _words(folder: Path) -> dict[str, Any]:

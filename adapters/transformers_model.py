@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 
 from adapters.checkpoint import misfit
 from adapters.lora_config import REPEATABLE, SAVE_PLAIN, STARTS, UNMERGED, check_lora
-from adapters.transformers_towers import TOWERS, Towers
+from adapters.transformers_towers import TOWERS, PEAudioVideo, Towers
 from bench.errors import BenchError, UsageError, plain
 from bench.files.untrusted import read_json, well_formed
 
@@ -40,17 +40,19 @@ def _as_videos(folder: Path, pictures: Sequence[Any]) -> torch.Tensor:
     from transformers import AutoVideoProcessor
 
     processor = AutoVideoProcessor.from_pretrained(folder, local_files_only=True)
-    videos = [np.asarray(picture)[None] for picture in pictures]
+    videos = [np.array(picture)[None] for picture in pictures]
     found = [
         processor(videos=[video], do_sample_frames=False, return_tensors="pt") for video in videos
     ]
     return torch.cat([one["pixel_values_videos"][0] for one in found])
 
 
-def load(folder: Path, lora: Path | None, kind: str, image_size: int) -> Towers:
+def load(
+    folder: Path, lora: Path | None, kind: str, image_size: int, audio: bool = False
+) -> Towers:
     """The folder's model on the CPU, its LoRA merged. BenchError for weights that do not fit.
 
-    `kind` is its model_type, `image_size` what its processor makes.
+    `kind` is its model_type, `image_size` what its processor makes, `audio` whether it hears.
     """
     from transformers import AutoModel
     from transformers.utils import logging
@@ -70,7 +72,9 @@ def load(folder: Path, lora: Path | None, kind: str, image_size: int) -> Towers:
             first = min(map(str, names))
             raise BenchError(f"{folder}: {what} {first} ({len(names)} such names); other weights?")
     model = model.float()
-    towers = TOWERS.get(kind, Towers)(_adapted(model, lora) if lora is not None else model)
+    towers = (PEAudioVideo if audio else TOWERS.get(kind, Towers))(
+        _adapted(model, lora) if lora is not None else model
+    )
     if towers.image_size not in (None, image_size):
         raise BenchError(
             f"{folder}: its processor makes {image_size} pixels, and the model reads "

@@ -85,6 +85,25 @@ class PEVideo(Towers):
         return found
 
 
+class PEAudioVideo(Towers):
+    """A PE-AV of frames and sound together, and of texts as they are compared with both."""
+
+    @property
+    def image_size(self) -> int | None:
+        """That of its timm model."""
+        return PEVideo(self.model).image_size
+
+    def encode_heard(self, video: torch.Tensor, sound: torch.Tensor) -> torch.Tensor:
+        """float32 [V, T, 3, S, S] and [V, 1, samples] -> [V, D], not normalised."""
+        found: torch.Tensor = self.model.get_audio_video_embeds(sound, video).audio_video_embeds
+        return found
+
+    def encode_text(self, tokens: Any) -> torch.Tensor:
+        """What the tokenizer gave -> [M, D], not normalised."""
+        found: torch.Tensor = self.model.get_text_audio_video_embeds(**tokens)
+        return found
+
+
 TOWERS: Mapping[str, type[Towers]] = {
     "xclip": XCLIP, "videoprism": VideoPrism, "pe_video": PEVideo, "pe_audio_video": PEVideo,
 }  # fmt: skip

@@ -86,7 +86,7 @@ def test_every_model_by_name_has_one(run: RunConfig) -> None:
         else:
             assert card.parameters and card.context_length, name
     hears = {name for name, card in cards.items() if card and "audio" in card.inputs}
-    assert hears == {"vast-audio", "vast-audio-subtitles"}
+    assert hears == {"vast-audio", "vast-audio-subtitles", "pe-av-large-audio"}
     missing = cards["clip-b32"]
     assert missing is not None and missing.weights is None and missing.download == "605 MB"
     assert WEIGHTS["ViT-B-32-quickgelu/openai"]["source"] in missing.source

@@ -14,13 +14,14 @@ import transformers
 from transformers import PreTrainedTokenizerFast
 
 import bench
-from adapters.transformers_clip import TransformersAdapter
+from adapters.transformers_clip import TransformersAdapter, wave
 from bench.capabilities import Reranks
 from bench.config import RunConfig
 from bench.engine import evaluate
 from bench.errors import BenchError, MissingWeights, UsageError
 from bench.features.doctor import examine
 from bench.features.protocol import setup_of
+from bench.video.sound import NONE, Sound
 from tests.adapters.test_transformers import TEXTS, TOWER, WORDS, pictures, write_tokenizer
 
 FRAMES, SIDE = 4, 36
@@ -89,6 +90,8 @@ def write(folder: Path, kind: str) -> Path:
             do_resize=True, do_rescale=True, do_normalize=True, num_frames=16,
         )  # fmt: skip
     pixels.save_pretrained(folder)
+    if kind == "pe_audio_video":
+        transformers.PeAudioFeatureExtractor(hop_length=8).save_pretrained(folder)
     write_tokenizer(folder)
     return folder
 
@@ -300,3 +303,40 @@ def test_a_folder_of_the_hub_is_found_by_its_name(
     again = TransformersAdapter("x", run, folder=name)
     assert again.base.folder == cached / "snapshots" / "abc"
     assert again.fingerprint == found.fingerprint
+
+
+def test_a_pe_av_hears(run: RunConfig, tmp_path: Path) -> None:
+    """Frames and sound together are the library's; another rate is that at the model's own."""
+    folder = write(tmp_path / "pe_audio_video", "pe_audio_video")
+    ours = TransformersAdapter("x", run, folder=str(folder), audio=True)
+    model = transformers.PeAudioVideoModel.from_pretrained(folder).eval()
+    extractor = transformers.PeAudioFeatureExtractor.from_pretrained(folder)
+    random = np.random.default_rng(0)
+    stereo = random.uniform(-1, 1, (2, 333)).astype(np.float32)
+    slow = np.sin(np.arange(80) / 9)[None].astype(np.float32)
+    sounds = [Sound(stereo, 48000), NONE, Sound(slow, 24000)]
+    seen = clips(3)
+    found = ours.encode_clips(seen, audio=sounds)
+    pixels = (torch.from_numpy(seen).permute(0, 1, 4, 2, 3).float() / 255 - 0.5) / 0.5
+    words = PreTrainedTokenizerFast.from_pretrained(folder)
+    said = words([text.replace("</s>", "") for text in TEXTS[:1]], return_tensors="pt")
+    said.pop("token_type_ids", None)
+    for place, mono in ((0, stereo.mean(axis=0)), (1, np.zeros(8 * FRAMES, np.float32))):
+        heard = extractor([mono], sampling_rate=48000, return_tensors="pt")
+        with torch.inference_mode():
+            theirs = model(**said, **heard, pixel_values_videos=pixels[place : place + 1])
+        expected = theirs.audio_video_embeds.numpy()
+        np.testing.assert_allclose(found[place : place + 1], expected, atol=2e-5)
+    texts = ours.encode_texts(TEXTS[:1])
+    np.testing.assert_allclose(texts, theirs.text_audio_video_embeds.numpy(), atol=2e-5)
+    assert wave(sounds[2], ours.base.sound, 4).shape == (160,)
+    rising = wave(Sound(slow, 24000), ours.base.sound, 4)[40:120:2]
+    np.testing.assert_allclose(rising, slow[0, 20:60], atol=0.01)
+    assert ours.inputs == {"frames", "audio"} and ours.image_size == SIDE
+    plain = TransformersAdapter("x", run, folder=str(folder))
+    assert plain.fingerprint != ours.fingerprint and plain.inputs == {"frames"}
+    with pytest.raises(UsageError, match="'xclip' reads no sound"):
+        TransformersAdapter("x", run, folder=str(write(tmp_path / "xclip", "xclip")), audio=True)
+    (folder / "preprocessor_config.json").unlink()
+    with pytest.raises(MissingWeights, match="which says how sound is read"):
+        TransformersAdapter("x", run, folder=str(folder), audio=True)

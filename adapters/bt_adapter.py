@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from adapters.bt_adapter_names import absent_towers, of_openai, official_name, official_state
-from adapters.system import OPENCV, Release, SystemBase
+from adapters.system import OPENCV, Release, SystemBase, system_card
 from adapters.torch_adapter import ClipAdapter
 from adapters.weights import find_weights
+from bench.capabilities import Card
 from bench.config import RunConfig
 from bench.contracts import Setup
 from bench.errors import UsageError
@@ -72,18 +73,20 @@ class BTAdapterAdapter(ClipAdapter):
             files["openai_sha256"] = find_weights(OPENAI, "openai", run)
         base = SystemBase(
             RELEASE.system, files, SIZES["proj"],
-            Preprocessing(SIZES["vision"]["image_size"], **OPENCV), MEAN, STD, run.cache_folder,
+            _pixels(), MEAN, STD, run.cache_folder,
             lambda: _read(files, balanced), {"balance": "on" if balanced else "off"},
         )  # fmt: skip
         super().__init__(name, run, base)
         self.most_frames = SIZES["positions"]
-        # configs/btadapter/zero-shot/{msrvtt,lsmdc}_btadapterl14.py
-        own = [BALANCED] if balanced else []
-        larger = replace(base.preprocessing, scaled=round(self.image_size * 256 / 224))
-        self.published = {
-            "msrvtt": Setup(Steps(12), base.preprocessing, 32, [CUT, *own]),
-            "lsmdc": Setup(Steps(64), larger, remarks=own),
-        }
+        self.published = _published([BALANCED] if balanced else [])
+
+    @classmethod
+    def about(cls, run: RunConfig, name: str, **settings: Any) -> Card:
+        """What is known of it; see `bench.capabilities`."""
+        return system_card(
+            RELEASE.system, "bt_adapter", lambda: RELEASE.found(run, settings.get("checkpoint")),
+            (_pixels(), MEAN, STD), _published([]), embed_dim=SIZES["proj"], clips=True,
+        )  # fmt: skip
 
     @classmethod
     def check(cls, run: RunConfig, name: str, **settings: Any) -> None:
@@ -106,6 +109,20 @@ class BTAdapterAdapter(ClipAdapter):
         if count == COLOURS:
             return f"{count} frames a clip, which the official code takes for the three colours"
         return super().odd_frames(count)
+
+
+def _pixels() -> Preprocessing:
+    return Preprocessing(SIZES["vision"]["image_size"], **OPENCV)
+
+
+def _published(remarks: Sequence[str]) -> dict[str, Setup]:
+    """configs/btadapter/zero-shot/{msrvtt,lsmdc}_btadapterl14.py."""
+    rule = _pixels()
+    larger = replace(rule, scaled=round(rule.size * 256 / 224))
+    return {
+        "msrvtt": Setup(Steps(12), rule, 32, [CUT, *remarks]),
+        "lsmdc": Setup(Steps(64), larger, remarks=remarks),
+    }
 
 
 def _balanced(setting: str | bool, there: bool, weights: Path) -> bool:

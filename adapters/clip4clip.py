@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 from adapters.clip_base import architecture
 from adapters.published import MEAN, STD
-from adapters.system import Release, SystemBase
+from adapters.system import Release, SystemBase, system_card
 from adapters.torch_adapter import ClipAdapter, FrameAdapter
 from adapters.weights import SHIPPED, find_weights, local_weights
+from bench.capabilities import Card
 from bench.config import RunConfig
 from bench.contracts import Setup
 from bench.errors import UsageError, nearest
@@ -66,9 +67,24 @@ class CLIP4ClipAdapter(FrameAdapter, ClipAdapter):
             {"head": head, "start": "zero-shot" if not checkpoint else "trained"},
         )  # fmt: skip
         super().__init__(name, run, base)
-        # README.md: the same for both
-        setup = Setup(Seconds(12), base.preprocessing, 32, [HALF, *([STARTED] if started else [])])
-        self.published = {"msrvtt": setup, "lsmdc": setup}
+        self.published = _published(base.preprocessing, started)
+
+    @classmethod
+    def about(cls, run: RunConfig, name: str, **settings: Any) -> Card:
+        """What is known of it; see `bench.capabilities`."""
+        arch, pretrained, checkpoint = map(settings.get, ("arch", "pretrained", "checkpoint"))
+        head = settings.get("head", MEAN_POOLING)
+        config = architecture(str(arch))
+        rule = Preprocessing(config["vision_cfg"]["image_size"])
+        facts = {} if head == MEAN_POOLING and not checkpoint else {"parameters": None}
+        return system_card(
+            f"CLIP4Clip {arch}", "clip4clip",
+            lambda: _files(run, arch, pretrained, head, checkpoint, local_weights)["weights"],
+            (rule, MEAN, STD), _published(rule, head == SEQUENCE and not checkpoint),
+            key="CLIP4Clip" if checkpoint else f"{arch}/{pretrained}",
+            embed_dim=config["embed_dim"], clips=head == SEQUENCE,
+            citation="arXiv 2104.08860", **facts,
+        )  # fmt: skip
 
     @classmethod
     def check(cls, run: RunConfig, name: str, **settings: Any) -> None:
@@ -96,6 +112,12 @@ class CLIP4ClipAdapter(FrameAdapter, ClipAdapter):
     def fingerprint(self) -> str:
         """Hash of weights, head, preprocessing and precision."""
         return digest("clip4clip", VERSION, *self.base.key(self.precision))
+
+
+def _published(rule: Preprocessing, started: bool) -> dict[str, Setup]:
+    """README.md: the same for both."""
+    setup = Setup(Seconds(12), rule, 32, [HALF, *([STARTED] if started else [])])
+    return {"msrvtt": setup, "lsmdc": setup}
 
 
 def _files(

@@ -69,7 +69,7 @@ class CLIPBase:
         `own` are settings of pixels and activation that win over the published ones. UsageError for
         an unknown architecture or setting, MissingWeights where weights are nowhere to be had.
         """
-        arch, pretrained = _parse(arch, pretrained, spec)
+        arch, pretrained = parse(arch, pretrained, spec)
         config = architecture(arch)
         weights = find_weights(arch, pretrained, run)
         tag = pretrained if local_path(pretrained) is None else None
@@ -88,7 +88,7 @@ class CLIPBase:
         spec: str | None = None,
     ) -> None:
         """Raise as `find`, without the network and without reading the weights."""
-        arch, pretrained = _parse(arch, pretrained, spec)
+        arch, pretrained = parse(arch, pretrained, spec)
         architecture(arch)
         local_weights(arch, pretrained, run)
 
@@ -272,7 +272,8 @@ def _tokenizer_files(config: dict[str, Any], beside: Path) -> list[Path]:
                   if path.suffix in (".json", ".txt", ".model") and path.is_file())  # fmt: skip
 
 
-def _parse(arch: str | None, pretrained: str | None, spec: str | None) -> tuple[str, str]:
+def parse(arch: str | None, pretrained: str | None, spec: str | None) -> tuple[str, str]:
+    """Architecture and weights of either way to name them. UsageError where one is not named."""
     if spec is not None:
         arch, _, pretrained = spec.partition("/")
     if not arch or not pretrained:

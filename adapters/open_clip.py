@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from adapters.clip_base import CLIPBase
+from adapters.cards import card, found
+from adapters.clip_base import CLIPBase, architecture, parse
+from adapters.published import published
 from adapters.torch_adapter import FrameAdapter
+from adapters.weights import local_path, local_weights
+from bench.capabilities import Card
 from bench.config import RunConfig
 from bench.files.tensor_store import digest
 
@@ -46,6 +51,25 @@ class OpenCLIPAdapter(FrameAdapter):
     def check(cls, run: RunConfig, name: str, **settings: Any) -> None:
         """BenchError where the model of these settings cannot run now, without the network."""
         CLIPBase.check(run, *map(settings.get, ("arch", "pretrained", "spec")))
+
+    @classmethod
+    def about(cls, run: RunConfig, name: str, **settings: Any) -> Card:
+        """What is known of the weights and their architecture; see `bench.capabilities`."""
+        arch, pretrained = parse(*map(settings.get, ("arch", "pretrained", "spec")))
+        config = architecture(arch)
+        weights = found(lambda: local_weights(arch, pretrained, run))
+        own = dict(settings.get("preprocess") or {})
+
+        def pixels() -> str:
+            tag = pretrained if local_path(pretrained) is None else None
+            facts = published(arch, tag, weights or Path(), own)
+            return CLIPBase(arch, pretrained, config, Path(), "", facts).describe_pixels()
+
+        base = CLIPBase(arch, pretrained, config, Path(), "")
+        return card(
+            f"{arch}/{pretrained}", "open_clip", architecture=arch, pixels=pixels, weights=weights,
+            embed_dim=base.embed_dim, context_length=base.context_length,
+        )  # fmt: skip
 
     @property
     def fingerprint(self) -> str:

@@ -7,7 +7,7 @@ model is a folder: the LoRA as peft writes it (`adapter_config.json`, `adapter_m
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -17,6 +17,7 @@ from adapters.lora_config import read_plain
 from adapters.open_clip import OpenCLIPAdapter
 from adapters.srl_settings import CARD, FILES, LORA, SRLSettings, read_card
 from adapters.weights import SHIPPED, file_hash
+from bench.capabilities import Card
 from bench.compute import use_threads
 from bench.config import RunConfig
 from bench.errors import BenchError, MissingWeights
@@ -69,6 +70,17 @@ class SRLCLIPAdapter(OpenCLIPAdapter):
         if settings.get("arch"):
             _trained(name, checkpoint_folder(name, run, settings.get("checkpoint")))
         super().check(run, name, **settings)
+
+    @classmethod
+    def about(cls, run: RunConfig, name: str, **settings: Any) -> Card:
+        """Its base's card, with where the trained folder lies."""
+        of_base = super().about(run, name, **settings)
+        folder = checkpoint_folder(name, run, settings.get("checkpoint"))
+        return replace(
+            of_base, architecture=f"SRL-CLIP on {of_base.architecture}", download="to train",
+            weights=folder if (folder / CARD).is_file() else None,
+            source="licence, paper and parameters are those of the base",
+        )  # fmt: skip
 
     @staticmethod
     def untrained(

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from adapters.cards import card, found
 from adapters.clip_base import pixel_scaling
 from adapters.weights import weights_file, weights_hash
+from bench.capabilities import Card
 from bench.config import RunConfig
+from bench.contracts import Setup
 from bench.errors import MissingWeights
 from bench.video.preprocessing import Preprocessing
 
@@ -100,8 +103,7 @@ class SystemBase:
 
     def describe_pixels(self) -> str:
         """Preprocessing in words, and who says so."""
-        mean, std = ("/".join(f"{one:g}" for one in three) for three in (self.mean, self.std))
-        return f"{self.preprocessing}, mean {mean}, std {std} ({self.system}'s own code)"
+        return pixels_in_words(self.system, self.preprocessing, self.mean, self.std)
 
     @cached_property
     def tokens(self) -> Tokens:
@@ -119,3 +121,31 @@ class SystemBase:
     def load(self) -> Any:
         """The model on the CPU. BenchError where the weights do not fit."""
         return self.build()
+
+
+def pixels_in_words(
+    system: str, rule: Preprocessing, mean: tuple[float, ...], std: tuple[float, ...]
+) -> str:
+    """What a system's own code does to pictures."""
+    means, stds = ("/".join(f"{one:g}" for one in three) for three in (mean, std))
+    return f"{rule}, mean {means}, std {stds} ({system}'s own code)"
+
+
+def system_card(
+    system: str,
+    code: str,
+    find: Callable[[], Path],
+    pixels: tuple[Preprocessing, tuple[float, ...], tuple[float, ...]],
+    published: Mapping[str, Setup],
+    key: str = "",
+    **known: Any,
+) -> Card:
+    """The card of a system whose weights `find` finds; `pixels` are rule, mean and deviation.
+
+    `key` is what models.yaml has the weights under, where that is not the system.
+    """
+    return card(
+        key or system, code, weights=found(find), published=published,
+        pixels=lambda: pixels_in_words(system, *pixels),
+        **{"architecture": system, "context_length": CONTEXT_LENGTH, **known},
+    )  # fmt: skip

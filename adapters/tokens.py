@@ -12,20 +12,30 @@ CLIP_SPECIAL = ("<start_of_text>", "<end_of_text>")
 
 
 class Padded:
-    """A tokenizer of transformers, called as open_clip's are: padded and cut to `length`."""
+    """A tokenizer of transformers, called as open_clip's are: padded and cut to `length`.
 
-    def __init__(self, tokenizer: Any, length: int) -> None:
-        self.tokenizer, self._length = tokenizer, length
+    `longest` pads to the longest text of a call only; `lower` is for one that was trained on
+    lower-case texts and does not make them so itself.
+    """
 
-    @staticmethod
-    def clean_fn(text: str) -> str:
-        """The text as it is."""
-        return text
+    def __init__(
+        self, tokenizer: Any, length: int, longest: bool = False, lower: bool = False
+    ) -> None:
+        self.tokenizer, self._length, self.lower = tokenizer, length, lower
+        self._padding = "longest" if longest else "max_length"
+
+    def clean_fn(self, text: str) -> str:
+        """The text as it is tokenised."""
+        return text.lower() if self.lower else text
 
     def __call__(self, texts: list[str], length: int | None = None) -> Any:
-        """`input_ids` and `attention_mask`, int64 [M, length]; cut to the `length` given."""
-        found = self.tokenizer(texts, padding="max_length", truncation=True,
-                               max_length=length or self._length, return_tensors="pt")  # fmt: skip
+        """`input_ids` and, as the tokenizer has it, `attention_mask`: int64 [M, length].
+
+        Cut to the `length` given, or to its own.
+        """
+        found = self.tokenizer(list(map(self.clean_fn, texts)), padding=self._padding,
+                               truncation=True, max_length=length or self._length,
+                               return_tensors="pt")  # fmt: skip
         found.pop("token_type_ids", None)  # no text here has a second part
         return found
 
@@ -41,7 +51,9 @@ class Tokens:
         self._call, self.context_length = tokenizer, context_length
         self._inner = getattr(tokenizer, "tokenizer", None)  # of Hugging Face
         special = self._inner.all_special_tokens if self._inner is not None else CLIP_SPECIAL
-        self._special = re.compile("|".join(map(re.escape, filter(None, special))) or "(?!)")
+        # A text that is lower-cased later could spell one out in capitals.
+        case = re.IGNORECASE if getattr(tokenizer, "lower", False) else 0
+        self._special = re.compile("|".join(map(re.escape, filter(None, special))) or "(?!)", case)
 
     def __call__(self, texts: Sequence[str], length: int | None = None) -> Any:
         """Token ids int64 [M, context_length]; longer texts are cut, with the end token kept.

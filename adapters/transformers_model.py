@@ -1,4 +1,4 @@
-"""Loading a CLIP or SigLIP of transformers, strictly; nothing is unpickled or fetched."""
+"""Loading a model of transformers, strictly; nothing is unpickled or fetched."""
 
 from __future__ import annotations
 
@@ -7,43 +7,25 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from safetensors.torch import load_file
-from torch import nn
 
 from adapters.checkpoint import misfit
 from adapters.lora_config import REPEATABLE, SAVE_PLAIN, STARTS, UNMERGED, check_lora
+from adapters.transformers_towers import TOWERS, PEAudioVideo, Towers
 from bench.errors import BenchError, UsageError, plain
 from bench.files.untrusted import read_json, well_formed
 
 
-class Towers(nn.Module):
-    """A transformers model with the two methods of open_clip's."""
-
-    def __init__(self, model: Any) -> None:
-        super().__init__()
-        self.model = model
-
-    def encode_image(self, pixels: torch.Tensor) -> torch.Tensor:
-        """float32 [N, 3, S, S] -> [N, D], not normalised."""
-        return _pooled(self.model.get_image_features(pixel_values=pixels))
-
-    def encode_text(self, tokens: Any) -> torch.Tensor:
-        """What the tokenizer gave -> [M, D], not normalised."""
-        return _pooled(self.model.get_text_features(**tokens))
-
-
-def _pooled(found: Any) -> torch.Tensor:
-    """From transformers 5 on features come inside of a model output."""
-    features: torch.Tensor = getattr(found, "pooler_output", found)
-    return features
-
-
-def processed(folder: Path, pictures: Sequence[Any]) -> torch.Tensor:
+def processed(folder: Path, pictures: Sequence[Any], of_videos: bool) -> torch.Tensor:
     """[N, 3, S, S] by the folder's image processor; the one on Pillow, which papers were run with.
 
-    The one on tensors differs from it by a step of 255 in some pixels.
+    The one on tensors, which a video processor always is, differs from it by a step of 255 in some
+    pixels.
     """
+    if of_videos:
+        return _as_videos(folder, pictures)
     from transformers import AutoImageProcessor, __version__
 
     on_pillow: dict[str, Any] = {"use_fast": False}
@@ -51,11 +33,27 @@ def processed(folder: Path, pictures: Sequence[Any]) -> torch.Tensor:
         on_pillow = {"backend": "pil"}
     processor = AutoImageProcessor.from_pretrained(folder, local_files_only=True, **on_pillow)
     found: torch.Tensor = processor(list(pictures), return_tensors="pt")["pixel_values"]
-    return found
+    return found.reshape(-1, *found.shape[-3:])  # VideoMAE's, of X-CLIP, takes them for a video
 
 
-def load(folder: Path, lora: Path | None) -> Towers:
-    """The folder's model on the CPU, its LoRA merged. BenchError for weights that do not fit."""
+def _as_videos(folder: Path, pictures: Sequence[Any]) -> torch.Tensor:
+    from transformers import AutoVideoProcessor
+
+    processor = AutoVideoProcessor.from_pretrained(folder, local_files_only=True)
+    videos = [np.array(picture)[None] for picture in pictures]
+    found = [
+        processor(videos=[video], do_sample_frames=False, return_tensors="pt") for video in videos
+    ]
+    return torch.cat([one["pixel_values_videos"][0] for one in found])
+
+
+def load(
+    folder: Path, lora: Path | None, kind: str, image_size: int, audio: bool = False
+) -> Towers:
+    """The folder's model on the CPU, its LoRA merged. BenchError for weights that do not fit.
+
+    `kind` is its model_type, `image_size` what its processor makes, `audio` whether it hears.
+    """
     from transformers import AutoModel
     from transformers.utils import logging
 
@@ -74,7 +72,15 @@ def load(folder: Path, lora: Path | None) -> Towers:
             first = min(map(str, names))
             raise BenchError(f"{folder}: {what} {first} ({len(names)} such names); other weights?")
     model = model.float()
-    return Towers(_adapted(model, lora) if lora is not None else model)
+    towers = (PEAudioVideo if audio else TOWERS.get(kind, Towers))(
+        _adapted(model, lora) if lora is not None else model
+    )
+    if towers.image_size not in (None, image_size):
+        raise BenchError(
+            f"{folder}: its processor makes {image_size} pixels, and the model reads "
+            f"{towers.image_size}; correct the processor's size"
+        )
+    return towers
 
 
 def _adapted(model: Any, lora: Path) -> Any:

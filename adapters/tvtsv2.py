@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from adapters.system import IMAGENET, Release, SystemBase
+from adapters.system import IMAGENET, Release, SystemBase, system_card
 from adapters.torch_adapter import ClipAdapter
+from bench.capabilities import Card
 from bench.config import RunConfig
 from bench.contracts import Setup
 from bench.errors import UsageError, nearest
@@ -35,6 +36,19 @@ PADDED = "a clip of fewer than 12 frames is followed by zero frames, which are a
 HALF = "officially float16 under autocast, cosines too; here in the run's precision"
 
 
+def _pixels(sizes: dict[str, Any]) -> Preprocessing:
+    """int(1.2 * 224) by Pillow's nearest: v2/video_transforms."""
+    side = sizes["image_size"]
+    return Preprocessing(side, scaled=int(1.2 * side), interpolation="nearest")
+
+
+def _published(sizes: dict[str, Any]) -> dict[str, Setup]:
+    """v2/downstream/configs/zero-{msrvtt,lsmdc}-vit-*.json: the same for both."""
+    remarks = [PADDED] if sizes.get("quick_gelu", True) else [PADDED, HALF]
+    setup = Setup(Middles(sizes["num_frames"]), _pixels(sizes), remarks=remarks)
+    return {"msrvtt": setup, "lsmdc": setup}
+
+
 class TVTSv2Adapter(ClipAdapter):
     """TVTSv2 by the `variant` B_32, B_16 or H_14; `checkpoint` is its file.
 
@@ -50,20 +64,31 @@ class TVTSv2Adapter(ClipAdapter):
         self._sizes = VARIANTS[variant or ""]
         base = SystemBase(
             release.system, {"weights": weights}, self._sizes["embed_dim"],
-            # int(1.2 * 224) by Pillow's nearest: v2/video_transforms
-            Preprocessing(self._sizes["image_size"], scaled=int(1.2 * self._sizes["image_size"]),
-                          interpolation="nearest"),
-            *IMAGENET, run.cache_folder, lambda: self._read(weights, release),
+            _pixels(self._sizes), *IMAGENET, run.cache_folder, lambda: self._read(weights, release),
         )  # fmt: skip
         super().__init__(name, run, base)
         self.most_frames = self._sizes["num_frames"]
-        # v2/downstream/configs/zero-{msrvtt,lsmdc}-vit-*.json: the same for both
-        remarks = [PADDED] if self._sizes.get("quick_gelu", True) else [PADDED, HALF]
-        setup = Setup(Middles(self.most_frames), base.preprocessing, remarks=remarks)
-        self.published = {"msrvtt": setup, "lsmdc": setup}
+        self.published = _published(self._sizes)
+
+    @classmethod
+    def about(cls, run: RunConfig, name: str, **settings: Any) -> Card:
+        """What is known of the variant; see `bench.capabilities`."""
+        release, sizes = cls._release(settings.get("variant"))
+        return system_card(
+            release.system, "tvtsv2", lambda: release.found(run, settings.get("checkpoint")),
+            (_pixels(sizes), *IMAGENET), _published(sizes), embed_dim=sizes["embed_dim"],
+            clips=True,
+        )  # fmt: skip
+
+    @classmethod
+    def _found(
+        cls, run: RunConfig, variant: str | None, checkpoint: str | None
+    ) -> tuple[Release, Path]:
+        release, _ = cls._release(variant)
+        return release, release.found(run, checkpoint)
 
     @staticmethod
-    def _found(run: RunConfig, variant: str | None, checkpoint: str | None) -> tuple[Release, Path]:
+    def _release(variant: str | None) -> tuple[Release, dict[str, Any]]:
         if variant not in VARIANTS:
             raise UsageError(
                 f"TVTSv2 has no variant '{variant}'{nearest(str(variant), list(VARIANTS))}; "
@@ -73,7 +98,7 @@ class TVTSv2Adapter(ClipAdapter):
             f"TVTSv2 {variant.replace('_', '/')}", f"TVTSv2_ViT_{variant}.pth",
             "the links in v2/README.md of github.com/TencentARC/TVTS",
         )  # fmt: skip
-        return release, release.found(run, checkpoint)
+        return release, VARIANTS[variant]
 
     @classmethod
     def check(cls, run: RunConfig, name: str, **settings: Any) -> None:

@@ -17,10 +17,11 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from adapters.published import MEAN, STD
-from adapters.system import SystemBase
+from adapters.system import SystemBase, system_card
 from adapters.torch_adapter import TorchAdapter
 from adapters.vast_audio import spectrograms
 from adapters.vast_settings import RELEASED, TASKS, VASTSettings
+from bench.capabilities import Card
 from bench.config import RunConfig
 from bench.contracts import Setup
 from bench.errors import BenchError, MissingWeights, UsageError, nearest
@@ -75,6 +76,21 @@ class VASTAdapter(TorchAdapter):
         """BenchError where the model of these settings cannot run now, without the network."""
         cls(name, run, **settings)
 
+    @classmethod
+    def about(cls, run: RunConfig, name: str, **settings: Any) -> Card:
+        """What is known of the variant; see `bench.capabilities`."""
+        variant = _variant(name, settings.get("variant", "tv"))
+        sizes = settings_from(VASTSettings, settings.get("sizes") or {}, f"sizes of model '{name}'")
+        other: dict[str, Any] = {"parameters": None} if settings.get("sizes") else {}
+        return system_card(
+            "VAST", "vast", lambda: _checkpoint(name, run, settings.get("checkpoint")),
+            (_preprocessing(sizes.image_size, "shortest"), MEAN, STD),
+            _published(sizes.image_size, variant), embed_dim=sizes.embed_dim,
+            context_length=CAPTION, clips=True,
+            inputs=frozenset(INPUTS[kind] for kind in TASKS[variant]),
+            **other,
+        )  # fmt: skip
+
     @property
     def fingerprint(self) -> str:
         """Hash of checkpoint, tokenizer, variant, sizes and precision."""
@@ -87,7 +103,7 @@ class VASTAdapter(TorchAdapter):
         subtitles: Sequence[str] = (),
     ) -> np.ndarray:
         """uint8 [V, T, S, S, 3] -> float32 [V, D], of what the variant reads; clip by clip."""
-        return self._of_clips(clips, audio, subtitles, "video_features")
+        return self._of_clips(clips, audio, subtitles, "video_features")[0]
 
     def condition(
         self,
@@ -96,21 +112,34 @@ class VASTAdapter(TorchAdapter):
         subtitles: Sequence[str] = (),
     ) -> np.ndarray:
         """The tokens float32 [V, S, W] of clips, that the matching head reads."""
-        return self._of_clips(clips, audio, subtitles, "condition")
+        return self._of_clips(clips, audio, subtitles, "condition")[0]
+
+    def encode_and_condition(
+        self,
+        clips: np.ndarray,
+        audio: Sequence[Sound] = (),
+        subtitles: Sequence[str] = (),
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Both of these; the towers, which take nearly all of the time, are run once."""
+        features, conditions = self._of_clips(clips, audio, subtitles, "video_features",
+                                              "condition")  # fmt: skip
+        return features, conditions
 
     def _of_clips(
-        self, clips: np.ndarray, audio: Sequence[Sound], subtitles: Sequence[str], what: str
-    ) -> np.ndarray:
+        self, clips: np.ndarray, audio: Sequence[Sound], subtitles: Sequence[str], *what: str
+    ) -> list[np.ndarray]:
+        """What the model's methods of these names make of each clip's tokens; clip by clip."""
         import torch
 
-        model, found = self._load(), []
+        model, found = self._load(), list[list[np.ndarray]]()
         for place, clip in enumerate(clips):
             with torch.inference_mode(), self._autocast():
                 tokens = self._seen(
                     model, clip, audio[place : place + 1], subtitles[place : place + 1]
                 )
-                found.append(getattr(model, what)(self.variant, tokens).float().cpu().numpy())
-        return np.concatenate(found)
+                made = [getattr(model, name)(self.variant, tokens) for name in what]
+                found.append([one.float().cpu().numpy() for one in made])
+        return [np.concatenate(one) for one in zip(*found, strict=True)]
 
     def _seen(
         self, model: VAST, clip: np.ndarray, audio: Sequence[Sound], subtitles: Sequence[str]
@@ -199,11 +228,7 @@ def _base(
     sizes: dict[str, Any] | None,
 ) -> VASTBase:
     """What the settings of a model name; see `VASTAdapter`."""
-    if variant not in VARIANTS:
-        raise UsageError(
-            f"model '{name}': unknown variant '{variant}'{nearest(variant, list(VARIANTS))}; "
-            f"known: {', '.join(VARIANTS)}"
-        )
+    _variant(name, variant)
     settings = settings_from(VASTSettings, sizes or {}, f"sizes of model '{name}'")
     weights = _checkpoint(name, run, checkpoint)
     folder = Path(tokenizer).expanduser() if tokenizer else weights.parent
@@ -213,6 +238,15 @@ def _base(
         _preprocessing(settings.image_size, "shortest"), MEAN, STD, run.cache_folder,
         lambda: _loaded(weights, settings, variant), {"variant": variant, **(sizes or {})}, folder,
     )  # fmt: skip
+
+
+def _variant(name: str, variant: str) -> str:
+    if variant in VARIANTS:
+        return variant
+    raise UsageError(
+        f"model '{name}': unknown variant '{variant}'{nearest(variant, list(VARIANTS))}; "
+        f"known: {', '.join(VARIANTS)}"
+    )
 
 
 def _loaded(weights: Path, settings: VASTSettings, variant: str) -> VAST:

@@ -94,14 +94,14 @@ def _mel(frequency: float | np.ndarray) -> np.ndarray:
     return np.asarray(1127 * np.log1p(np.asarray(frequency) / 700))
 
 
-def resampled(samples: np.ndarray, rate: int) -> np.ndarray:
-    """Samples at `rate` -> at 16 kHz, by a sinc of six zero crossings in a Hann window.
+def resampled(samples: np.ndarray, rate: int, to: int = RATE) -> np.ndarray:
+    """Samples at `rate` -> at `to` Hz, by a sinc of six zero crossings in a Hann window.
 
     DataError for a rate that needs more kernels than any recorder's.
     """
-    if rate < 1 or (old := rate // math.gcd(rate, RATE)) > LARGEST_STEP:
-        raise DataError(f"a sound track of {rate} Hz cannot be resampled; convert it to 16 kHz")
-    new = RATE // math.gcd(rate, RATE)
+    if rate < 1 or (old := rate // math.gcd(rate, to)) > LARGEST_STEP:
+        raise DataError(f"a sound track of {rate} Hz cannot be resampled; convert it to {to} Hz")
+    new = to // math.gcd(rate, to)
     if old == new:
         return samples
     cut = min(old, new) * ROLLOFF
@@ -114,9 +114,9 @@ def resampled(samples: np.ndarray, rate: int) -> np.ndarray:
     kernels = np.sinc(times) * window * cut / old
     padded = np.pad(samples, (reach, reach + old))
     blocks = np.lib.stride_tricks.sliding_window_view(padded, len(taps))[::old]
-    return (blocks @ kernels.T).reshape(-1)[: resampled_length(len(samples), rate)]
+    return (blocks @ kernels.T).reshape(-1)[: resampled_length(len(samples), rate, to)]
 
 
-def resampled_length(samples: int, rate: int) -> int:
-    """How many samples at 16 kHz, a part of one counted whole."""
-    return -(-RATE * samples // rate)
+def resampled_length(samples: int, rate: int, to: int = RATE) -> int:
+    """How many samples at `to` Hz, a part of one counted whole."""
+    return -(-to * samples // rate)

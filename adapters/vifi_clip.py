@@ -10,9 +10,10 @@ from typing import Any, ClassVar
 import numpy as np
 
 from adapters.clip_base import architecture
-from adapters.system import IMAGENET, OPENCV, Release, SystemBase
+from adapters.system import IMAGENET, OPENCV, Release, SystemBase, system_card
 from adapters.torch_adapter import FrameAdapter
 from adapters.weights import find_weights, local_weights
+from bench.capabilities import Card
 from bench.config import RunConfig
 from bench.contracts import Setup, normalise
 from bench.files.tensor_store import digest
@@ -43,18 +44,20 @@ class ViFiCLIPAdapter(FrameAdapter):
     def __init__(self, name: str, run: RunConfig, checkpoint: str | None = None) -> None:
         files = _found(run, checkpoint, find_weights)
         base = SystemBase(
-            RELEASE.system, files, EMBED_DIM,
-            Preprocessing(IMAGE_SIZE, scaled=round(IMAGE_SIZE * 256 / 224), **OPENCV),
-            *IMAGENET, run.cache_folder, lambda: _read(files),
+            RELEASE.system, files, EMBED_DIM, _pixels(), *IMAGENET, run.cache_folder,
+            lambda: _read(files),
         )  # fmt: skip
         super().__init__(name, run, base)
-        # Its evaluation of actions, configs/zero_shot: 32 frames, a single view.
-        setup = Setup(Centres(32), base.preprocessing, remarks=REMARKS)
-        actions = Setup(Centres(32), base.preprocessing)
-        self.published = {
-            "msrvtt": setup, "lsmdc": setup, **dict.fromkeys(ACTIONS, actions),
-            "ucf101": replace(actions, remarks=(NAMES,)),
-        }  # fmt: skip
+        self.published = _published()
+
+    @classmethod
+    def about(cls, run: RunConfig, name: str, **settings: Any) -> Card:
+        """What is known of it; see `bench.capabilities`."""
+        return system_card(
+            RELEASE.system, "vifi_clip",
+            lambda: _found(run, settings.get("checkpoint"), local_weights)["weights"],
+            (_pixels(), *IMAGENET), _published(), embed_dim=EMBED_DIM,
+        )  # fmt: skip
 
     @classmethod
     def check(cls, run: RunConfig, name: str, **settings: Any) -> None:
@@ -69,6 +72,20 @@ class ViFiCLIPAdapter(FrameAdapter):
     def pool(self, frame_features: np.ndarray) -> np.ndarray:
         """Frame features [T, D] -> [D] of length 1: their mean as they are, then normalised."""
         return normalise(frame_features.mean(axis=0))
+
+
+def _pixels() -> Preprocessing:
+    return Preprocessing(IMAGE_SIZE, scaled=round(IMAGE_SIZE * 256 / 224), **OPENCV)
+
+
+def _published() -> dict[str, Setup]:
+    """Its evaluation of actions, configs/zero_shot: 32 frames, a single view."""
+    setup = Setup(Centres(32), _pixels(), remarks=REMARKS)
+    actions = replace(setup, remarks=())
+    return {
+        "msrvtt": setup, "lsmdc": setup, **dict.fromkeys(ACTIONS, actions),
+        "ucf101": replace(actions, remarks=(NAMES,)),
+    }  # fmt: skip
 
 
 def _found(

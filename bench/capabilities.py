@@ -7,13 +7,14 @@ tasks have it.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
 from bench.config import RunConfig
-from bench.contracts import Adapter, Source
+from bench.contracts import Adapter, Setup, Source
 from bench.results.document import Document
 
 Lines = Sequence[Mapping[str, Mapping[str, Any]]]  # of each model, a prediction line an item
@@ -191,6 +192,45 @@ class TrainableFamily(Protocol):
         """
 
 
+@dataclass(frozen=True)
+class Card:
+    """What is known of a model before it is loaded; empty or None is unknown.
+
+    `weights` is where they lie, None where they are not on this machine. `pixels` gives the
+    preprocessing in words, and may import its library. `published` and `clip_frames` are those of
+    the adapter. `licence` is that of the weights, `code` says whose code it is and its licence,
+    `download` how large a file is fetched; `source` is where these were read.
+    """
+
+    architecture: str
+    pixels: Callable[[], str]
+    weights: Path | None = None
+    embed_dim: int | None = None
+    context_length: int | None = None
+    parameters: int | None = None
+    clips: bool = False
+    inputs: frozenset[str] = frozenset({"frames"})
+    clip_frames: int | None = None
+    published: Mapping[str, Setup] = field(default_factory=dict)
+    code: str = ""
+    licence: str = ""
+    citation: str = ""
+    download: str = ""
+    source: str = ""
+
+
+@runtime_checkable
+class Described(Protocol):
+    """An adapter family that says what its models are, for `bench list` and `bench show-model`."""
+
+    @classmethod
+    def about(cls, run: RunConfig, name: str, **settings: Any) -> Card:
+        """The card of the model `name` of these settings, without the network or the weights.
+
+        Raises as the family does for settings that it cannot use.
+        """
+
+
 @runtime_checkable
 class HasReference(Protocol):
     """An adapter that can be compared with its model's own library, for `bench doctor`."""
@@ -270,6 +310,14 @@ class LimitsFrames(Protocol):
 
     def odd_frames(self, count: int) -> str:
         """Why it cannot read clips of `count`, as `9 frames a clip, and it reads 8`; or empty."""
+
+
+@runtime_checkable
+class EncodesOnce(Protocol):
+    """One that re-ranks whose features and conditions come from one encoding of the clips."""
+
+    def encode_and_condition(self, clips: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """What `encode_clips` and `condition` give of clips [V, T, S, S, 3], bit for bit."""
 
 
 class Matching(Protocol):

@@ -86,10 +86,11 @@ class Adapter(ABC):
     `fingerprint` must change whenever a feature could: it is the key of every cached feature.
     `inputs` are what it reads of a clip, `frames` and maybe `audio` or `subtitles`; what a task
     does not have is refused, and so is a task that needs texts where not `reads_texts`.
-    `published` holds by a task's name how the model was published there.
-    While a run of that protocol lasts, `setup` is that of its task, and None in any other: frames
-    come as it says, and an adapter whose setups have a `text_length` cuts texts to it and counts
-    them so. A run may ask for fewer tokens than the `context_length` that it says it reads.
+    `clip_frames` is how many frames of a clip a video model reads, where it can read no other
+    number. `published` holds by a task's name how the model was published there, and under `*` how
+    on any other. While a run of that protocol lasts, `setup` is that of its task, and None in any
+    other: frames come as it says, and an adapter whose setups have a `text_length` cuts texts to it
+    and counts them so. A run may ask for fewer tokens than the `context_length` that it reads.
     """
 
     name: str
@@ -97,6 +98,7 @@ class Adapter(ABC):
     image_size: int
     inputs: frozenset[str] = frozenset({"frames"})
     reads_texts: bool = True
+    clip_frames: int | None = None
     published: Mapping[str, Setup] = MappingProxyType({})
     setup: Setup | None = None
     context_length: int | None = None

@@ -28,6 +28,7 @@ from bench.features.extraction import clip_features, text_features
 from bench.features.on_disk import FeaturesOnDisk, features_on_disk
 from bench.features.protocol import (
     OWN,
+    check_frames,
     check_inputs,
     check_reranking,
     check_together,
@@ -79,6 +80,7 @@ def evaluate(
     turned = turned or Turned()
     check_together(protocol, rerank, turned)
     setup = setup_of(adapter, task.name, protocol)
+    check_frames(adapter, task, setup, turned)
     reranks = check_reranking(adapter, task) if rerank else None
     check_turned(adapter, task, turned)
     work = Work(adapter, task, run or RunConfig(), progress or Silent(), setup, reranks, turned)

@@ -8,13 +8,15 @@ adapter family by naming a `bench.contracts.Adapter` class (or any callable that
 from __future__ import annotations
 
 import inspect
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Any, TypeVar
 
-from bench.capabilities import ABLE, TrainableFamily, Trains
+from bench.capabilities import ABLE, Card, Described, TrainableFamily, Trains
 from bench.config import Config, ModelConfig
 from bench.contracts import Adapter, Source, Task
 from bench.errors import BenchError, UsageError, nearest, plain
@@ -28,7 +30,13 @@ FALLBACK = "{task}: no source configured, using the toy world (drawn videos; see
 
 
 def _points(group: str) -> dict[str, EntryPoint]:
-    return {point.name: point for point in entry_points(group=group)}
+    return {point.name: point for point in _installed(group, tuple(sys.path))}
+
+
+@lru_cache
+def _installed(group: str, path: tuple[str, ...]) -> tuple[EntryPoint, ...]:
+    """A group's entry points on the import path, whose packages all have to be read for it."""
+    return tuple(entry_points(group=group))
 
 
 def _resolve(group: str, name: str, what: str) -> Any:
@@ -38,7 +46,9 @@ def _resolve(group: str, name: str, what: str) -> Any:
             f"unknown {what} '{name}'{nearest(name, list(points))}; known: {', '.join(points)}"
         )
     found = points[name]
-    same = {point.value: point for point in entry_points(group=group) if point.name == name}
+    same = {
+        point.value: point for point in _installed(group, tuple(sys.path)) if point.name == name
+    }
     if len(same) > 1:
         packages = " and ".join(sorted(map(_package, same.values())))
         raise BenchError(f"{what} '{name}' is in the packages {packages}; uninstall all but one")
@@ -225,6 +235,15 @@ def model_problem(name: str, config: Config) -> str | None:
         return str(error)
     except Exception as error:  # of another package's code
         return f"adapter family '{model.adapter}' fails: {type(error).__name__}: {plain(error)}"
+
+
+def model_card(name: str, config: Config) -> Card | None:
+    """What its family says of a model; None of a family that says nothing. Raises as the family."""
+    model = model_config(name, config)
+    factory = model_factory(model)
+    if not isinstance(factory, Described):
+        return None
+    return factory.about(config.run, name, **model.settings)
 
 
 # --- sources -------------------------------------------------------------------------------------

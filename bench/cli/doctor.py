@@ -69,7 +69,8 @@ def _toy(folder: Path, adapter: Adapter) -> tuple[np.ndarray, list[str]]:
             continue  # a task of another package
         task = registry.load_task(name, Source(registry.TOY, folder))
         clips = task.clips[:CLIPS]
-        frames = [decode(clip, Uniform(FRAMES), adapter.preprocessing).frames for clip in clips]
+        plan = Uniform(adapter.clip_frames or FRAMES)
+        frames = [decode(clip, plan, adapter.preprocessing).frames for clip in clips]
         return np.stack(frames), list(task.texts[:CLIPS])
     raise UsageError("no task of the toy world is installed; install srl-bench whole")
 

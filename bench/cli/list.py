@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 from textwrap import fill
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from bench.cli.models import model_rows, models_table
 from bench.cli.options import Options
-from bench.errors import BenchError, plain, printable
+from bench.errors import BenchError, printable
 
 if TYPE_CHECKING:
     from bench.config import Config
@@ -25,9 +26,14 @@ ABOUT = ("data", "licence")  # of a task: printed below the table
 def list_(options: Options, what: str, as_json: bool) -> None:
     """Show what is there, what is ready to run, and what is missing with its remedy."""
     config = options.load()
-    rows = {"tasks": _task_rows, "models": _model_rows, "sources": _source_rows}[what](config)
+    rows: list[dict[str, Any]] = {
+        "tasks": _task_rows, "models": model_rows, "sources": _source_rows,
+    }[what](config)  # fmt: skip
     if as_json:
         click.echo(json.dumps(rows, indent=2))
+        return
+    if what == "models":
+        click.echo(models_table(rows))
         return
     from tabulate import tabulate
 
@@ -56,52 +62,6 @@ def _task_rows(config: Config) -> list[dict[str, str]]:
             row["status"] = str(error)
         rows.append(row)
     return rows
-
-
-def _model_rows(config: Config) -> list[dict[str, str]]:
-    from bench import registry
-
-    rows = []
-    for name in registry.model_names(config):
-        family = registry.model_config(name, config).adapter
-        status = registry.model_problem(name, config) or "ready"
-        if name not in config.models:
-            status = f"family: {status}" if status != "ready" else _family_status(name, config)
-        reads = _reads(name, config)
-        rows.append({"model": name, "adapter": family, "reads": reads, "status": status})
-    return sorted(rows, key=lambda row: row["status"] != "ready")  # what can run stands first
-
-
-def _reads(name: str, config: Config) -> str:
-    """What a model encodes, `frames` or `clips`, and reads beside; empty where its class is none.
-
-    `frames or clips` where that is a setting's doing.
-    """
-    from bench import registry
-    from bench.contracts import Adapter
-
-    try:
-        kind = registry.model_factory(registry.model_config(name, config))
-    except BenchError:
-        return ""
-    if not (isinstance(kind, type) and issubclass(kind, Adapter)):
-        return ""
-    ways = {"frames": "encode_frames", "clips": "encode_clips"}
-    own = [what for what, call in ways.items() if getattr(kind, call) is not getattr(Adapter, call)]
-    return ", ".join([" or ".join(own), *sorted(kind.inputs - {"frames"})])
-
-
-def _family_status(name: str, config: Config) -> str:
-    """`ready`, or what the family's class asks for that no name in bench.yaml has given."""
-    from bench import registry
-
-    try:
-        registry.load_adapter(name, config)
-    except BenchError as error:
-        return f"family: {error}"
-    except Exception as error:  # of another package's code
-        return f"family: fails: {type(error).__name__}: {plain(error)}"
-    return "ready"
 
 
 def _source_rows(config: Config) -> list[dict[str, str]]:

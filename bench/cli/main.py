@@ -23,6 +23,7 @@ from bench.cli.report import report
 from bench.cli.run import run
 from bench.cli.score import score
 from bench.cli.show import show
+from bench.cli.show_model import show_model
 from bench.cli.streams import plain_streams
 from bench.cli.sweep import sweep
 from bench.cli.train import train
@@ -79,6 +80,7 @@ cli.add_command(report)
 cli.add_command(run)
 cli.add_command(score)
 cli.add_command(show)
+cli.add_command(show_model)
 cli.add_command(sweep)
 cli.add_command(train)
 cli.add_command(verify)

@@ -201,7 +201,7 @@ def _checked(
     """
     from bench import registry
     from bench.capabilities import ReadsFeatures
-    from bench.features.protocol import check_inputs, check_reranking, setup_of
+    from bench.features.protocol import check_frames, check_inputs, check_reranking, setup_of
     from bench.features.turning import check_turned
     from bench.files.atomic import check_writable
     from bench.results.files import slug
@@ -231,6 +231,8 @@ def _checked(
             setup_of(adapter, name, request.protocol)
         for task in ready.values():
             check_inputs(adapter, task)
+            setup = setup_of(adapter, task.name, request.protocol)
+            check_frames(adapter, task, setup, request.turned)
             check_turned(adapter, task, request.turned)
             if request.rerank:
                 check_reranking(adapter, task)

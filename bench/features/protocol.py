@@ -11,12 +11,14 @@ from bench.capabilities import ChecksModels, ReadsFeatures, Reranks
 from bench.contracts import Adapter, Setup, Task
 from bench.errors import BenchError, UsageError
 from bench.registry import task_class, task_names
+from bench.video.sampling import frame_counts
 
 if TYPE_CHECKING:
     from bench.features.turning import Turned
 
 OWN, PUBLISHED = "task", "published"
 PROTOCOLS = (OWN, PUBLISHED)
+ANY = "*"  # in `Adapter.published`: every task that is not named
 INPUTS = ("frames", "audio", "subtitles")  # what an adapter may read of a clip
 
 
@@ -29,14 +31,35 @@ def setup_of(adapter: Adapter, task: str, protocol: str) -> Setup | None:
         raise UsageError(f"unknown protocol '{protocol}'; choose {' or '.join(PROTOCOLS)}")
     if protocol == OWN:
         return None
-    if task not in adapter.published:
+    if not (found := adapter.published.get(task) or adapter.published.get(ANY)):
         known = ", ".join(adapter.published)
         has = f"it has those of {known}" if known else "it has none"
         raise UsageError(
             f"model '{adapter.name}' has no published settings for task '{task}' ({has}); leave "
             "--protocol out"
         )
-    return adapter.published[task]
+    return found
+
+
+def check_frames(adapter: Adapter, task: Task, setup: Setup | None, turned: Turned) -> None:
+    """UsageError where the plan gives a video model another number of frames than it can read."""
+    plan, wanted = setup.plan if setup else turned.plan_of(task), adapter.clip_frames
+    if wanted is None or frame_counts(plan) == range(wanted * task.parts, wanted * task.parts + 1):
+        return
+    of = f" in each of the {task.parts} clips that '{task.name}' makes" if task.parts > 1 else ""
+    other = (
+        not setup
+        and task.parts == 1
+        and (task.name in adapter.published or ANY in adapter.published)
+    )
+    remedy = (
+        f"--protocol published takes them, --frames {wanted} the task's own so many"
+        if other else "take another model for this task"
+    )  # fmt: skip
+    raise UsageError(
+        f"model '{adapter.name}' reads exactly {wanted} frames{of}, and not those of the plan "
+        f"{plan.key}; {remedy}"
+    )
 
 
 def check_inputs(adapter: Adapter, task: Task) -> None:

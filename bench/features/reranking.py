@@ -13,7 +13,7 @@ from bench.errors import BenchError
 from bench.features.extraction import decoding_limits, frame_store
 from bench.features.on_disk import FeaturesOnDisk
 from bench.features.validation import StoredFeatures
-from bench.features.work import Decoded, Work
+from bench.features.work import Work
 from bench.files.tensor_store import TensorStore, digest
 
 Job = tuple[Clip, list[int]]  # a clip, and the texts that it is matched with, ascending
@@ -22,8 +22,9 @@ Job = tuple[Clip, list[int]]  # a clip, and the texts that it is matched with, a
 class Matching:
     """Scores of pairs. Of several processes each makes those of its clips, and all read them.
 
-    A clip's condition is made once, for all of its pairs. An interrupted run makes again what it
-    had not finished: a clip's scores are those of one call, whatever was there before.
+    A clip's condition is made once, for all of its pairs; where the features were made in this run
+    too, and by one encoding, it may be there already (`Work.conditions`). An interrupted run makes
+    again what it had not finished: a clip's scores are those of one call, whatever was there.
     """
 
     def __init__(
@@ -79,21 +80,29 @@ class Matching:
         return found
 
     def _make(self, jobs: Sequence[Job]) -> None:
-        if not jobs:
+        work = self._work
+        lacking = []
+        for job in jobs:
+            if job[0].id in work.conditions:
+                self._finish(job, work.kept_condition(job[0]))
+            else:
+                lacking.append(job)
+        if not lacking:
             return
-        clips = [clip for clip, _ in jobs]
-        with self._frames.fill(clips, *decoding_limits(self._work.run)) as decoded:
-            for job, (clip, found) in zip(jobs, decoded, strict=True):
+        clips = [clip for clip, _ in lacking]
+        with self._frames.fill(clips, *decoding_limits(work.run)) as decoded:
+            for job, (clip, found) in zip(lacking, decoded, strict=True):
                 if isinstance(found, Failure):
                     raise BenchError(
                         f"{clip.id} was read before and cannot be read again to be matched "
                         f"({found.kind}: {found.reason}); run again"
                     )
-                self._store.put(self._key(job), {"scores": self._match(job, (clip, found))}, {})
-                self._work.progress.advance()
+                self._finish(job, work.condition(self._adapter, (clip, found)))
 
-    def _match(self, job: Job, clip: Decoded) -> np.ndarray:
-        work, adapter = self._work, self._adapter
-        said = [work.task.texts[text] for text in job[1]]
+    def _finish(self, job: Job, condition: np.ndarray) -> None:
+        """Match a clip's texts with its condition, and keep the scores."""
+        said = [self._work.task.texts[text] for text in job[1]]
         pairs = np.array([[place, 0] for place in range(len(said))], np.int64)
-        return work.match(adapter, said, work.condition(adapter, clip), pairs)
+        scores = self._work.match(self._adapter, said, condition, pairs)
+        self._store.put(self._key(job), {"scores": scores}, {})
+        self._work.progress.advance()

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from bench.capabilities import Reranks
+from bench.capabilities import EncodesOnce, Reranks
 from bench.config import RunConfig
 from bench.contracts import Adapter, Clip, Failure, Plan, Progress, Setup, Task
 from bench.errors import BenchError
@@ -49,6 +49,8 @@ class Work:
     """Clip id -> which decoder read it, and the seconds of its frames, float64 [T]."""
     sounds: dict[str, str] = field(default_factory=dict)
     """Clip id -> its sound track: missing, silent or heard. Of a model that reads it."""
+    conditions: dict[str, np.ndarray] = field(default_factory=dict)
+    """Clip id -> what the matching head reads of it, of `run.memory` in all."""
     _within: float = 0.0  # seconds of the stages that ended within the one under way
 
     @property
@@ -112,11 +114,30 @@ class Work:
     def _encode_clips(self, batch: Sequence[Decoded], parts: int) -> np.ndarray:
         """Features [V, parts, D] of V clips of equally many frames, each divided into `parts`."""
         frames = np.stack([self._parted(found.frames, parts) for _, found in batch])
-        encode: Callable[..., np.ndarray] = self.adapter.encode_clips
-        call = partial(encode, **self._inputs(batch, parts))
-        encoded = self._encode("frames", frames[..., 0, 0, 0].size, call,
+        encoded = self._encode("frames", frames[..., 0, 0, 0].size, self._encoder(batch, parts),
                                frames.reshape(-1, *frames.shape[2:]))  # fmt: skip
         return encoded.reshape(len(batch), parts, -1)
+
+    def _encoder(self, batch: Sequence[Decoded], parts: int) -> Callable[[np.ndarray], np.ndarray]:
+        """What encodes the clips of a batch; if it can, it keeps their conditions too."""
+        beside = self._inputs(batch, parts)
+        encode: Callable[..., np.ndarray] = self.adapter.encode_clips
+        if not isinstance(self.reranks, EncodesOnce):
+            return partial(encode, **beside)
+        both: Callable[..., tuple[np.ndarray, np.ndarray]] = self.reranks.encode_and_condition
+
+        def keeping(clips: np.ndarray) -> np.ndarray:
+            features, conditions = both(clips, **beside)
+            for place, (clip, _) in enumerate(batch):
+                self._keep(clip, conditions[place : place + 1])
+            return features
+
+        return keeping
+
+    def _keep(self, clip: Clip, condition: np.ndarray) -> None:
+        room = (self.run.memory << 20) - sum(one.nbytes for one in self.conditions.values())
+        if condition.nbytes <= room:
+            self.conditions[clip.id] = condition.copy()
 
     def _parted(self, video: np.ndarray, parts: int) -> np.ndarray:
         """Frames [T, S, S, 3] as those of equally long clips [parts, T / parts, S, S, 3]."""
@@ -134,6 +155,13 @@ class Work:
         with self.stage("encode frames"):
             found = np.asarray(adapter.condition(frames, **self._inputs([clip])))
         self.encoded["frames"] += frames.shape[1]
+        return self._checked(found)
+
+    def kept_condition(self, clip: Clip) -> np.ndarray:
+        """That of a clip in `conditions`, which has it no longer."""
+        return self._checked(self.conditions.pop(clip.id))
+
+    def _checked(self, found: np.ndarray) -> np.ndarray:
         if len(found) != 1 or not np.isfinite(found).all():
             raise BenchError(
                 f"{self.adapter.name}: a condition of shape {list(found.shape)}, or not finite; "

@@ -195,7 +195,28 @@ class Linspace(ByIndex):
         return [int(number) for number in np.linspace(0, count - 1, self.frames, dtype=int)]
 
 
-BY_INDEX = {plan.rule: plan for plan in (Middles, Steps, Centres, Parts, Seconds, Linspace)}
+class Starts(ByIndex):
+    """The firsts of equal parts; a short clip's frames repeat (transformers' video processors)."""
+
+    rule = "starts"
+
+    def indices(self, count: int, rate: float) -> list[int]:
+        return [part * count // self.frames for part in range(self.frames)]
+
+
+class Spread(ByIndex):
+    """From the first frame to the last in equal steps, rounded down (PE-AV's video processor)."""
+
+    rule = "spread"
+
+    def indices(self, count: int, rate: float) -> list[int]:
+        steps = max(1, self.frames - 1)
+        return [int(part * (count - 1) / steps) for part in range(self.frames)]
+
+
+BY_INDEX = {
+    plan.rule: plan for plan in (Middles, Steps, Centres, Parts, Seconds, Linspace, Starts, Spread)
+}
 CHOICES: dict[str, Callable[[int], Plan]] = {
     "uniform": Uniform,
     "linspace": Linspace,
@@ -255,6 +276,11 @@ def _counts(key: str, shortest: float = EPSILON) -> range:
 def usual_counts(plan: Plan) -> range:
     """How many frames a plan gives clips of a second or more. UsageError for an unknown plan."""
     return _counts(plan.key, 1.0)
+
+
+def frame_counts(plan: Plan) -> range:
+    """How many frames a clip can have under a plan, by its length."""
+    return _counts(plan.key)
 
 
 def parse_plan(key: str) -> Plan:

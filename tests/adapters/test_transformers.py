@@ -14,6 +14,8 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from transformers import (
+    AltCLIPConfig,
+    AltCLIPModel,
     CLIPConfig,
     CLIPModel,
     PreTrainedTokenizerFast,
@@ -21,7 +23,9 @@ from transformers import (
     SiglipModel,
 )
 
+from adapters import transformers_kinds
 from adapters.transformers_clip import TransformersAdapter
+from adapters.transformers_kinds import KINDS, Sizes, sizes
 from bench.config import RunConfig
 from bench.errors import BenchError, DataError, MissingWeights, UsageError
 from bench.video import Preprocessing
@@ -54,30 +58,48 @@ TOWER = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2,
          "num_attention_heads": 2}  # fmt: skip
 
 
+MODELS: dict[str, tuple[Any, Any]] = {
+    "clip": (CLIPConfig, CLIPModel), "siglip": (SiglipConfig, SiglipModel),
+    "altclip": (AltCLIPConfig, AltCLIPModel),
+}  # fmt: skip
+try:
+    from transformers import MetaClip2Config, MetaClip2Model
+
+    MODELS["metaclip_2"] = (MetaClip2Config, MetaClip2Model)
+except ImportError:
+    pass
+
+
 def write(folder: Path, kind: str) -> Path:
     torch.manual_seed(0)
     text = {**TOWER, "vocab_size": len(WORDS), "max_position_embeddings": 8, "eos_token_id": 1,
             "bos_token_id": 2, "pad_token_id": 0}  # fmt: skip
     vision = {**TOWER, "image_size": 32, "patch_size": 8}
-    if kind == "clip":
-        model: Any = CLIPModel(CLIPConfig(text_config=text, vision_config=vision,
-                                          projection_dim=16))  # fmt: skip
-        pixels: Any = ClipPixels(size={"shortest_edge": 36}, crop_size=32)
+    config, model = MODELS[kind]
+    if kind == "siglip":
+        made = model(config(text_config=text, vision_config=vision))
+        pixels: Any = SiglipPixels(size={"height": 32, "width": 32}, image_mean=[0.5] * 3,
+                                   image_std=[0.5] * 3, resample=2)  # fmt: skip
     else:
-        model = SiglipModel(SiglipConfig(text_config=text, vision_config=vision))
-        pixels = SiglipPixels(size={"height": 32, "width": 32}, image_mean=[0.5] * 3,
-                              image_std=[0.5] * 3, resample=2)  # fmt: skip
-    model.save_pretrained(folder)
+        if kind == "altclip":  # one position is that of pads
+            text |= {"max_position_embeddings": 9, "project_dim": 24}
+        made = model(config(text_config=text, vision_config=vision, projection_dim=16))
+        pixels = ClipPixels(size={"shortest_edge": 36}, crop_size=32)
+    made.save_pretrained(folder)
     pixels.save_pretrained(folder)
+    write_tokenizer(folder)
+    return folder
+
+
+def write_tokenizer(folder: Path, **settings: Any) -> None:
     words = Tokenizer(models.WordLevel({w: i for i, w in enumerate(WORDS)}, unk_token="<unk>"))
     words.pre_tokenizer = pre_tokenizers.Whitespace()
     words.post_processor = processors.TemplateProcessing("$A </s>", None, [("</s>", 1)])
     PreTrainedTokenizerFast(tokenizer_object=words, pad_token="<pad>", eos_token="</s>",
-                            unk_token="<unk>").save_pretrained(folder)  # fmt: skip
-    return folder
+                            unk_token="<unk>", **settings).save_pretrained(folder)  # fmt: skip
 
 
-@pytest.fixture(scope="module", params=["clip", "siglip"])
+@pytest.fixture(scope="module", params=sorted(MODELS))
 def made(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write(tmp_path_factory.mktemp("models") / request.param, request.param)
 
@@ -101,8 +123,8 @@ def pictures() -> list[Image.Image]:
 
 def reference(folder: Path, images: list[Image.Image]) -> tuple[np.ndarray, np.ndarray]:
     """The library's own features of pictures, and of TEXTS without their special tokens."""
-    model = (CLIPModel if folder.name == "clip" else SiglipModel).from_pretrained(folder).eval()
-    pixels = (ClipPixels if folder.name == "clip" else SiglipPixels).from_pretrained(folder)
+    model = MODELS[folder.name][1].from_pretrained(folder).eval()
+    pixels = (SiglipPixels if folder.name == "siglip" else ClipPixels).from_pretrained(folder)
     words = PreTrainedTokenizerFast.from_pretrained(folder)
     tokens = words([text.replace("</s>", "") for text in TEXTS], padding="max_length",
                    truncation=True, max_length=8, return_tensors="pt")  # fmt: skip
@@ -120,12 +142,53 @@ def test_features_are_the_librarys_own(folder: Path, run: RunConfig) -> None:
     image, text = reference(folder, pictures())
     np.testing.assert_allclose(adapter.encode_frames(frames), image, atol=2e-5)
     np.testing.assert_allclose(adapter.encode_texts(TEXTS), text, atol=1e-6)
-    assert adapter.embed_dim == image.shape[1]
-    rule = (Preprocessing(32, "shortest", "bicubic", 36, "floor") if folder.name == "clip"
-            else Preprocessing(32, "squash", "bilinear"))  # fmt: skip
+    assert adapter.embed_dim == image.shape[1] and not adapter.is_video_model
+    assert adapter.reference(pictures())[0].shape == (4, 3, 32, 32)
+    rule = (Preprocessing(32, "squash", "bilinear") if folder.name == "siglip"
+            else Preprocessing(32, "shortest", "bicubic", 36, "floor"))  # fmt: skip
     assert adapter.preprocessing == rule
     assert "preprocessor_config.json" in adapter.describe()["preprocessing"]
     assert adapter.count_truncated(["a man walks " * 3, "a man", "dog " * 7, "dog " * 8]) == 2
+
+
+def test_texts_are_as_the_tokenizers_own_configuration_says(made: Path, run: RunConfig,
+                                                            tmp_path: Path) -> None:  # fmt: skip
+    """SigLIP 2's says do_lower_case, which its Gemma tokenizer does not do."""
+    folder = Path(shutil.copytree(made, tmp_path / made.name))
+    said = ["A Man walks", "a man walks", "a man </S> walks", "a man walks a dog on stage"]
+    as_said = TransformersAdapter("x", run, spec=str(folder)).encode_texts(said)
+    assert not np.allclose(as_said[0], as_said[1], atol=1e-4)
+    write_tokenizer(folder, do_lower_case=True, model_max_length=6)
+    lower = TransformersAdapter("x", run, spec=str(folder))
+    found = lower.encode_texts(said)
+    np.testing.assert_allclose(found[[0, 2]], found[[1, 1]], atol=1e-6)
+    assert lower.base.context_length == 6 and lower.count_truncated(said) == 1
+    cut = lower.encode_texts(["a man walks a dog"])[0]
+    np.testing.assert_allclose(found[3], cut, atol=1e-6)
+
+
+def test_what_a_configuration_leaves_out_is_its_classs_default() -> None:
+    empty: dict[str, Any] = {"text_config": {}, "vision_config": {}}
+    for kind, (config, _) in MODELS.items():
+        whole = json.loads(json.dumps(config().to_dict()))
+        assert sizes({"model_type": kind, **empty}) == sizes({**whole, "model_type": kind})
+    assert sizes({"model_type": "siglip", **empty}) == Sizes(768, 64, 224)
+    assert sizes({"model_type": "altclip", **empty}).positions == 512
+
+
+def test_kinds_that_are_not_read_say_why(
+    folder: Path, run: RunConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**config, "model_type": "siglip2"}))
+    with pytest.raises(UsageError, match=r"NaFlex.*fixed resolution, such as siglip2-b16"):
+        TransformersAdapter("x", run, spec=str(folder))
+    for kind, since in (("metaclip_2", "4.56"), ("videoprism", "5.13"), ("pe_video", "5.0")):
+        (folder / "config.json").write_text(json.dumps({**config, "model_type": kind}))
+        monkeypatch.setattr(transformers_kinds, "version", lambda name: "4.48.3")
+        with pytest.raises(BenchError, match=rf"4\.48\.3 has no '{kind}'; .*>={since}"):
+            TransformersAdapter("x", run, spec=str(folder))
+    assert KINDS["clip"].since == (4, 48)
 
 
 def test_every_file_of_the_folder_is_in_the_fingerprint(folder: Path, run: RunConfig) -> None:
@@ -155,7 +218,7 @@ def lora(folder: Path, into: Path, **config: Any) -> tuple[Path, Any]:
     """A LoRA that does something, as peft saves it, and the merged model."""
     from peft import LoraConfig, get_peft_model
 
-    kind = CLIPModel if folder.name == "clip" else SiglipModel
+    kind = MODELS[folder.name][1]
     made = get_peft_model(
         kind.from_pretrained(folder), LoraConfig(r=2, target_modules=["q_proj", "v_proj"], **config)
     )
@@ -198,7 +261,7 @@ def test_a_lora_of_another_model_or_kind_is_refused(
 ) -> None:
     place, _ = lora(folder, tmp_path / "lora")
     state = load_file(place / "adapter_model.safetensors")
-    save_file({n: v for n, v in state.items() if "text" not in n},
+    save_file({n: v for n, v in state.items() if "layers.1" not in n},
               place / "adapter_model.safetensors")  # fmt: skip
     with pytest.raises(BenchError, match="no LoRA of this model: it lacks"):
         TransformersAdapter("x", run, spec=f"{folder}+{place}").prepare()
@@ -227,7 +290,12 @@ def test_what_is_no_such_folder_is_said(folder: Path, run: RunConfig, tmp_path: 
     processor = json.loads((folder / "preprocessor_config.json").read_text())
     for change, says in (({"do_resize": False}, "not resized"),
                          ({"size": 48, "crop_size": 48}, "reads 32 pixels"),
-                         ({"resample": 4}, "interpolation 'unknown'")):  # fmt: skip
+                         ({"resample": 4}, "interpolation 'unknown'"),
+                         ({"rescale_factor": 1 / 127.5}, "instead of 1/255"),
+                         ({"size": {"height": 32, "width": 40}}, "pictures of"),
+                         ({"size": {"shortest_edge": 36}, "do_center_crop": False}, "not cropped"),
+                         ({"size": {"height": 32, "width": 32}, "crop_size": 24,
+                           "do_center_crop": True}, "cropped to 24")):  # fmt: skip
         (folder / "preprocessor_config.json").write_text(json.dumps({**processor, **change}))
         with pytest.raises(UsageError, match=says):
             TransformersAdapter("x", run, spec=str(folder))
@@ -243,3 +311,12 @@ def test_what_is_no_such_folder_is_said(folder: Path, run: RunConfig, tmp_path: 
     (folder / "config.json").write_text(json.dumps({**config, "model_type": "blip"}))
     with pytest.raises(UsageError, match="a model of type 'blip'; known: clip, siglip"):
         TransformersAdapter("x", run, spec=str(folder))
+
+
+def test_pixels_that_are_not_normalised_are_left_so(folder: Path, run: RunConfig) -> None:
+    path = folder / "preprocessor_config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "do_normalize": False}))
+    adapter = TransformersAdapter("x", run, spec=str(folder))
+    frames = np.stack([np.asarray(adapter.preprocessing.apply(one)) for one in pictures()])
+    np.testing.assert_allclose(adapter.pixels(frames), adapter.reference(pictures())[0], atol=1e-6)
+    assert adapter.pixels(frames).max() <= 1 and adapter.pixels(frames).min() >= 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import shutil
 from pathlib import Path
 from typing import Any
@@ -194,6 +195,41 @@ def test_a_published_run_ranks_the_best_again(run: RunConfig, toy: Path) -> None
         result.predictions
     )
     assert again._model is None  # all of it was kept
+
+
+@pytest.mark.parametrize(("memory", "passes"), [(2048, 1), (0, 2)])
+def test_frames_are_encoded_once_for_features_and_matching_head(
+    run: RunConfig, toy: Path, memory: int, passes: int
+) -> None:
+    """As long as there is memory for the tokens; the numbers are the same without."""
+    seen: list[int] = []
+
+    def counting(ours: VASTAdapter) -> VASTAdapter:
+        vision = ours._load().vision_encoder.visual
+
+        def forward_features(frames: torch.Tensor) -> torch.Tensor:
+            seen.append(len(frames))
+            found: torch.Tensor = type(vision).forward_features(vision, frames)
+            return found
+
+        vision.forward_features = forward_features
+        return ours
+
+    task = bench.load_task("msrvtt", str(toy), limit=4)
+    once = dataclasses.replace(run, memory=memory, cache=run.cache_folder / "once",
+                               weights=run.weights_folder)  # fmt: skip
+    result = evaluate(counting(adapter(run)), task, once, rerank=True)
+    assert sum(seen) == passes * 12 * len(task.clips)
+    assert result.document.encoded["frames"] == sum(seen)
+    evaluate(adapter(run), task, run)  # features alone, then the pairs
+    assert evaluate(adapter(run), task, run, rerank=True).predictions == result.predictions
+
+
+def test_both_at_once_are_each_alone(run: RunConfig, clips: np.ndarray) -> None:
+    ours = adapter(run)
+    features, conditions = ours.encode_and_condition(clips)
+    np.testing.assert_array_equal(features, ours.encode_clips(clips))
+    np.testing.assert_array_equal(conditions, ours.condition(clips))
 
 
 def test_a_run_hands_over_sound_and_subtitles(run: RunConfig, toy: Path) -> None:

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterator
 from importlib.metadata import EntryPoint, EntryPoints
 from pathlib import Path
 
@@ -39,7 +40,7 @@ class Plugin(Adapter):
 
 
 @pytest.fixture
-def plugins(monkeypatch: pytest.MonkeyPatch) -> None:
+def plugins(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     points = {
         "bench.adapters": [("plugin", "here:Plugin"), ("broken", "not_installed:Thing")],
         "bench.tasks": [("msrvtt", "tasks.msrvtt:MSRVTT")],
@@ -55,6 +56,9 @@ def plugins(monkeypatch: pytest.MonkeyPatch) -> None:
         "entry_points",
         lambda group: EntryPoints(Point(name, value, group) for name, value in points[group]),
     )
+    registry._installed.cache_clear()
+    yield
+    registry._installed.cache_clear()
 
 
 @pytest.mark.usefixtures("plugins")

@@ -183,10 +183,9 @@ def test_models_say_what_they_read(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     )
     monkeypatch.setattr(sys, "path", [*sys.path, str(where.parent)])
     reads = {row["model"]: row["reads"] for row in rows("list", "models")}
-    assert reads["clip-tiny"] == reads["transformers"] == "frames"
+    assert reads["clip-tiny"] == "frames" and reads["transformers"] == "frames or clips"
     assert reads["seen"] == "clips" and reads["heard"] == "clips, audio, subtitles"
-    shown = CliRunner().invoke(cli, ["list", "models"]).output
-    assert "clips, audio, subtitles" in shown
+    assert reads["vast"] == "clips" and reads["vast-audio"] == "clips, audio"
 
 
 def test_what_can_run_stands_first() -> None:
@@ -194,3 +193,50 @@ def test_what_can_run_stands_first() -> None:
     found: Any = rows("list", "models")
     states = [row["status"] == "ready" for row in found]
     assert states == sorted(states, reverse=True) and 2 <= sum(states) < len(states)
+
+
+@pytest.mark.parametrize("columns", [60, 80])
+def test_models_are_listed_by_family_in_few_columns(
+    columns: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(columns))
+    shown = CliRunner().invoke(cli, ["list", "models"]).output.splitlines()
+    assert max(map(len, shown)) <= columns
+    places = [shown.index(f"{family}:") for family in ("open_clip", "srl_clip", "vast")]
+    assert places == sorted(places)
+    cells = {line.split()[0]: line.split()[1:] for line in shown[2:] if line}
+    assert cells["clip-tiny"][-2:] == ["frames", "here"] and cells["clip-tiny"][:2] == ["4.2", "M"]
+    assert cells["clip-b32"] == ["151", "M", "the", "task's", "frames", "605", "MB"]
+    assert cells["tvtsv2-b32"] == ["180", "M", "middles-12", "clips", "unknown"]
+    assert cells["srlclip-b32"][-2:] == ["to", "train"] and "vast" in cells
+    found: Any = {row["model"]: row for row in rows("list", "models")}
+    assert found["vast"]["frames"] == "parts-16, parts-32" and found["vast"]["weights"] == "missing"
+    assert found["clip-b32"]["parameters"] == 151277313
+
+
+@pytest.mark.usefixtures("faulty")
+def test_what_is_wrong_but_for_missing_weights_is_said_below_the_table() -> None:
+    shown = " ".join(CliRunner().invoke(cli, ["list", "models"]).output.split())
+    for says in ("raises: adapter family 'raises' of package bad-package", "ZeroDivisionError",
+                 "transformers: transformers needs a folder"):  # fmt: skip
+        assert says in shown
+    assert "no weights 'openai'" not in shown
+
+
+def test_a_model_is_shown_with_all_that_is_known_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "60")
+    done = CliRunner().invoke(cli, ["show-model", "vast-audio"])
+    words = " ".join(done.output.split())
+    for says in ("adapter vast", "variant: tva", "1,396,600,000", "512 dimensions",
+                 "reads clips, audio", "msrvtt: parts-16", "lsmdc: parts-32", "texts of 40 tokens",
+                 "at most 40 tokens", "weights not here", "download unknown", "licence unknown",
+                 "MIT", "arXiv 2305.18500", "linked in the README"):  # fmt: skip
+        assert says in words, says
+    known: Any = json.loads(CliRunner().invoke(cli, ["show-model", "clip-tiny", "--json"]).stdout)
+    assert known["status"] == "ready" and known["download"] == "none is needed"
+    assert "MB)" in known["weights"] and known["published"][0].startswith("nothing")
+    assert "shortest side 64 bicubic" in known["pixels"]
+    wrong = CliRunner().invoke(cli, ["show-model", "clip-b23"])
+    assert wrong.exit_code == 2 and "did you mean 'clip-b32'" in wrong.output
+    family = CliRunner().invoke(cli, ["show-model", "transformers:nowhere"])
+    assert family.exit_code == 1 and "nowhere: no such folder" in family.output

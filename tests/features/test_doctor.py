@@ -127,6 +127,25 @@ def test_every_planted_fault_is_found(kind: type[Tiny], checks: set[str], tmp_pa
     assert checks <= wrong(kind(tmp_path))
 
 
+@pytest.mark.parametrize(
+    ("every", "steps", "ok"), [(100, 1, True), (20, 1, False), (100, 3, False)]
+)
+def test_a_step_of_255_in_a_few_pixels_is_said_and_passes(
+    every: int, steps: int, ok: bool, tmp_path: Path
+) -> None:
+    """Resizing on tensors rounds otherwise than Pillow; anything more is another transform."""
+
+    class Stepped(Tiny):
+        def reference(self, pictures: Sequence[Any]) -> tuple[np.ndarray, np.ndarray]:
+            images, features = super().reference(pictures)
+            images.reshape(-1)[::every] += np.float32(steps / 255 / 0.2758)
+            return images, features
+
+    (found,) = [one for one in examine(Stepped(tmp_path), FRAMES, TEXTS) if one.check == "pixels"]
+    assert found.ok is ok and f"{100 / every:.1f} %" in found.says
+    assert ("a step of 255" in found.says) == ok
+
+
 def test_swapped_channels_are_called_so(tmp_path: Path) -> None:
     (found,) = [one for one in examine(Swapped(tmp_path), FRAMES, TEXTS)
                 if one.check == "channel order"]  # fmt: skip

@@ -76,14 +76,15 @@ class CLIP4ClipAdapter(FrameAdapter, ClipAdapter):
         head = settings.get("head", MEAN_POOLING)
         config = architecture(str(arch))
         rule = Preprocessing(config["vision_cfg"]["image_size"])
-        facts = {} if head == MEAN_POOLING and not checkpoint else {"parameters": None}
+        key = "clip4clip-tiny/shipped" if checkpoint == "shipped" else "CLIP4Clip"
+        known = checkpoint == "shipped" or (head == MEAN_POOLING and not checkpoint)
         return system_card(
             f"CLIP4Clip {arch}", "clip4clip",
             lambda: _files(run, arch, pretrained, head, checkpoint, local_weights)["weights"],
             (rule, MEAN, STD), _published(rule, head == SEQUENCE and not checkpoint),
-            key="CLIP4Clip" if checkpoint else f"{arch}/{pretrained}",
+            key=key if checkpoint else f"{arch}/{pretrained}",
             embed_dim=config["embed_dim"], clips=head == SEQUENCE,
-            citation="arXiv 2104.08860", **facts,
+            citation="arXiv 2104.08860", **({} if known else {"parameters": None}),
         )  # fmt: skip
 
     @classmethod

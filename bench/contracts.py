@@ -240,10 +240,7 @@ class Features:
     temperature: float | None = None
 
     def identity(self, clip: str) -> str:
-        """Tells a clip's features from any others: what is made of them belongs under its hash.
-
-        The store's key, which holds model, file, moments and preprocessing; else of the content.
-        """
+        """What tells a clip's features from any others: the store's key, else their content's."""
         key: Callable[[str], str] | None = getattr(self.clips, "key", None)
         if key is not None:
             return key(clip)
@@ -353,10 +350,10 @@ class Task(ABC):
         return []
 
     def learn(self, features: Features, adapter: Adapter, place: Workplace) -> Any:
-        """What is learnt from `support` before answering, kept in `place.folder` for next time.
+        """What is learnt from `support`, kept in `place.folder`; None where nothing has to be.
 
         Deterministic for `place.seed`. Of several processes one learns, and the others call this
-        when it is done. None where a task answers straight from the features.
+        when it is done.
         """
         return None
 
@@ -368,26 +365,19 @@ class Task(ABC):
         """
 
     def chance_of(self, predictions: Sequence[dict[str, Any]]) -> dict[str, float]:
-        """`chance` among what was answered, such as the videos that could be read.
-
-        By default that of all that was asked.
-        """
+        """`chance` among what was answered; by default that of all that was asked."""
         return self.chance
 
     @classmethod
     def cluster(cls, line: dict[str, Any]) -> str:
-        """What a prediction line's item is resampled with: items of one are no independent draws.
-
-        By default its `cluster`, or the item alone.
-        """
+        """What a line's item is resampled with: by default its `cluster`, or the item alone."""
         return str(line.get("cluster", line["item"]))
 
     @classmethod
     def sample(cls, predictions: Iterable[dict[str, Any]]) -> Sample | None:
-        """Every metric as a function of how often each cluster of the lines is drawn.
+        """Every metric by how often each cluster of the lines is drawn, for intervals and tests.
 
-        It gives a task its intervals, and `bench compare` and boards their tests. None for a task
-        that only has `draws`.
+        None for a task that only has `draws`.
         """
         return None
 

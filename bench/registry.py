@@ -45,10 +45,8 @@ def _resolve(group: str, name: str, what: str) -> Any:
         raise UsageError(
             f"unknown {what} '{name}'{nearest(name, list(points))}; known: {', '.join(points)}"
         )
-    found = points[name]
-    same = {
-        point.value: point for point in _installed(group, tuple(sys.path)) if point.name == name
-    }
+    found, everything = points[name], _installed(group, tuple(sys.path))
+    same = {point.value: point for point in everything if point.name == name}
     if len(same) > 1:
         packages = " and ".join(sorted(map(_package, same.values())))
         raise BenchError(f"{what} '{name}' is in the packages {packages}; uninstall all but one")
@@ -214,13 +212,6 @@ def base_model(name: str, config: Config) -> str:
     raise UsageError(
         f"model '{name}': no model in bench.yaml has just its arch and pretrained; "
         "name one, to stand for the model before training"
-    )
-
-
-def training_sets(task: str, source: Source, settings: Any, seed: int) -> tuple[Any, Any]:
-    """Training and held-out set of a task. UsageError for one that cannot be trained on."""
-    return offering(task, Trains).training_sets(
-        source, settings.negatives, settings.share, settings.hold_out, seed
     )
 
 

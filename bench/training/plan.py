@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench import distributed, registry
+from bench.capabilities import Trains
 from bench.config import Config
 from bench.contracts import Source
 from bench.files import locks
@@ -18,6 +19,13 @@ from bench.training.settings import TrainSettings
 if TYPE_CHECKING:  # what imports torch
     from bench.progress import Bar
     from bench.training.state import Trained
+
+
+def training_sets(task: str, source: Source, settings: TrainSettings, seed: int) -> tuple[Any, Any]:
+    """Training and held-out set of a task. UsageError for one that cannot be trained on."""
+    return registry.offering(task, Trains).training_sets(
+        source, settings.negatives, settings.share, settings.hold_out, seed
+    )
 
 
 @dataclass(frozen=True)
@@ -62,7 +70,7 @@ class TrainingPlan:
             if distributed.is_main():
                 registry.prepare_source(self.task, self.source, bar.to)
             distributed.barrier()
-            data, held_out = registry.training_sets(self.task, self.source, self.settings, run.seed)
+            data, held_out = training_sets(self.task, self.source, self.settings, run.seed)
             job = Job(run, folder, trainable.device, bar, max_minutes, project)
             return run_training(trainable.model, data, held_out, self.settings, job)
 

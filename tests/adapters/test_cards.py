@@ -9,14 +9,17 @@ from typing import Any
 import pytest
 import torch
 import yaml
+from safetensors.torch import load_file
 
 from adapters.cards import FACTS
+from adapters.clip4clip import TINY
 from adapters.clip_base import _register, architecture
 from adapters.open_clip import OpenCLIPAdapter
 from adapters.srl_clip import SRLCLIPAdapter
 from adapters.torch_adapter import TorchAdapter
 from adapters.transformers_clip import TransformersAdapter
 from adapters.tvtsv2 import VARIANTS
+from adapters.weights import SHIPPED
 from bench import registry
 from bench.capabilities import Card, Described
 from bench.config import RunConfig, load_config
@@ -108,6 +111,8 @@ def test_parameters_are_counted() -> None:
     for key in ("clip-tiny/shipped", "ViT-B-32-quickgelu/openai", "ViT-B-16-quickgelu/openai"):
         assert WEIGHTS[key]["parameters"] == parameters(key.partition("/")[0])
     assert WEIGHTS["ViFi-CLIP B/16"]["parameters"] == parameters("ViT-B-16-quickgelu")
+    head = sum(value.numel() for value in load_file(SHIPPED / TINY).values())
+    assert WEIGHTS["clip4clip-tiny/shipped"]["parameters"] == parameters("clip-tiny") + head
 
 
 @pytest.mark.slow
@@ -122,11 +127,14 @@ def test_all_parameters_are_counted() -> None:
         for name, sizes in VARIANTS.items()
     }
     counted["BT-Adapter L/14"] = lambda: BTAdapter(BTSizes(**bt_adapter.SIZES), balance=True)
+    models = load_config().models.values()
+    named = {"{arch}/{pretrained}".format(**model.settings) for model in models
+             if model.adapter == "open_clip"}  # fmt: skip
     for key, facts in WEIGHTS.items():
         if key in counted:
             with torch.device("meta"):
                 found = sum(value.numel() for value in counted[key]().parameters())
-        elif "/" in key and not key.startswith("ViFi"):
+        elif key in named:
             found = parameters(key.partition("/")[0])
         else:
             continue

@@ -18,7 +18,7 @@ from bench.capabilities import ScoresFiles, ShowsPredictions
 from bench.config import Config, ModelConfig, RunConfig, load_config
 from bench.contracts import Adapter, Source
 from bench.errors import BenchError, UsageError
-from bench.training.plan import plan_training
+from bench.training.plan import plan_training, training_sets
 from bench.training.settings import TrainSettings
 
 ROOT = Path(__file__).parents[2]
@@ -185,7 +185,7 @@ def test_a_training_is_given_its_shares_by_name(
 
     monkeypatch.setattr(registry, "_resolve", lambda *_: Trained)
     settings = TrainSettings(negatives=2, share=0.5, hold_out=0.25)
-    given, _ = registry.training_sets("any", Source("lab", tmp_path), settings, 7)
+    given, _ = training_sets("any", Source("lab", tmp_path), settings, 7)
     assert given == (2, 0.5, 0.25, 7)
 
 

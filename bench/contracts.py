@@ -68,9 +68,8 @@ class Plan(Protocol):
 class Setup:
     """How a system was evaluated on a task by its authors: what `--protocol published` runs.
 
-    The frames that `plan` takes, prepared by `preprocessing`; texts of `text_length` tokens, start
-    and end included, None for all that the model reads. `remarks` are quirks of the official
-    evaluation that a published number rests on, each a short sentence; results have them.
+    The frames of `plan`, prepared by `preprocessing`; texts of `text_length` tokens, start and end
+    included, None for all. `remarks` are quirks of the official evaluation, for the results.
     """
 
     plan: Plan

@@ -17,8 +17,10 @@ BIN := .venv/bin
 	@touch $@
 
 demo: .venv/.installed
-	@echo "==> VidSitu, MSRVTT and LSMDC on the toy world: clip-tiny, and srlclip-tiny trained from it"
-	$(BIN)/bench run --task vidsitu,msrvtt,lsmdc --model clip-tiny,srlclip-tiny --source toy --output results/demo
+	@echo "==> the toy world: clip-tiny, srlclip-tiny trained from it, and a video model, clip4clip-tiny"
+	$(BIN)/bench run --task probes,msrvtt,lsmdc --model clip-tiny,srlclip-tiny,clip4clip-tiny --source toy \
+		--output results/demo
+	$(BIN)/bench run --task vidsitu --model clip-tiny,srlclip-tiny --source toy --output results/demo
 	$(BIN)/bench show results/demo/vidsitu/toy/clip-tiny.json results/demo/vidsitu/toy/srlclip-tiny.json \
 		--output results/demo/situations.html
 	@echo "==> the same boards again at any time: .venv/bin/bench report --results results/demo"

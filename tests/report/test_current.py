@@ -42,4 +42,4 @@ def test_the_kept_page_is_of_the_kept_results() -> None:
 
 def test_the_kept_results_verify() -> None:
     done = CliRunner().invoke(cli, ["verify", str(HOME / "results")])
-    assert done.exit_code == 0 and done.output.count("metrics equal") == 6
+    assert done.exit_code == 0 and done.output.count("metrics equal") == 15

@@ -91,7 +91,8 @@ def _markdown(board: Board) -> str:
     head.append("coverage or source")
     align = ["left", "left", *["right"] * len(board.columns)]
     align += ["left"] * (len(head) - len(align))
-    table = tabulate(lines, headers=head, tablefmt="github", colalign=align, disable_numparse=True)
+    table = tabulate(lines, headers=head, tablefmt="github", disable_numparse=True,
+                     colalign=align if lines else None)  # fmt: skip
     listed = [f"{place}. {markdown_cell(note)}" for note, place in notes.items()]
     parts = [f"### {markdown_cell(board.title)}", table, *map(markdown_cell, board.notes)]
     return "\n\n".join([*parts, "\n".join(listed)] if listed else parts)

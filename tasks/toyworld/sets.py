@@ -7,7 +7,7 @@ import random
 from pathlib import Path
 
 from tasks.toyworld.video import Video
-from tasks.toyworld.world import VERBS, deal, make_event, make_groups, sentence
+from tasks.toyworld.world import VERBS, deal, make_event, make_groups, scaled, sentence
 
 STYLES = 4  # of a sentence, and captions of a video
 MSVD_GROUPS, UCF_GROUPS = 8, 3
@@ -17,7 +17,7 @@ Files = tuple[dict[Path, str], list[Video]]
 def msvd(folder: Path, seed: int, scale: float) -> Files:
     """The first events of the toy MSRVTT with four captions each; a group is one long video."""
     rows, videos = [], []
-    for number, group in enumerate(make_groups("msrvtt", _count(MSVD_GROUPS, scale), seed), 1):
+    for number, group in enumerate(make_groups("msrvtt", scaled(MSVD_GROUPS, scale), seed), 1):
         for index, event in enumerate(group):
             name = f"toyMSVD{number:04d}_{3 * index}_{3 * index + 3}"
             captions = [sentence(event, style) for style in range(STYLES)]
@@ -29,7 +29,7 @@ def msvd(folder: Path, seed: int, scale: float) -> Files:
 def ucf101(folder: Path, seed: int, scale: float) -> Files:
     """A class a verb. The two clips of a group share their cast, which no other group has."""
     classes = sorted(verb.title() for verb in VERBS)
-    groups = _count(UCF_GROUPS, scale)
+    groups = scaled(UCF_GROUPS, scale)
     casts = iter(deal("msrvtt", len(classes) * groups, seed))
     rng = random.Random(f"ucf101 {seed}")
     listed, videos = [], []
@@ -46,7 +46,3 @@ def ucf101(folder: Path, seed: int, scale: float) -> Files:
     lists = {folder / "ucfTrainTestlist" / name: "".join(f"{line}\n" for line in lines)
              for name, lines in files.items()}  # fmt: skip
     return lists, videos
-
-
-def _count(number: int, scale: float) -> int:
-    return max(1, round(number * scale))

@@ -10,11 +10,7 @@ from dataclasses import dataclass
 from multiprocessing import get_context, parent_process
 from pathlib import Path
 
-import av
-import numpy as np
-
 from bench.files.atomic import atomic_path
-from tasks.toyworld.draw import draw
 from tasks.toyworld.world import Event
 
 SIZE = 224
@@ -31,6 +27,12 @@ class Video:
 
     def encode(self) -> None:
         """Draw and write the file as H.264. It appears whole or not at all."""
+        # Here, for what the toy world can draw is asked far more often than it is drawn.
+        import av
+        import numpy as np
+
+        from tasks.toyworld.draw import draw
+
         # The container is named: LSMDC's .avi must be AVI. bitexact leaves dates and version
         # strings out.
         exact = {"fflags": "+bitexact"}

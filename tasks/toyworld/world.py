@@ -263,3 +263,8 @@ def make_groups(split: str, count: int, seed: int) -> list[list[Event]]:
         said |= {sentence(event, 0) for event in group}
         groups.append(group)
     return groups
+
+
+def scaled(number: int, scale: float) -> int:
+    """How many are drawn at a scale of the whole: at least one."""
+    return max(1, round(number * scale))

@@ -21,7 +21,7 @@ from tasks.toyworld import sets
 from tasks.toyworld.annotations import annotate, vote
 from tasks.toyworld.velociti import ROW, Clip, caption_rows
 from tasks.toyworld.video import Video, encode_missing
-from tasks.toyworld.world import PEOPLE, Event, deal, make_clip, make_groups, sentence
+from tasks.toyworld.world import PEOPLE, Event, deal, make_clip, make_groups, scaled, sentence
 
 VERSION = 2  # raise it when a file's bytes could change
 _GROUPS = 24
@@ -89,12 +89,8 @@ def _finished(folder: Path, marker: dict[str, Any]) -> bool:
     return False
 
 
-def _count(number: int, scale: float) -> int:
-    return max(1, round(number * scale))
-
-
 def _groups(task: str, seed: int, scale: float) -> list[list[Event]]:
-    return make_groups(task, _count(_GROUPS, scale), seed)
+    return make_groups(task, scaled(_GROUPS, scale), seed)
 
 
 # --- retrieval ------------------------------------------------------------------------------------
@@ -164,7 +160,7 @@ def _clips(split: str, rng: random.Random, seed: int, scale: float) -> dict[str,
     """The five events of each clip of a split, by its id."""
     return {
         _clip_id(split, index): make_clip(rng, cast)
-        for index, cast in enumerate(deal(split, _count(_SPLITS[split], scale), seed))
+        for index, cast in enumerate(deal(split, scaled(_SPLITS[split], scale), seed))
     }
 
 

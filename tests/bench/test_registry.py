@@ -189,6 +189,16 @@ def test_a_training_is_given_its_shares_by_name(
     assert given == (2, 0.5, 0.25, 7)
 
 
+def test_finding_the_toy_world_imports_nothing_that_draws_it() -> None:
+    """Every list and every run asks for it, also where all is drawn."""
+    code = (
+        "import sys; from bench import registry; from bench.config import load_config; "
+        "registry.source_for('msrvtt', 'toy', load_config()); "
+        "heavy = {'av', 'PIL', 'torch'} & set(sys.modules); assert not heavy, heavy"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+
+
 def test_what_a_task_cannot_do_names_those_that_can() -> None:
     """A capability is a method of the task's class: no group of entry points lists it."""
     assert registry.task_names(ScoresFiles) == ["vidsitu"]

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
 
 from adapters import torch_archive
@@ -50,9 +52,13 @@ def read_tensors(path: Path) -> State:
 
 
 def tensor_names(path: Path) -> set[str]:
-    """The names that `read_tensors` would give, of a file of torch.save without its numbers."""
+    """The names that `read_tensors` would give, without the numbers where these lie apart."""
     path = weights_file(path)
-    found = None if path.suffix == ".safetensors" else _beside_objects(path)
+    if path.suffix == ".safetensors":
+        with suppress(OSError, SafetensorError), safe_open(path, framework="pt") as file:
+            return set(file.keys())
+        return set(read_tensors(path))  # which says what is wrong
+    found = _beside_objects(path)
     return set(read_tensors(path) if found is None else _unnested(found, path))
 
 

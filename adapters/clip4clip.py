@@ -52,13 +52,22 @@ class CLIP4ClipAdapter(FrameAdapter, ClipAdapter):
         head: str = MEAN_POOLING,
         checkpoint: str | None = None,
     ) -> None:
-        files = _files(run, arch, pretrained, head, checkpoint, find_weights)
-        config, weights = architecture(str(arch)), files["weights"]
-        own_head = bool(checkpoint) and any(_of_head(weights))
+        weights = _weights(run, arch, pretrained, head, checkpoint, find_weights)
+        arch, config, files = str(arch), architecture(str(arch)), {"weights": weights}
+        of_head = _of_head(weights) if checkpoint else []
+        own_head = any(of_head)
         if own_head and head == MEAN_POOLING:
             raise UsageError(
                 f"{weights}: trained with the head {SEQUENCE}; set head: {SEQUENCE} for '{name}'"
             )
+        if head == SEQUENCE and not own_head:
+            _check_start(arch, config)
+        if own_head and all(of_head):
+            if pretrained is None:
+                raise UsageError(
+                    f"{weights} is of its head alone; name the CLIP's `pretrained` to start from"
+                )
+            files["clip_sha256"] = find_weights(arch, pretrained, run)
         self.head, started = head, head == SEQUENCE and not own_head
         base = SystemBase(
             f"CLIP4Clip {arch}", files, config["embed_dim"],
@@ -80,7 +89,7 @@ class CLIP4ClipAdapter(FrameAdapter, ClipAdapter):
         known = checkpoint == "shipped" or (head == MEAN_POOLING and not checkpoint)
         return system_card(
             f"CLIP4Clip {arch}", "clip4clip",
-            lambda: _files(run, arch, pretrained, head, checkpoint, local_weights)["weights"],
+            lambda: _weights(run, arch, pretrained, head, checkpoint, local_weights),
             (rule, MEAN, STD), _published(rule, head == SEQUENCE and not checkpoint),
             key=key if checkpoint else f"{arch}/{pretrained}",
             embed_dim=config["embed_dim"], clips=head == SEQUENCE,
@@ -91,7 +100,8 @@ class CLIP4ClipAdapter(FrameAdapter, ClipAdapter):
     def check(cls, run: RunConfig, name: str, **settings: Any) -> None:
         """BenchError where the model of these settings cannot run now, without the network."""
         arch, pretrained, checkpoint = map(settings.get, ("arch", "pretrained", "checkpoint"))
-        _files(run, arch, pretrained, settings.get("head", MEAN_POOLING), checkpoint, local_weights)
+        head = settings.get("head", MEAN_POOLING)
+        _weights(run, arch, pretrained, head, checkpoint, local_weights)
 
     @property
     def is_video_model(self) -> bool:
@@ -121,13 +131,13 @@ def _published(rule: Preprocessing, started: bool) -> dict[str, Setup]:
     return {"msrvtt": setup, "lsmdc": setup}
 
 
-def _files(
+def _weights(
     run: RunConfig, arch: str | None, pretrained: str | None, head: str, checkpoint: str | None,
     find: Callable[[str, str, RunConfig], Path],
-) -> dict[str, Path]:  # fmt: skip
-    """The weights, those of the CLIP too where the checkpoint is of a head alone.
+) -> Path:  # fmt: skip
+    """The checkpoint, which is not read, or the CLIP to start from.
 
-    UsageError for an unknown head or architecture, or one that the head cannot be of.
+    UsageError for an unknown head or architecture, or one that the head cannot start from.
     """
     if head not in HEADS:
         raise UsageError(
@@ -136,31 +146,24 @@ def _files(
     if arch is None:
         raise UsageError("CLIP4Clip needs the `arch` of its CLIP, such as ViT-B-32-quickgelu")
     config = architecture(arch)
-    trained = _checkpoint(run, checkpoint) if checkpoint else None
-    of_head = _of_head(trained) if trained else []
-    if head == SEQUENCE and not any(of_head) and (
-        config["embed_dim"] != config["text_cfg"].get("width")
-    ):  # fmt: skip
-        raise UsageError(f"{arch}: {SEQUENCE} starts from a text tower as wide as its embedding")
-    if trained and not all(of_head):
-        return {"weights": trained}
+    if checkpoint == "shipped":
+        return SHIPPED / TINY
+    if checkpoint:
+        return RELEASE.found(run, checkpoint)
+    if head == SEQUENCE:
+        _check_start(arch, config)
     if pretrained is None:
-        what = f"{trained} is of its head alone; name the CLIP's" if trained else \
-            "CLIP4Clip needs a `checkpoint`, or"  # fmt: skip
-        raise UsageError(f"{what} `pretrained` to start from")
-    base = find(arch, pretrained, run)
-    return {"weights": trained, "clip_sha256": base} if trained else {"weights": base}
+        raise UsageError("CLIP4Clip needs a `checkpoint`, or `pretrained` to start from")
+    return find(arch, pretrained, run)
 
 
-def _checkpoint(run: RunConfig, checkpoint: str) -> Path:
-    return SHIPPED / TINY if checkpoint == "shipped" else RELEASE.found(run, checkpoint)
+def _check_start(arch: str, config: dict[str, Any]) -> None:
+    if config["embed_dim"] != config["text_cfg"].get("width"):
+        raise UsageError(f"{arch}: {SEQUENCE} starts from a text tower as wide as its embedding")
 
 
 def _of_head(weights: Path) -> list[bool]:
     """Of each tensor, whether it is the head's."""
-    if weights == SHIPPED / TINY:
-        return [True]  # known without torch, which a list of models does not import
-
     from adapters.checkpoint import tensor_names
 
     return [name.startswith(HEAD_NAMES) for name in tensor_names(weights)]

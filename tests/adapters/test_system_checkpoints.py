@@ -10,28 +10,32 @@ from typing import Any
 
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
-from adapters import bt_adapter_model, clip4clip_model, tvtsv2_model, vifi_clip_model
+from adapters import (
+    bt_adapter_model,
+    checkpoint,
+    clip4clip,
+    clip4clip_model,
+    tvtsv2_model,
+    vifi_clip_model,
+)
 from adapters.bt_adapter import SIZES
 from adapters.bt_adapter_names import absent_towers, of_openai, official_state
 from adapters.checkpoint import State, misfit, tensor_names, unprefixed
 from adapters.clip_base import architecture
 from adapters.openai_clip import clip
 from adapters.tvtsv2 import VARIANTS
+from bench.config import RunConfig
 from bench.errors import BenchError, DataError
+from tests.systems.full_size import shapes
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "systems"
 
 
 def full_size(*lists: str) -> State:
     """The checkpoint of keys.json's lists on the meta device: names and shapes only."""
-    known = json.loads((GOLDEN / "keys.json").read_text())
-    return {
-        pattern.replace("*", str(number)): torch.empty(shape, device="meta")
-        for name in lists for pattern, (count, shape) in known[name].items()
-        for number in range(count)
-    }  # fmt: skip
+    return {name: torch.empty(shape, device="meta") for name, shape in shapes(*lists).items()}
 
 
 def fault(make: Callable[[], torch.nn.Module], state: State, official: Any = str) -> str:
@@ -196,3 +200,30 @@ def test_names_are_known_without_the_numbers(tmp_path: Path, monkeypatch: Any) -
     torch.save({"state_dict": state}, tmp_path / "x.pth")
     monkeypatch.setattr(torch, "load", None)
     assert tensor_names(tmp_path / "x.pth") == {"module.a", "module.b"}
+
+
+def test_names_are_read_without_the_numbers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "x.safetensors"
+    save_file({"clip.a": torch.ones(2), "clip.b": torch.ones(1)}, path)
+    broken = tmp_path / "broken.safetensors"
+    broken.write_bytes(path.read_bytes()[:9])
+    with pytest.raises(BenchError, match=r"broken\.safetensors: not a checkpoint"):
+        tensor_names(broken)
+    monkeypatch.setattr(checkpoint, "load_file", None)  # which would read all of them
+    assert tensor_names(path) == {"clip.a", "clip.b"}
+
+
+def test_whether_clip4clip_can_run_is_said_without_reading_its_checkpoint(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A list of models asks, and is to take no longer for a file of a gigabyte."""
+    path = tmp_path / "pytorch_model.bin"
+    torch.save({"clip.a": torch.ones(1)}, path)
+    monkeypatch.setattr(checkpoint, "tensor_names", None)
+    made = {"arch": "ViT-B-32-quickgelu", "head": "seqTransf", "checkpoint": str(path)}
+    run = RunConfig(cache=tmp_path, device="cpu")
+    assert clip4clip.CLIP4ClipAdapter.problem(run, "x", **made) is None
+    card = clip4clip.CLIP4ClipAdapter.about(run, "x", **made)
+    assert card.weights == path

@@ -23,6 +23,7 @@ from adapters.vast_sizes import VASTSizes
 from bench.errors import BenchError, DataError
 from tests.systems.__main__ import compare
 from tests.systems.case import Case, read_case
+from tests.systems.full_size import shapes
 from tests.systems.vast import model_of, tokens_of
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "systems" / "vast"
@@ -91,15 +92,6 @@ def test_keys_and_values_are_made_once_for_a_video(
 # --- checkpoints ---------------------------------------------------------------------------------
 
 
-def released() -> dict[str, list[int]]:
-    """Names and shapes of the checkpoint at full size."""
-    found = {}
-    for name, shape in json.loads((GOLDEN / "keys.json").read_text())["keys"].items():
-        for layer in range(shape[0]) if "#" in name else (None,):
-            found[name.replace("#", str(layer))] = shape if layer is None else shape[1]
-    return found
-
-
 def on_meta(tasks: list[str], keys: Mapping[str, list[int]]) -> VAST:
     settings = VASTSettings()
     with torch.device("meta"):
@@ -108,7 +100,7 @@ def on_meta(tasks: list[str], keys: Mapping[str, list[int]]) -> VAST:
 
 @pytest.mark.parametrize("task", TASKS)
 def test_the_model_at_full_size_has_the_released_names_and_shapes(task: str) -> None:
-    keys = released()
+    keys = shapes("VAST")
     assert len(keys) == 1287
     model = on_meta([task], keys)
     own = {name: list(value.shape) for name, value in model.state_dict().items()}
@@ -125,7 +117,7 @@ def test_the_model_at_full_size_has_the_released_names_and_shapes(task: str) -> 
 
 
 def test_what_no_shape_gives_away_is_the_released_model_s() -> None:
-    model: Any = on_meta(["tvas"], released())
+    model: Any = on_meta(["tvas"], shapes("VAST"))
     visual, bert = model.vision_encoder.visual, model.multimodal_encoder.bert
     assert visual.blocks[0].attn.num_heads == 16 and len(visual.blocks) == 40
     assert visual.patch_embed.img_size == (224, 224)

@@ -16,18 +16,22 @@ _PLACES = 0xFFFFFFFF
 class DeviceRanks:
     """Blocks of whole groups of captions come in; ranks and best answers add up.
 
-    `texts` float32 [M, D], `videos` [N, D]; `queried` [G] are the videos that have a caption. The
-    scores `best_own` [G], that their captions must be beaten by, are set before the first block.
+    `texts` float32 [M, D], `videos` [N, D]; `queried` [G] are the videos that have a caption,
+    `best_own` float32 [G] the score of the best of each.
     """
 
-    best_own: np.ndarray
-
     def __init__(
-        self, device: str, texts: np.ndarray, videos: np.ndarray, queried: np.ndarray, top: int
+        self,
+        device: str,
+        texts: np.ndarray,
+        videos: np.ndarray,
+        queried: np.ndarray,
+        best_own: np.ndarray,
+        top: int,
     ) -> None:
         self._device, self._top, self._texts = device, top, texts
         self._columns = self._on(videos).double().T
-        self._queried = self._on(queried)
+        self._queried, self._best_own = self._on(queried), self._on(best_own)
         self._ahead = torch.zeros(len(queried), dtype=torch.int64, device=device)
         self._best = torch.empty((len(queried), 0), dtype=torch.int64, device=device)
 
@@ -51,10 +55,9 @@ class DeviceRanks:
             groups = torch.full((len(sizes), groups.shape[1]), -torch.inf, device=self._device) \
                 .scatter_reduce(0, of, groups, "amax")  # fmt: skip
         groups = groups.T
-        best_own = self._on(self.best_own)
         places = torch.arange(first, first + len(sizes), device=self._device)
-        self._ahead[places] -= (groups[places, places - first] >= best_own[places]).long()
-        self._ahead += (groups >= best_own[:, None]).sum(dim=1)
+        self._ahead[places] -= (groups[places, places - first] >= self._best_own[places]).long()
+        self._ahead += (groups >= self._best_own[:, None]).sum(dim=1)
         keys = torch.cat([self._best, _keys(groups, first)], dim=1)
         self._best = keys.topk(min(self._top, keys.shape[1]), dim=1).values
         return (ranks.cpu().numpy(), *_opened(best))

@@ -6,7 +6,6 @@ score as nothing. CLIP4Clip's evaluator counts ties as hits; without ties the nu
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -141,14 +140,16 @@ def ranks_from_features(
     if on_device:
         from bench.metrics.device_ranks import DeviceRanks
 
-        blocks = DeviceRanks(device, texts, videos, queried, top)
+        best_own = np.maximum.reduceat(own[order], starts)
+        blocks = DeviceRanks(device, texts, videos, queried, best_own, top)
     else:
-        blocks = _Blocks(texts, videos, queried, top)
+        similarity, softmax = _Similarity(texts, videos), None
         if temperature is not None:
-            scores, own = blocks.rescore(
-                (rows for _, _, rows in chunks), temperature, scores, owner
-            )
-    blocks.best_own = best_own = np.maximum.reduceat(own[order], starts)
+            given = ((rows, similarity(rows)) for _, _, rows in chunks)
+            softmax = DualSoftmax.over(given, len(texts), len(videos), temperature)
+            scores, own = softmax.of_pairs(scores, owner)
+        best_own = np.maximum.reduceat(own[order], starts)
+        blocks = _Blocks(similarity, softmax, queried, best_own, top)
 
     t2v = np.empty(len(owner), np.int64)
     t2v_top = np.empty((len(owner), top), np.int64)
@@ -165,37 +166,36 @@ def ranks_from_features(
     )  # fmt: skip
 
 
+class _Similarity:
+    """Of texts, by their places, with all videos: float32 [rows, N], formed in float64."""
+
+    def __init__(self, texts: np.ndarray, videos: np.ndarray) -> None:
+        self._texts, self._columns = texts, videos.T.astype(np.float64)
+
+    def __call__(self, rows: np.ndarray) -> np.ndarray:
+        found: np.ndarray = (self._texts[rows].astype(np.float64) @ self._columns).astype(
+            np.float32
+        )
+        return found
+
+
 class _Blocks:
-    """Ranks and best answers of blocks of texts; see `bench.metrics.device_ranks.DeviceRanks`.
-
-    `rescore` comes first, where a dual softmax is wanted.
-    """
-
-    best_own: np.ndarray
+    """Ranks and best answers of blocks of texts; see `bench.metrics.device_ranks.DeviceRanks`."""
 
     def __init__(
-        self, texts: np.ndarray, videos: np.ndarray, queried: np.ndarray, top: int
+        self,
+        similarity: _Similarity,
+        softmax: DualSoftmax | None,
+        queried: np.ndarray,
+        best_own: np.ndarray,
+        top: int,
     ) -> None:
-        self._texts, self._columns = texts, videos.T.astype(np.float64)
-        self._queried, self._top = queried, top
-        self._softmax: DualSoftmax | None = None
+        self._similarity, self._softmax = similarity, softmax
+        self._queried, self._best_own, self._top = queried, best_own, top
         self._ahead = np.zeros(len(queried), np.int64)
         count = min(top, len(queried))
         self._best = np.zeros((len(queried), count), np.int64)
-        self._best_scores = np.full((len(queried), count), -np.inf, np.float32)
-
-    def _similarity(self, rows: np.ndarray) -> np.ndarray:
-        return (self._texts[rows].astype(np.float64) @ self._columns).astype(np.float32)
-
-    def rescore(
-        self, rows: Iterable[np.ndarray], temperature: float, own: np.ndarray, owner: np.ndarray
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Weigh all scores by a dual softmax; both of each text with its own video, float64 [M]."""
-        blocks = ((one, self._similarity(one)) for one in rows)
-        shape = (len(self._texts), self._columns.shape[1])
-        self._softmax = DualSoftmax.over(blocks, *shape, temperature)
-        self._best_scores = self._best_scores.astype(np.float64)
-        return self._softmax.of_pairs(own, owner)
+        self._best_scores = np.full((len(queried), count), -np.inf, best_own.dtype)
 
     def add(
         self, rows: np.ndarray, own: np.ndarray, owner: np.ndarray, sizes: np.ndarray, first: int
@@ -206,7 +206,7 @@ class _Blocks:
             by_video = self._softmax.of_videos(block, rows)
         starts = np.cumsum(sizes) - sizes
         groups = np.maximum.reduceat(by_video, starts, axis=0)[:, self._queried].T
-        at_least = groups >= self.best_own[:, None]
+        at_least = groups >= self._best_own[:, None]
         places = np.arange(first, first + len(sizes))
         self._ahead += at_least.sum(axis=1)
         self._ahead[places] -= at_least[places, places - first]

@@ -19,6 +19,7 @@ from bench.features.extraction import clip_features
 from bench.features.validation import StoredFeatures
 from bench.features.work import Silent, Work
 from bench.files.tensor_store import TensorStore
+from bench.metrics import device_ranks, retrieval
 from bench.results.files import load_all, save
 from bench.results.timing import profile
 from bench.video import FrameStore, Preprocessing, decode
@@ -66,6 +67,30 @@ def test_a_second_run_encodes_nothing_and_a_second_model_decodes_nothing(
     other.fingerprint = "mean-2"
     assert evaluate(other, task, run).metrics == result.metrics
     assert other.frames == first.frames and other.texts == first.texts
+
+
+def test_many_products_are_made_on_the_models_device(
+    task: Task, run: RunConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Few are not, nor are those of a model that says no device: its numbers are the same."""
+    made: list[str] = []
+
+    class Noted(device_ranks.DeviceRanks):
+        def __init__(self, device: str, *given: Any) -> None:
+            made.append(device)
+            super().__init__(device, *given)
+
+    class OnDevice(Mean):
+        device = "cpu:0"  # another name of the CPU stands for an accelerator
+
+    monkeypatch.setattr(device_ranks, "DeviceRanks", Noted)
+    few = evaluate(OnDevice(), task, run)
+    monkeypatch.setattr(retrieval, "MANY", 1)
+    plain = evaluate(Mean(), task, run)
+    assert made == []
+    many = evaluate(OnDevice(), task, run)
+    assert made == ["cpu:0"]
+    assert few.predictions == plain.predictions == many.predictions
 
 
 def test_a_warm_run_learns_with_the_threads_of_a_cold_one(

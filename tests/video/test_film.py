@@ -13,6 +13,7 @@ from clips import HEIGHT, WIDTH, read, write_video
 
 from bench.contracts import Clip
 from bench.video import Uniform, VideoError, decode, scan
+from bench.video.container import open_video
 
 
 @pytest.fixture(scope="module")
@@ -109,3 +110,16 @@ def test_music_with_a_cover_is_no_video(tmp_path: Path) -> None:
             container.mux(stream.encode(None))
     with pytest.raises(VideoError, match="broken: no video stream, only a cover picture"):
         scan(path)
+
+
+@pytest.mark.parametrize(("version", "lenient"), [("18.1.0", True), ("19.0.2", False)])
+def test_files_are_opened_as_each_pyav_knows_it(
+    short: Path, monkeypatch: pytest.MonkeyPatch, version: str, lenient: bool
+) -> None:
+    """From 19 on `metadata_errors` is no argument: every video would count as broken."""
+    given: list[dict[str, Any]] = []
+    monkeypatch.setattr(av, "__version__", version)
+    monkeypatch.setattr(av, "open", lambda *_, **options: given.append(options))
+    open_video(short)
+    assert ("metadata_errors" in given[0]) == lenient
+    assert given[0]["options"]["protocol_whitelist"] == "file"

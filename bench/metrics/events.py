@@ -11,7 +11,7 @@ import numpy as np
 from bench.metrics.retrieval import metrics_of_ranks, ranks_from_features
 
 Ranks = dict[str, np.ndarray]  # "all", "own", "hard": int [V, P] from 1
-OWN, VERB_ROLE = "own-five", "verb-role"
+OWN, VERB_ROLE, ROLE_SWAP = "own-five", "verb-role", "role-swap"
 VC = "vc/"  # stands before the metrics of contextualised events
 EVENT_METRICS = ("R@1", "R@5", "R@10", "MdR", "MnR", OWN, VERB_ROLE)
 
@@ -44,6 +44,16 @@ def event_metrics(ranks: Ranks) -> dict[str, float]:
         for name, found in firsts.items()
         if found is not None
     }
+
+
+def role_swap(events: np.ndarray, texts: np.ndarray, swaps: np.ndarray) -> dict[str, float]:
+    """The percent of events whose own text beats its role-swap (chance 50), all [V, P, D]; `swaps`
+    are zero for events that have none. Empty where no event has one. A tie is no hit."""
+    which = swaps.any(axis=-1)
+    if not which.any():
+        return {}
+    own, swapped = (_product("nd,nd->n", each[which], events[which]) for each in (texts, swaps))
+    return {ROLE_SWAP: 100.0 * float(np.mean(own > swapped))}
 
 
 def _ahead(scores: np.ndarray, own: np.ndarray) -> np.ndarray:

@@ -136,14 +136,14 @@ def _unlike(names: tuple[str, ...], best: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def grid_chart(record: dict[str, Any]) -> Chart:
-    """The geometric mean of every cell with its interval, beside the paper's; or a protocol's."""
+    """The charted metric of every cell with its interval, beside the paper's; or a protocol's."""
     if record.get("kind") == PROTOCOLS:
         return protocol_chart(record)
     published = grid(record["grid"])
     measured = [
         Point(row["name"], entry["value"], entry["low"], entry["high"])
         for row in record["rows"] if not is_partial(row)
-        for entry in [row["metrics"][MEAN]]
+        for entry in [row["metrics"][published.charted]]
     ]  # fmt: skip
     series, note = [Series(f"{record['model']}, measured", measured)], ""
     if not published.columns:
@@ -153,7 +153,7 @@ def grid_chart(record: dict[str, Any]) -> Chart:
     if record["toy"]:
         note = f"Measured on the toy world: only trends can be compared. {note}".strip()
     series = [one for one in series if all(math.isfinite(p.y) for p in one.points)]
-    return Chart(published.title, published.first, MEAN, "dots", series, note)
+    return Chart(published.title, published.first, published.charted, "dots", series, note)
 
 
 def task_of(record: dict[str, Any]) -> str:

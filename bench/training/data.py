@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +24,8 @@ from bench.training.protocols import Trainable, TrainingSet
 from bench.video import DecodedFrames, FrameStore
 from bench.video.tolerant import odd_clips
 
+NO_TEXT = -1  # the row of `Prepared.features` that is zero
+
 
 @dataclass(frozen=True)
 class Batch:
@@ -32,6 +35,7 @@ class Batch:
     texts: torch.Tensor  # [B, P, D]
     negatives: torch.Tensor  # [B, P, N, D]
     ids: torch.Tensor  # int64 [B, P]: equal numbers are equal texts
+    swaps: torch.Tensor | None = None  # [B, P, D], zero where an event has none
 
 
 @dataclass(frozen=True)
@@ -40,8 +44,9 @@ class Prepared:
 
     `keys` name each clip's frames there: kept, for working them out again asks the file system of
     every video, or of every image of its folder, at every step. `features` is float32 [texts, D],
-    normalised; `texts` int64 [B, P] and `negatives` int64 [B, P, N] are rows of it. `counts` says
-    how many different prompts and negatives there are, and how many the model cannot read whole.
+    normalised, its last row zero: no text. `texts` int64 [B, P], `negatives` int64 [B, P, N] and
+    `swaps` int64 [B, P], None where the data has none, are rows of it. `counts` says how many
+    different texts of each kind there are, and how many the model cannot read whole.
     """
 
     data: TrainingSet
@@ -51,6 +56,7 @@ class Prepared:
     texts: torch.Tensor
     negatives: torch.Tensor
     counts: dict[str, int]
+    swaps: torch.Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.data.clips)
@@ -89,6 +95,7 @@ class Prepared:
             self.features[self.texts[chosen]],
             self.features[self.negatives[chosen]],
             self.texts[chosen],
+            None if self.swaps is None else self.features[self.swaps[chosen]],
         )
 
 
@@ -106,17 +113,24 @@ def prepare(
         deque(store.fill(share, *decoding_limits(run)), 0)  # into the store
         distributed.barrier()
     data, failures = _decoded(data, store, run, progress)
-    rows: dict[str, int] = {}
-    texts = [[rows.setdefault(text, len(rows)) for text in video] for video in data.prompts]
-    prompts = len(rows)
+    rows: dict[str, int] = {}  # of every different text: prompts, then negatives, then swaps
+    prompts = [[rows.setdefault(text, len(rows)) for text in video] for video in data.prompts]
+    ends = {"prompts": len(rows)}
     negatives = [
         [[rows.setdefault(text, len(rows)) for text in event] for event in video]
         for video in data.negatives
     ]
-    features, counts = _encode(list(rows), prompts, model, run.cache_folder / "features", progress)
+    ends["negatives"] = len(rows)
+    swaps = [
+        [rows.setdefault(text, len(rows)) if text else NO_TEXT for text in video]
+        for video in data.swaps
+    ]
+    ends |= {"role_swaps": len(rows)} if data.swaps else {}
+    features, counts = _encode(list(rows), ends, model, run.cache_folder / "features", progress)
+    places = partial(torch.tensor, dtype=torch.int64)
     return Prepared(
         data, store, [store.key(clip) for clip in data.clips], features,
-        torch.tensor(texts, dtype=torch.int64), torch.tensor(negatives, dtype=torch.int64), counts,
+        places(prompts), places(negatives), counts, places(swaps) if swaps else None,
     ), failures  # fmt: skip
 
 
@@ -144,6 +158,7 @@ def _decoded(
         clips=[data.clips[place] for place in kept],
         prompts=[data.prompts[place] for place in kept],
         negatives=[data.negatives[place] for place in kept],
+        swaps=[data.swaps[place] for place in kept] if data.swaps else [],
     )
     return chosen, failures
 
@@ -157,40 +172,41 @@ def _problem(clip: Clip, found: DecodedFrames | Failure, wanted: int) -> Failure
 
 
 def _encode(
-    texts: list[str], prompts: int, model: Trainable, folder: Path, progress: Progress
+    texts: list[str], ends: dict[str, int], model: Trainable, folder: Path, progress: Progress
 ) -> tuple[torch.Tensor, dict[str, int]]:
-    """Normalised features [texts, D] on the CPU, and what `Prepared.counts` tells.
+    """Normalised features [texts + 1, D] on the CPU, the last zero, and `Prepared.counts`.
 
-    The first `prompts` texts are prompts, the others negatives. Kept a chunk at a time, so that a
-    killed run resumes; kept in memory once: at full size they are gigabytes.
+    `ends` says where each kind of texts ends. Kept a chunk at a time, so that a killed run resumes;
+    kept in memory once: at full size they are gigabytes.
     """
-    counts = {"prompts": prompts, "prompts_cut": 0,
-              "negatives": len(texts) - prompts, "negatives_cut": 0}  # fmt: skip
+    starts = [0, *ends.values()]
+    kinds = {kind: range(start, ends[kind]) for start, kind in zip(starts, ends, strict=False)}
+    counts = {name: count for kind, part in kinds.items()
+              for name, count in ((kind, len(part)), (f"{kind}_cut", 0))}  # fmt: skip
     if not texts:
-        return torch.zeros(0, 1), counts  # nothing held out
+        return torch.zeros(1, 1), counts  # nothing held out
     store = TensorStore(folder)
-    chunks = [
-        range(at, min(at + TEXTS_AT_ONCE, end))
-        for start, end in ((0, prompts), (prompts, len(texts)))
-        for at in range(start, end, TEXTS_AT_ONCE)
-    ]
+    chunks = {
+        range(at, min(at + TEXTS_AT_ONCE, part.stop)): f"{kind}_cut"
+        for kind, part in kinds.items() for at in range(part.start, part.stop, TEXTS_AT_ONCE)
+    }  # fmt: skip
     progress.start("texts", len(texts))
 
     def make(chunk: range) -> None:
         _encode_chunk([texts[row] for row in chunk], model, store)
         progress.advance(len(chunk))
 
-    distributed.divide(chunks, make)
+    distributed.divide(list(chunks), make)
     features: torch.Tensor | None = None
-    for chunk in chunks:
+    for chunk, cut in chunks.items():
         found = _encode_chunk([texts[row] for row in chunk], model, store)
         if features is None:
-            features = torch.empty(len(texts), found["features"].shape[1])
+            features = torch.zeros(len(texts) + 1, found["features"].shape[1])
         features[chunk.start : chunk.stop] = torch.tensor(found["features"])
-        counts["prompts_cut" if chunk.start < prompts else "negatives_cut"] += int(found["cut"][0])
+        counts[cut] += int(found["cut"][0])
     assert features is not None
-    for part in features.split(1 << 14):  # in place: no second copy
-        part.copy_(functional.normalize(part, dim=-1))
+    for rows in features.split(1 << 14):  # in place: no second copy
+        rows.copy_(functional.normalize(rows, dim=-1))
     return features, counts
 
 

@@ -8,7 +8,7 @@ import torch
 from bench import distributed
 from bench.compute import autocast
 from bench.contracts import normalise
-from bench.metrics.events import VC, event_metrics, event_ranks
+from bench.metrics.events import VC, event_metrics, event_ranks, role_swap
 from bench.training.data import Batch, Prepared
 from bench.training.losses import Texts, Visual, no_negatives, srl_loss, visual_features
 from bench.training.protocols import Trainable
@@ -27,7 +27,8 @@ def batch_loss(
     gather = distributed.gather_with_own_gradient
     parts = (visual.event_means, visual.video_means, visual.events, visual.videos)
     gathered = Visual(*(None if part is None else gather(part) for part in parts))  # type: ignore[arg-type]
-    texts = Texts(*(gather(part.to(device)) for part in (batch.texts, batch.negatives, batch.ids)))
+    own = (batch.texts, batch.negatives, batch.ids, batch.swaps)
+    texts = Texts(*(None if part is None else gather(part.to(device)) for part in own))  # type: ignore[arg-type]
     terms = srl_loss(gathered, texts, model.logit_scale, settings)
     equal = no_negatives(texts.ids)[0]
     return {**terms, EQUAL_TEXTS: (equal.sum() - len(equal)) / 2}
@@ -68,10 +69,13 @@ def validate(model: Trainable, data: Prepared, device: str, precision: str) -> d
     ordered = [shared[n % len(shared)][n // len(shared)] for n in range(len(groups))]
     texts = data.features[data.texts].numpy()
     hard = data.features[data.negatives].numpy()
+    swaps = None if data.swaps is None else data.features[data.swaps].numpy()
     metrics: dict[str, float] = {}
     for place, prefix in enumerate(("", VC)):
         if ordered[0][place] is not None:
             events = np.concatenate([group[place] for group in ordered])
             values = event_metrics(event_ranks(events, texts, hard))
+            if swaps is not None:
+                values |= role_swap(events, texts, swaps)
             metrics |= {prefix + name: value for name, value in values.items()}
     return metrics

@@ -45,9 +45,10 @@ class Cell(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Grid(Struct, frozen=True, forbid_unknown_fields=True):
-    """An ablation, evaluated on `task`; `first` heads the column of what is varied.
+    """An ablation, evaluated on `task` and `also`; `first` heads the column of what is varied.
 
-    `columns` are the metrics of a grid of our own; a published one has the paper's, and none named.
+    `columns` are the metrics of a grid of our own, those of the tasks in `also` as `TASK/METRIC`; a
+    published one has the paper's, and none named.
     """
 
     title: str
@@ -59,6 +60,17 @@ class Grid(Struct, frozen=True, forbid_unknown_fields=True):
     rows: list[Cell]
     footnote: str = ""
     columns: list[str] = []
+    also: list[str] = []
+
+    @property
+    def tasks(self) -> list[str]:
+        """Every task that a row is evaluated on."""
+        return [self.task, *self.also]
+
+    @property
+    def charted(self) -> str:
+        """The metric that the grid's chart shows."""
+        return MEAN if {"Vb@1", "CIDEr"} <= set(self.measured) else self.measured[0]
 
     @property
     def measured(self) -> tuple[str, ...]:

@@ -7,7 +7,7 @@ import signal
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,8 @@ from bench.config import RunConfig
 from bench.contracts import Progress
 from bench.errors import BenchError, UsageError
 from bench.files.atomic import check_replaceable
-from bench.metrics.events import OWN, VC, VERB_ROLE
+from bench.files.tensor_store import digest
+from bench.metrics.events import OWN, ROLE_SWAP, VC, VERB_ROLE
 from bench.training import checkpoints
 from bench.training.data import Batch, prepare
 from bench.training.forward import batch_loss, validate
@@ -62,6 +63,8 @@ def train(
     check_replaceable(folder / "model", model.files)
     use_threads(run)
     torch.manual_seed(run.seed)
+    if not settings.role_swaps:  # no need to encode them
+        data = replace(data, swaps=[])
     prepared, failures = prepare(data, model, run, progress)
     validation, more = prepare(held_out, model, run, progress)
     if len(prepared) < max(2, distributed.world()):
@@ -69,9 +72,10 @@ def train(
     precision = run.torch_precision
     model.checkpoint_gradients(settings.checkpoint_gradients)
     identity = {
-        **asdict(settings), **model.describe(), "data": data.name, "videos": len(prepared),
+        **settings.recipe(), **model.describe(), "data": data.name, "videos": len(prepared),
         "held_out": len(validation), "seed": run.seed, "content": prepared.content,
         "held_out_content": validation.content, "precision": precision,
+        **({"swaps": digest("swaps", prepared.data.swaps)} if settings.role_swaps else {}),
     }  # fmt: skip
     log = Log(folder, job.project, identity) if distributed.is_main() else None
     training = Training(
@@ -108,9 +112,10 @@ def _report_counts(training: Training, progress: Progress) -> None:
     counts = training.train.counts
     if training.log is not None and training.state.step == 0:
         training.log.write("texts", 0, counts)
-    for what in ("prompts", "negatives"):
-        if cut := counts[f"{what}_cut"]:
-            progress.warn(f"{cut} of {counts[what]} {what} are too long for the model and are cut")
+    for what in ("prompts", "negatives", "role_swaps"):
+        if cut := counts.get(f"{what}_cut"):
+            texts = what.replace("_", " ")
+            progress.warn(f"{cut} of {counts[what]} {texts} are too long for the model and are cut")
 
 
 def _epochs(training: Training, progress: Progress, deadline: float) -> str:
@@ -243,7 +248,7 @@ def criterion(values: dict[str, float], names: tuple[str, ...]) -> float:
 def _shown(values: dict[str, float]) -> str:
     """The epoch's line, of held-out events: by the mean of frames, and by contextualised events."""
     parts = []
-    for name in ("R@1", OWN, VERB_ROLE):
+    for name in ("R@1", OWN, VERB_ROLE, ROLE_SWAP):
         if name in values:
             own = f" (vc {values[VC + name]:.1f})" if VC + name in values else ""
             parts.append(f"{name} {values[name]:.1f}{own}")

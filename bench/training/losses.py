@@ -31,11 +31,13 @@ class Visual:
 @dataclass(frozen=True)
 class Texts:
     """Text features of a batch: `events` [B, P, D], `negatives` [B, P, N, D], and which texts the
-    events' are: equal numbers in `ids` int64 [B, P] are equal texts."""
+    events' are: equal numbers in `ids` int64 [B, P] are equal texts. `swaps` [B, P, D] are zero
+    where an event has no role-swap negative; None where no loss asks for them."""
 
     events: torch.Tensor
     negatives: torch.Tensor
     ids: torch.Tensor
+    swaps: torch.Tensor | None = None
 
 
 def visual_features(
@@ -59,7 +61,8 @@ def srl_loss(
     says: with the scale at 100 a half-precision logit is off by tenths.
     """
     scale = logit_scale.float().exp()
-    event_texts, hard = texts.events.flatten(0, 1), texts.negatives.flatten(0, 1)
+    event_texts = texts.events.flatten(0, 1)
+    hard, times = _hard(texts, settings.role_swaps)
     video_texts = texts.events.mean(dim=1)
     events, videos = no_negatives(texts.ids, settings.natural_negatives)
     terms: dict[str, torch.Tensor] = {}
@@ -70,15 +73,25 @@ def srl_loss(
     with torch.autocast(texts.events.device.type, enabled=False):
         if settings.clip_event:
             means = visual.event_means.flatten(0, 1)
-            terms["clip_event"] = info_nce(means, event_texts, scale, hard, events)
+            terms["clip_event"] = info_nce(means, event_texts, scale, hard, events, times)
         if settings.vc_event and visual.events is not None:
             contextual = visual.events.flatten(0, 1)
-            terms["vc_event"] = info_nce(contextual, event_texts, scale, hard, events)
+            terms["vc_event"] = info_nce(contextual, event_texts, scale, hard, events, times)
         if settings.clip_video:
             terms["clip_video"] = video_loss(visual.video_means)
         if settings.vc_video and visual.videos is not None:
             terms["vc_video"] = video_loss(visual.videos)
     return {**terms, "total": torch.stack(list(terms.values())).sum()}
+
+
+def _hard(texts: Texts, swaps: int) -> tuple[torch.Tensor, torch.Tensor | None]:
+    """`hard` and `times` of `info_nce`: verb-role negatives once each, role-swaps `swaps` times."""
+    negatives = texts.negatives.flatten(0, 1)
+    if not swaps or texts.swaps is None:
+        return negatives, None
+    swapped = texts.swaps.flatten(0, 1)[:, None]  # [M, 1, D]
+    times = torch.ones(negatives.shape[:2], device=negatives.device)
+    return torch.cat([negatives, swapped], 1), torch.cat([times, swaps * swapped.any(-1)], 1)
 
 
 def no_negatives(ids: torch.Tensor, natural: bool = True) -> tuple[torch.Tensor, torch.Tensor]:
@@ -102,8 +115,10 @@ def info_nce(
     scale: torch.Tensor,
     hard: torch.Tensor | None = None,
     same: torch.Tensor | None = None,
+    times: torch.Tensor | None = None,
 ) -> torch.Tensor:
-    """CLIP's loss of M pairs [M, D]; `hard` [M, N, D] are texts that only their own row sees.
+    """CLIP's loss of M pairs [M, D]; `hard` [M, N, D] are texts that only their own row sees, each
+    as if it were there `times` [M, N], from 0; None is once.
 
     Nothing needs to be normalised. Pairs that are `same`, bool [M, M], are left out of each
     other's denominators; its diagonal does not matter.
@@ -118,7 +133,10 @@ def info_nce(
     to_text = logits
     if hard is not None and hard.shape[1]:
         hard = functional.normalize(hard.float(), dim=-1)
-        to_text = torch.cat([logits, scale * torch.einsum("md,mnd->mn", videos, hard)], dim=1)
+        against = scale * torch.einsum("md,mnd->mn", videos, hard)
+        if times is not None:  # n exp(x) is exp(x + log n)
+            against = against + times.log()
+        to_text = torch.cat([logits, against], dim=1)
     return (
         functional.cross_entropy(to_text, target) + functional.cross_entropy(logits.T, target)
     ) / 2

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -19,7 +19,8 @@ class TrainingSet:
     """Clips of P events with T frames each, and their texts.
 
     `prompts` is [video][event], `negatives` [video][event][N]: hard negative texts of that event,
-    equally many for each.
+    equally many for each; `swaps` [video][event] each event's role-swap negative, agent and patient
+    exchanged, empty where it has none, or nothing at all.
     `plan` gives P * T moments, event after event.
     """
 
@@ -30,6 +31,7 @@ class TrainingSet:
     frames: int
     prompts: list[list[str]]
     negatives: list[list[list[str]]]
+    swaps: list[list[str]] = field(default_factory=list)
 
 
 class Trainable(Protocol):

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import ClassVar
+from dataclasses import asdict, dataclass
+from typing import Any, ClassVar
 
 from bench.settings import require
 
@@ -12,10 +12,12 @@ from bench.settings import require
 class TrainSettings:
     """Learning rate, epochs, batch, lambda and negatives are published; the others are our choice.
 
-    The four losses and `share` are the published ablations; `natural_negatives` False leaves the
-    other events of a video out of the denominators. `learning_rate_contextualizer` None means the
-    same rate. `hold_out` is the share of videos kept from training for validation. `keep` says
-    which epoch becomes the model: the `best` by `criterion`, or the `last`.
+    `role_swaps` is how often an event's role-swap negative, agent and patient exchanged, counts in
+    the denominators of the event losses. The four losses and `share` are the published ablations;
+    `natural_negatives` False leaves the other events of a video out of the denominators.
+    `learning_rate_contextualizer` None means the same rate. `hold_out` is the share of videos kept
+    from training for validation. `keep` says which epoch becomes the model: the `best` by
+    `criterion`, or the `last`.
     """
 
     aliases: ClassVar[dict[str, str]] = {  # the names that other trainers have for them
@@ -31,6 +33,7 @@ class TrainSettings:
     batch_videos: int = 20
     lambda_video: float = 0.25
     negatives: int = 4
+    role_swaps: int = 0
     natural_negatives: bool = True
     clip_event: bool = True
     vc_event: bool = True
@@ -45,6 +48,12 @@ class TrainSettings:
     accumulate: int = 1
     clip_gradient: float = 0.0
     checkpoint_gradients: bool = False
+
+    def recipe(self) -> dict[str, Any]:
+        """Every setting, as what a training is known by. One that came later and is off is not
+        part of it, so that what was trained before still is what it was."""
+        off = [] if self.role_swaps else ["role_swaps"]
+        return {name: value for name, value in asdict(self).items() if name not in off}
 
     def check(self, where: str) -> None:
         """UsageError for a value that no training can have."""

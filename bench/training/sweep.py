@@ -25,6 +25,7 @@ from bench.training.plan import TrainingPlan, plan_training
 
 if TYPE_CHECKING:
     from bench.config import Config
+    from bench.contracts import Adapter
     from bench.progress import Bar
 
 
@@ -81,9 +82,10 @@ class Sweep:
     def _check(self, plans: list[tuple[Cell, TrainingPlan | None]]) -> None:
         """Raise what would else stop a later cell: of models, data and the folder."""
         check_writable(self.folder)
-        found, _ = registry.source_for(self.grid.task, self.source, self.config)
-        if not registry.is_undrawn(self.grid.task, found):
-            registry.load_task(self.grid.task, found)
+        for task in self.grid.tasks:
+            found, _ = registry.source_for(task, self.source, self.config)
+            if not registry.is_undrawn(task, found):
+                registry.load_task(task, found)
         if not all(plan for _, plan in plans):
             registry.load_adapter(registry.base_model(self.model, self.config), self.config)
         for built in {digest(p.built): p.built for _, p in plans if p is not None}.values():
@@ -98,7 +100,7 @@ class Sweep:
             bar.warn(f"{self.name}: {self.grid.first} {cell.name}")
             seeds = [self.config.run.seed + seed for seed in cell.seeds]
             paths = [self._cell(cell, seed, bar) for seed in seeds]
-            found = [(path, load(path)) for path in paths if path is not None]
+            found = [[(path, load(path)) for path in of_seed] for of_seed in paths if of_seed]
             if not found:
                 continue  # the main process alone keeps results
             row = _row(cell, seeds, plan, found, self.folder)
@@ -109,7 +111,7 @@ class Sweep:
                 row["differences"] = _differences(runs[0], runs[-1], self.grid.measured)
             rows.append(row)
             marks(rows, [[*one.values()] for one in runs], self.grid.measured)
-            document = found[0][1]
+            document = found[0][0][1]
             record = {
                 "schema": SCHEMA, "kind": "sweep", "grid": self.name, "model": self.model,
                 "source": document.source.name, "protocol": document.protocol,
@@ -119,20 +121,18 @@ class Sweep:
             write_text(self.file, json.dumps(record, indent=2, ensure_ascii=False) + "\n")
             yield record
 
-    def _cell(self, cell: Cell, seed: int, bar: Bar) -> Path | None:
-        """Train and evaluate; the result's file, which the main process alone writes.
+    def _cell(self, cell: Cell, seed: int, bar: Bar) -> list[Path]:
+        """Train and evaluate; the results' files, a task each, which the main process alone writes.
 
         Grids share cells of the same settings: one folder for each.
         """
-        from bench.engine import evaluate
-
         config = replace(self.config, run=replace(self.config.run, seed=seed))
         plan = replace(self, config=config)._plan(cell)
         if plan is None:
             folder = self.folder / (f"base-{seed}" if seed else "base")
             name = label = registry.base_model(self.model, config)
         else:
-            identity = digest("cell", asdict(plan.settings), plan.built, seed)
+            identity = digest("cell", plan.settings.recipe(), plan.built, seed)
             folder = self.folder / identity[:16]
             trained = plan.run(folder, bar)
             if trained.stopped:
@@ -140,57 +140,79 @@ class Sweep:
                     f"stopped by {trained.stopped}; run the same command again to resume"
                 )
             name, label = f"{self.model}@{trained.folder}", f"{self.model} {identity[:8]}"
-        found, _ = registry.source_for(self.grid.task, self.source, config)
-        if distributed.is_main():
-            registry.prepare_source(self.grid.task, found, bar.to)
-        distributed.barrier()
         adapter = registry.load_adapter(name, config)
         adapter.name = label
-        result = evaluate(adapter, registry.load_task(self.grid.task, found), config.run, bar)
+        return [path for task in self.grid.tasks
+                if (path := self._evaluated(task, adapter, config, folder, bar))]  # fmt: skip
+
+    def _evaluated(
+        self, task: str, adapter: Adapter, config: Config, folder: Path, bar: Bar
+    ) -> Path | None:
+        """Evaluate on one task; its result's file, which the main process alone writes."""
+        from bench.engine import evaluate
+
+        found, _ = registry.source_for(task, self.source, config)
+        if distributed.is_main():
+            registry.prepare_source(task, found, bar.to)
+        distributed.barrier()
+        result = evaluate(adapter, registry.load_task(task, found), config.run, bar)
         return save(result, folder / "results") if distributed.is_main() else None
 
 
-Found = list[tuple[Path, Document]]  # result files of one cell, a seed each
+Found = list[list[tuple[Path, Document]]]  # result files of one cell: by seed, a task each
 Replicated = dict[str, Replicates]  # of one run, by metric
 
 
 def _row(
     cell: Cell, seeds: list[int], plan: TrainingPlan | None, found: Found, base: Path
 ) -> dict[str, Any]:
-    coverages = dict.fromkeys(document.covered for _, document in found)
-    paths = [path for path, _ in found]
+    paths = [path for of_seed in found for path, _ in of_seed]
+    documents = [document for of_seed in found for _, document in of_seed]
     return {
         "name": cell.name,
         "set": cell.set,
         "seeds": seeds,
-        "coverage": "; ".join(coverages),
-        "partial": any(document.partial for _, document in found),
+        "coverage": "; ".join(dict.fromkeys(document.covered for document in documents)),
+        "partial": any(document.partial for document in documents),
         "training": asdict(plan.settings) if plan else None,
         "results": [str(path.relative_to(base)) for path in paths],
-        "logs": [str((path.parents[3] / "log.jsonl").relative_to(base)) for path in paths]
-        if plan
-        else [],
-    }
+        "logs": list(dict.fromkeys(
+            str((path.parents[3] / "log.jsonl").relative_to(base)) for path in paths if plan
+        )),
+    }  # fmt: skip
 
 
 def replicated(found: Found, resamples: int, seed: int) -> list[Replicated]:
-    """Every run's metrics and their geometric mean in each bootstrap resample.
+    """Every run's metrics in each bootstrap resample, of VidSitu with their geometric mean.
 
-    For a `seed` all cells draw the same clusters. DataError for lines that changed.
+    Metrics of all tasks but the first have the task's name before them. For a `seed` all cells draw
+    the same clusters. DataError for lines that changed.
     """
     runs = []
-    for path, document in found:
-        with well_formed(path, "remove it, and run the sweep again"):
-            task = registry.task_class(document.task)
-            one = replicates_of(task, load_predictions(path, document), resamples, seed)
-            values = {name: each.value for name, each in one.items()}
-            drawn = {name: each.values for name, each in one.items()}
-            mean = replace(
-                next(iter(one.values())), value=geometric_mean(values),
-                values=geometric_mean(drawn), mean=None, errors=None,
-            )  # fmt: skip
-            runs.append({**one, MEAN: mean})
+    for of_seed in found:
+        run: Replicated = {}
+        for place, (path, document) in enumerate(of_seed):
+            with well_formed(path, "remove it, and run the sweep again"):
+                task = registry.task_class(document.task)
+                one = replicates_of(task, load_predictions(path, document), resamples, seed)
+                one |= _mean(one)
+            prefix = f"{document.task}/" if place else ""
+            run |= {prefix + name: each for name, each in one.items()}
+        runs.append(run)
     return runs
+
+
+def _mean(one: Replicated) -> Replicated:
+    """The geometric mean of a run's metrics, where it has those that are in it."""
+    if not {"Vb@1", "CIDEr"} <= one.keys():
+        return {}
+    values = {name: each.value for name, each in one.items()}
+    drawn = {name: each.values for name, each in one.items()}
+    mean = replace(
+        next(iter(one.values())), value=geometric_mean(values),
+        values=geometric_mean(drawn), mean=None, errors=None,
+    )  # fmt: skip
+    return {MEAN: mean}
 
 
 def _shared(columns: Iterable[str], *runs: Replicated) -> list[str]:

@@ -14,6 +14,15 @@ from dataclasses import replace
 
 from tasks.caption_pairs import CaptionPair
 from tasks.vidsitu.annotations import EVENTS, Annotation, Event
+from tasks.vidsitu.exchange import (
+    Roles,
+    changed,
+    different,
+    exchanged,
+    living,
+    plain,
+    roles_of,
+)
 from tasks.vidsitu.prompts import RoleNames, dense_prompt, hard_negatives, lemma
 from tasks.vidsitu.scoring.rules import short_role
 
@@ -24,8 +33,6 @@ TRIES = 100  # values of other videos that are looked at for one that says somet
 # Words that two values may share and still say different things.
 SMALL = frozenset(("a", "an", "the", "in", "on", "at", "of", "to", "into", "by", "with", "and",
                    "or", "from", "his", "her", "their", "is", "are"))  # fmt: skip
-
-Roles = dict[str, str]  # short role -> value
 
 
 def probes_of(
@@ -39,7 +46,7 @@ def probes_of(
     names = RoleNames.of(one for group in annotations.values() for one in group)
     first = {segment: annotations[segment][0] for segment in segments}
     pools = {
-        test: sorted({value for one in first.values() for roles in _roles_of(one)
+        test: sorted({value for one in first.values() for roles in roles_of(one)
                       if (value := roles.get(role))})
         for test, role in OF_OTHERS.items()
     }  # fmt: skip
@@ -52,12 +59,12 @@ def _of_events(
     annotation: Annotation, names: RoleNames, pools: Mapping[str, Sequence[str]], seed: int
 ) -> Iterator[CaptionPair]:
     """The probes of single events."""
-    video = _roles_of(annotation)
+    video = roles_of(annotation)
     for place, event in enumerate(annotation.events):
         key = f"{seed} {annotation.segment} {place}"
         false = {
             **{test: dense_prompt(one) for test, one in _negatives(event, names, key)},
-            **{test: dense_prompt(_changed(event, roles))
+            **{test: dense_prompt(changed(event, roles))
                for test, roles in _changes(video, place, pools, key)},
         }  # fmt: skip
         true = dense_prompt(event)
@@ -77,17 +84,16 @@ def _changes(
     """What each test changes of the event's roles, for the tests that can be made of it."""
     own = video[place]
     agent, patient = own.get("Arg0", ""), own.get("Arg1", "")
-    acting = _different(roles.get("Arg0", "") for roles in video)  # so they are living things
-    living = {_plain(one) for one in acting}
-    taken = {_plain(value) for value in own.values()}
-    if _plain(agent) != _plain(patient) and {_plain(agent), _plain(patient)} <= living:
-        yield "agent-patient", {"Arg0": patient, "Arg1": agent}
-    others = [one for one in acting if _plain(one) not in taken]
+    alive = living(video)
+    taken = {plain(value) for value in own.values()}
+    if roles := exchanged(video, place):
+        yield "agent-patient", roles
+    others = [value for one, value in alive.items() if one not in taken]
     if agent and others:
         yield "agent", {"Arg0": _chosen(others, key, "agent")}
     patients = [
-        one for one in _different(roles.get("Arg1", "") for roles in video)
-        if _plain(one) not in taken and (_plain(one) in living) == (_plain(patient) in living)
+        value for one, value in different(roles.get("Arg1", "") for roles in video).items()
+        if one not in taken and (one in alive) == (plain(patient) in alive)
     ]  # fmt: skip
     if patient and patients:
         yield "patient", {"Arg1": _chosen(patients, key, "patient")}
@@ -118,28 +124,6 @@ def _told(first: Event, then: Event) -> str:
     return f"{one.removesuffix(' .')} , then {two.removeprefix('In this photo, ')}"
 
 
-def _roles_of(annotation: Annotation) -> list[Roles]:
-    """Of each event its values by short role, of which the first of a role counts."""
-    found = []
-    for event in annotation.events:
-        roles: Roles = {}
-        for key, value in event.arguments:
-            if words := " ".join(value.split()):
-                roles.setdefault(short_role(key), words)
-        found.append(roles)
-    return found
-
-
-def _changed(event: Event, roles: Roles) -> Event:
-    """The event with other values of the roles."""
-    changes = dict(roles)
-    arguments = tuple(
-        (key, changes.pop(short_role(key), value) if value.strip() else value)
-        for key, value in event.arguments
-    )
-    return replace(event, arguments=arguments)
-
-
 def _other(pool: Sequence[str], said: Collection[str], key: str) -> str:
     """A value that shares no word with what is said; empty where none is found."""
     words = frozenset().union(*map(_words, said))
@@ -154,12 +138,3 @@ def _words(value: str) -> frozenset[str]:
 
 def _chosen(values: Sequence[str], key: str, test: str) -> str:
     return random.Random(f"{key} {test}").choice(sorted(values))
-
-
-def _different(values: Iterator[str]) -> list[str]:
-    """Values that are not empty, each once, whatever its case."""
-    return list({_plain(value): value for value in values if value}.values())
-
-
-def _plain(value: str) -> str:
-    return value.casefold()

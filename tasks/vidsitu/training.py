@@ -16,6 +16,7 @@ from tasks.vidsitu.annotations import (
     load_annotations,
     load_split,
 )
+from tasks.vidsitu.exchange import exchanged_prompts
 from tasks.vidsitu.prompts import PUBLISHED_NEGATIVES, RoleNames, dense_prompt, negative_prompts
 
 
@@ -51,6 +52,7 @@ def training_sets(
             PerEvent(FRAMES, len(EVENTS)), len(EVENTS), FRAMES,
             [[dense_prompt(event) for event in a.events] for a in first],
             [negative_prompts(a, names, negatives, seed) for a in first],
+            [exchanged_prompts(a) for a in first],
         )  # fmt: skip
 
     return built(chosen, "", negatives), built(held_out, " (held out)", PUBLISHED_NEGATIVES)

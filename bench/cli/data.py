@@ -115,7 +115,7 @@ def data_prompts(
     seed: int,
     format_: str,
 ) -> None:
-    """Print dense prompts beside their natural and verb-role hard negatives."""
+    """Print dense prompts beside their natural, verb-role and role-swap negatives."""
     from bench import registry
     from bench.capabilities import ShowsPrompts
     from bench.progress import Bar

@@ -14,6 +14,7 @@ from tasks.vidsitu.annotations import (
     load_annotations,
     load_split,
 )
+from tasks.vidsitu.exchange import exchanged_prompts
 from tasks.vidsitu.prompts import RoleNames, dense_prompt, negative_prompts
 
 
@@ -28,7 +29,7 @@ def show_prompts(
     names = RoleNames.of(annotation for group in naming.values() for annotation in group)
     show = {"md": _markdown, "html": _html, "text": _text}[format_]
     return "\n\n".join(
-        show(annotation.segment, *_prompts(annotation, names, negatives, seed))
+        show(annotation.segment, _prompts(annotation, names, negatives, seed))
         for annotation in chosen
     )
 
@@ -45,19 +46,33 @@ def prompts_of(
     return show_prompts(chosen[:limit], naming, negatives, seed, format_)
 
 
-def _prompts(
-    annotation: Annotation, names: RoleNames, negatives: int, seed: int
-) -> tuple[list[str], list[list[str]]]:
+Texts = dict[str, list[str]]  # of one event by what they are: the prompt, and kinds of negatives
+
+
+def _prompts(annotation: Annotation, names: RoleNames, negatives: int, seed: int) -> list[Texts]:
+    """Of every event."""
     positives = [dense_prompt(event) for event in annotation.events]
-    return positives, negative_prompts(annotation, names, negatives, seed)
+    hard = negative_prompts(annotation, names, negatives, seed)
+    swaps = exchanged_prompts(annotation)
+    return [
+        {
+            "positive": [positive],
+            "natural negatives": _others(positives, place),
+            "verb-role negatives": hard[place],
+            "role-swap negative": [swaps[place]] if swaps[place] else [],
+        }
+        for place, positive in enumerate(positives)
+    ]
 
 
-def _text(segment: str, positives: list[str], hard: list[list[str]]) -> str:
+def _text(segment: str, events: list[Texts]) -> str:
     lines = [segment]
-    for place, positive in enumerate(positives):
-        lines.append(f"  Ev{place + 1} positive   {positive}")
-        lines += [f"      natural    {other}" for other in _others(positives, place)]
-        lines += [f"      verb-role  {negative}" for negative in hard[place]]
+    for place, texts in enumerate(events):
+        start = f"Ev{place + 1}"
+        for kind, some in texts.items():
+            for text in some:
+                lines.append(f"  {start:<3} {kind.split()[0]}  {text}")
+                start = ""
     return "\n".join(map(_tidy, lines))
 
 
@@ -66,18 +81,18 @@ def _tidy(line: str) -> str:
     return line[: len(line) - len(line.lstrip(" "))] + printable(line)
 
 
-def _html(segment: str, positives: list[str], hard: list[list[str]]) -> str:
-    def several(texts: list[str]) -> str:
+def _html(segment: str, events: list[Texts]) -> str:
+    def cell(kind: str, texts: list[str]) -> str:
+        if kind == "positive":
+            return html.escape(texts[0])
         items = "".join(f"<li>{html.escape(text)}</li>" for text in texts)
         return f"<ul>{items}</ul>" if items else "-"
 
-    rows = [
-        f'<tr><th scope="row">Ev{place + 1}</th><td>{html.escape(positive)}</td>'
-        f"<td>{several(_others(positives, place))}</td><td>{several(hard[place])}</td></tr>"
-        for place, positive in enumerate(positives)
-    ]
-    head = "".join(f'<th scope="col">{name}</th>' for name in
-                   ("event", "positive", "natural negatives", "verb-role negatives"))  # fmt: skip
+    rows = []
+    for place, texts in enumerate(events):
+        cells = "".join(f"<td>{cell(*entry)}</td>" for entry in texts.items())
+        rows.append(f'<tr><th scope="row">Ev{place + 1}</th>{cells}</tr>')
+    head = "".join(f'<th scope="col">{name}</th>' for name in ("event", *events[0]))
     return (
         f"<h3>{html.escape(segment)}</h3>"
         f'<div class="wide"><table class="prompts"><thead><tr>{head}</tr></thead>'
@@ -85,15 +100,15 @@ def _html(segment: str, positives: list[str], hard: list[list[str]]) -> str:
     )
 
 
-def _markdown(segment: str, positives: list[str], hard: list[list[str]]) -> str:
+def _markdown(segment: str, events: list[Texts]) -> str:
+    names = ("event", *events[0])
     lines = [
         f"### {markdown_cell(segment)}", "",
-        "| event | positive | natural negatives | verb-role negatives |", "|---|---|---|---|",
+        f"| {' | '.join(names)} |", "|---" * len(names) + "|",
     ]  # fmt: skip
-    for place, positive in enumerate(positives):
-        natural = "<br>".join(map(markdown_cell, _others(positives, place)))
-        verb_role = "<br>".join(map(markdown_cell, hard[place]))
-        lines.append(f"| Ev{place + 1} | {markdown_cell(positive)} | {natural} | {verb_role} |")
+    for place, texts in enumerate(events):
+        cells = ["<br>".join(map(markdown_cell, some)) for some in texts.values()]
+        lines.append(f"| {' | '.join((f'Ev{place + 1}', *cells))} |")
     return "\n".join(lines)
 
 

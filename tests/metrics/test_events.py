@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from bench.metrics.events import event_metrics, event_ranks
+from bench.metrics.events import event_metrics, event_ranks, role_swap
 
 
 def test_ranks_of_made_up_events() -> None:
@@ -49,3 +49,16 @@ def test_infinity_is_refused() -> None:
     texts = np.ones((2, 5, 4), np.float32)
     with pytest.raises(ValueError, match="NaN or infinity"):
         event_ranks(texts * np.inf, texts, np.ones((2, 5, 1, 4), np.float32))
+
+
+def test_a_role_swap_is_beaten_by_events_that_have_one() -> None:
+    """Those without, of zeros, do not count; a tie is no hit; of none there is no number."""
+    events = np.eye(4)[None, :, :]
+    texts, swaps = events.copy(), np.zeros((1, 4, 4))
+    swaps[0, 0, 1] = 1  # less like the event than its own text
+    assert role_swap(events, texts, swaps) == {"role-swap": 100.0}
+    swaps[0, 1] = texts[0, 1]
+    assert role_swap(events, texts, swaps) == {"role-swap": 50.0}
+    texts[0, 0], swaps[0, 0] = [0.6, 0.8, 0, 0], [0.8, 0.6, 0, 0]
+    assert role_swap(events, texts, swaps) == {"role-swap": 0.0}
+    assert role_swap(events, texts, 0 * swaps) == {}

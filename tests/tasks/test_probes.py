@@ -25,6 +25,9 @@ from bench.report.boards import boards
 from bench.video import decode
 from tasks.caption_pairs import items_of
 from tasks.probes import Probes
+from tasks.vidsitu.annotations import load_annotations
+from tasks.vidsitu.exchange import exchanged_prompts
+from tasks.vidsitu.training import training_sets
 from tests.features.test_video_models import Motion
 
 Event = dict[str, str]
@@ -111,6 +114,24 @@ def test_each_probe_changes_one_thing_and_none_is_left_out(lab: Source) -> None:
     alone = sum(all(some.count(verb) == 1 for verb in some[at : at + 2])
                 for some in verbs.values() for at in range(4))  # fmt: skip
     assert len(pairs) == alone > 9
+
+
+def test_training_has_the_probes_exchange_as_its_role_swap(lab: Source) -> None:
+    """Of every event that has such a probe, and of no other; clips held out have theirs too."""
+    task = Probes.load(lab)
+    probes = {(pair.clip, pair.event): pair.false for pair in task.pairs
+              if pair.test == "agent-patient"}  # fmt: skip
+    assert lab.annotations
+    annotations = load_annotations(lab.annotations, "valid")
+    found = {
+        (segment, f"Ev{place + 1}"): text
+        for segment, group in annotations.items()
+        for place, text in enumerate(exchanged_prompts(group[0])) if text
+    }  # fmt: skip
+    assert found == probes and len(found) > 5
+    for part in training_sets(lab, 4, 1.0, 0.3, 0):
+        assert [len(video) for video in part.swaps] == [5] * len(part.clips)
+        assert any(text for video in part.swaps for text in video)
 
 
 def test_only_the_seed_and_the_tree_make_them(lab: Source) -> None:

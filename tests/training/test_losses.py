@@ -39,7 +39,12 @@ def test_frames_are_normalised_before_they_are_averaged() -> None:
     assert visual.events is None and visual.videos is None
 
 
-def defined(videos: torch.Tensor, texts: torch.Tensor, hard: torch.Tensor, scale: float) -> float:
+def defined(
+    videos: torch.Tensor,
+    texts: torch.Tensor,
+    hard: torch.Tensor | list[torch.Tensor],
+    scale: float,
+) -> float:
     """InfoNCE a pair at a time, in Python's own numbers."""
     total = 0.0
     videos = [functional.normalize(v, dim=0) for v in videos.double()]
@@ -87,6 +92,25 @@ def test_negatives_only_make_events_harder(batch: tuple[Visual, Texts, torch.Ten
     with_, without = (srl_loss(visual, some, scale, ALL) for some in (texts, fewer))
     assert with_["clip_event"] > without["clip_event"] and with_["vc_event"] > without["vc_event"]
     assert with_["clip_video"] == without["clip_video"]
+
+
+def test_a_role_swap_counts_as_often_as_is_said(batch: tuple[Visual, Texts, torch.Tensor]) -> None:
+    """Beside the verb-role negatives, in both event losses; an event without one has none."""
+    visual, texts, scale = *batch[:2], torch.tensor(math.log(2.0))  # low: even zeros would show
+    swaps = unit(B, P, D)
+    swaps[0, 1] = swaps[2, 4] = 0
+    texts = replace(texts, swaps=swaps)
+    terms = srl_loss(visual, texts, scale, replace(ALL, role_swaps=3))
+    hard = []
+    for swap, negatives in zip(swaps.flatten(0, 1), texts.negatives.flatten(0, 1), strict=True):
+        hard.append(torch.cat([negatives, swap.expand(3 if swap.any() else 0, D)]))
+    assert visual.events is not None
+    for name, events in (("clip_event", visual.event_means), ("vc_event", visual.events)):
+        expected = defined(events.flatten(0, 1), texts.events.flatten(0, 1), hard, 2.0)
+        assert float(terms[name]) == pytest.approx(expected, rel=1e-5)
+    without = srl_loss(visual, texts, scale, ALL)  # none are counted unless they are asked for
+    assert without["total"] == srl_loss(visual, replace(texts, swaps=None), scale, ALL)["total"]
+    assert terms["clip_video"] == without["clip_video"]
 
 
 def test_a_hard_negative_lowers_its_own_score_and_counts_by_its_direction_alone() -> None:

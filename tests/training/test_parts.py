@@ -25,6 +25,7 @@ from bench.training import checkpoints, loop
 from bench.training.data import Batch, Prepared, prepare
 from bench.training.forward import batch_loss, validate
 from bench.training.optimizer import Optimizer, parameter_groups
+from bench.training.protocols import TrainingSet
 from bench.training.settings import TrainSettings
 from bench.training.state import Training
 from tests.video.clips import headless_note, remux, write_video
@@ -123,14 +124,64 @@ def test_an_event_gets_its_own_prompt_and_negatives(tmp_path: Path) -> None:
     assert list(data.batches([])) == []
 
 
+def swapped(data: TrainingSet) -> TrainingSet:
+    """The first event of every clip has a role-swap negative."""
+    swaps = [[f"swapped {video[0]}", *([""] * (EVENTS - 1))] for video in data.prompts]
+    return replace(data, swaps=swaps)
+
+
+def test_an_event_gets_its_own_role_swap_or_none(tmp_path: Path) -> None:
+    run = RunConfig(cache=tmp_path / "cache", device="cpu", workers=1)
+    data, _ = prepare(swapped(drawn(tmp_path, 0, 3)), Tiny(), run, Silent())
+    batch = data.batch([2, 0])
+    assert batch.swaps is not None and not batch.swaps[:, 1:].any()
+    for row, place in enumerate((2, 0)):
+        expected = Tiny().encode_texts([data.data.swaps[place][0]])[0]
+        np.testing.assert_allclose(
+            batch.swaps[row, 0], expected / np.linalg.norm(expected), rtol=1e-5
+        )
+    assert data.counts["role_swaps"] == 3 and data.counts["negatives"] == 3 * EVENTS
+    # Prompts and negatives are what they were without, and their features are not made again.
+    plain = prepared(tmp_path)
+    assert plain.swaps is None and plain.batch([0]).swaps is None
+    assert torch.equal(plain.features[:-1], data.features[: len(plain.features) - 1])
+    assert plain.content == data.content
+
+
+def test_role_swaps_change_a_training_and_only_where_they_are_asked_for(tmp_path: Path) -> None:
+    """The same steps with and without texts that no setting asks for; with it, another model."""
+
+    def after(folder: str, data: TrainingSet, times: int) -> dict[str, Any]:
+        run = RunConfig(cache=tmp_path / "cache", device="cpu", workers=1)
+        recipe = TrainSettings(epochs=1, batch_videos=2, learning_rate=1e-2, role_swaps=times)
+        job = loop.Job(run, tmp_path / folder, "cpu", Silent())
+        torch.manual_seed(0)
+        loop.train(Tiny(), data, swapped(drawn(tmp_path, 100, 3)), recipe, job)
+        found = checkpoints.read(tmp_path / folder / checkpoints.LAST)
+        assert found is not None and "role-swap" in found[1]["state"]["best"]
+        assert ("swaps" in found[1]["identity"]) == (times > 0)
+        return {name: value for name, value in found[0].items() if name.startswith("model.")}
+
+    data = drawn(tmp_path, 0, 4)
+    without, off, once, twice = (
+        after("without", data, 0), after("off", swapped(data), 0),
+        after("once", swapped(data), 1), after("twice", swapped(data), 2),
+    )  # fmt: skip
+    weights = [torch.cat([value.flatten() for value in one.values()])
+               for one in (without, off, once, twice)]  # fmt: skip
+    assert torch.equal(weights[0], weights[1])
+    assert not torch.equal(weights[1], weights[2]) and not torch.equal(weights[2], weights[3])
+
+
 def test_a_broken_clip_takes_its_own_texts_with_it(tmp_path: Path) -> None:
-    data = drawn(tmp_path, 0, 3)
+    data = swapped(drawn(tmp_path, 0, 3))
     for picture in (tmp_path / "c0").iterdir():
         picture.unlink()
     run = RunConfig(cache=tmp_path / "cache", device="cpu", workers=1)
     left, failures = prepare(data, Tiny(), run, Silent())
     assert [failure.clip for failure in failures] == ["c0"]
     assert left.data.prompts == data.prompts[1:] and left.data.negatives == data.negatives[1:]
+    assert left.data.swaps == data.swaps[1:]
     expected = Tiny().encode_texts([data.prompts[1][0]])[0]
     found = left.features[left.texts[0, 0]].numpy()
     np.testing.assert_allclose(found, expected / np.linalg.norm(expected), rtol=1e-5)

@@ -18,6 +18,7 @@ import pytest
 import leaderboards
 from bench.config import load_config
 from bench.errors import BenchError, UsageError
+from bench.files.tensor_store import digest
 from bench.metrics.bootstrap import Mean, Replicates, bounds, interval, resample_weights
 from bench.metrics.differences import over_seeds
 from bench.progress import Bar
@@ -25,6 +26,7 @@ from bench.report.ablations import grid_boards, grid_chart
 from bench.results.document import Document, to_json
 from bench.results.files import load
 from bench.training.grids import MEAN, Cell, Grid, geometric_mean, grid, grids
+from bench.training.settings import TrainSettings
 from bench.training.sweep import Sweep, marks, replicated, summary
 from tasks.toyworld import write
 
@@ -72,6 +74,7 @@ def test_the_published_grids_are_those_of_the_paper() -> None:
         "supp-3": ["0 %", "50 %", "70 %", "90 %", "100 %"],
         "losses": ["CLIP-event", "VC-event", "all four"],
         "parts": [row.name for row in grid("parts").rows],  # ours
+        "swaps": ["0 (as published)", "1", "8", "(plain CLIP)"],
     }
     assert [row.set["share"] for row in grid("supp-3").rows[1:]] == [0.5, 0.7, 0.9, 1.0]
     # All of the training videos: none is held out of the row that says 100 %.
@@ -83,16 +86,43 @@ def test_the_published_grids_are_those_of_the_paper() -> None:
         assert [plan is None for _, plan in plans] == [row.base for row in one.rows]
 
 
+def test_the_published_recipe_is_known_as_before_it_had_role_swaps() -> None:
+    """Of the kept sweep, whose cells' folders bear the digest: nothing is trained anew."""
+    assert "role_swaps" not in TrainSettings().recipe()
+    assert TrainSettings(role_swaps=1).recipe()["role_swaps"] == 1
+    one = Sweep("parts", grid("parts"), "srlclip-tiny", "toy", {}, load_config())
+    kept = {path.name for path in (KEPT / "sweep" / "srlclip-tiny" / "toy").iterdir()}
+    for _, plan in one.plans():
+        if plan is not None:
+            assert digest("cell", plan.settings.recipe(), plan.built, 0)[:16] in kept
+
+
+def test_metrics_of_further_tasks_bear_their_names() -> None:
+    """One run on two tasks: VidSitu's mean is of VidSitu alone; the grid charts what it has."""
+    paths = [KEPT / task / "toy" / "clip-tiny.json" for task in ("probes", "vidsitu", "msrvtt")]
+    found = [(path, load(path)) for path in paths]
+    (run,) = replicated([found], 100, 0)
+    assert "accuracy/verb" in run and "vidsitu/Vb@1" in run and MEAN not in run
+    assert run["msrvtt/R@1"].value == found[2][1].metrics["R@1"].value
+    assert run[f"vidsitu/{MEAN}"].value == pytest.approx(
+        geometric_mean({name: run[f"vidsitu/{name}"].value for name in ("Vb@1", "CIDEr")})
+    )
+    (first,) = replicated([found[1:]], 100, 0)
+    assert MEAN in first and "Vb@1" in first and "msrvtt/R@1" in first
+    assert grid("swaps").charted == "accuracy/agent-patient"
+    assert grid("parts").charted == grid("supp-1").charted == MEAN
+
+
 def test_a_row_has_the_mean_of_its_runs_and_the_interval_of_that_mean() -> None:
     found = []
     for model in ("clip-tiny", "srlclip-tiny"):
         path = KEPT / "vidsitu" / "toy" / f"{model}.json"
-        found.append((path, load(path)))
+        found.append([(path, load(path))])
     columns = ("Vb@1", "CIDEr", "vc/R@1")
     runs = replicated(found, 1000, 0)
     one, other, both = (summary(some, columns) for some in (runs[:1], runs[1:], runs))
     value = {name: run.value for name, run in runs[0].items()}
-    kept = to_json(found[0][1])["metrics"]
+    kept = to_json(found[0][0][1])["metrics"]
     for name in ("Vb@1", "CIDEr"):
         assert one[name]["value"] == pytest.approx(kept[name]["value"])
         assert [one[name]["low"], one[name]["high"]] == pytest.approx(
@@ -142,14 +172,20 @@ def test_a_sweep_again_trains_nothing_and_grids_share_their_rows(source: Path) -
 def test_a_grid_of_our_own_shows_how_far_each_row_is_from_the_first(source: Path) -> None:
     rows = [Cell("whole", seeds=[0, 1]), cell("no context", **NO_CONTEXT), Cell("none", base=True)]
     own = Grid(
-        "Parts", "vidsitu", "without", "us", "parts", "valid", rows, columns=["vc/own-five", "Vb@1"]
-    )
+        "Parts", "vidsitu", "without", "us", "parts", "valid", rows,
+        columns=["vc/own-five", "Vb@1", "probes/accuracy"], also=["probes"],
+    )  # fmt: skip
     one = Sweep("parts", own, "srlclip-tiny", str(source), RECIPE, load_config())
     record = one.run(Bar(True))
     whole, without, base = record["rows"]
-    assert whole["seeds"] == [0, 1] and len(whole["results"]) == len(whole["logs"]) == 2
-    values = [load(one.folder / path).metrics["Vb@1"].value for path in whole["results"]]
+    assert whole["seeds"] == [0, 1] and len(whole["results"]) == 4 and len(whole["logs"]) == 2
+    results = [load(one.folder / path) for path in whole["results"]]
+    assert [result.task for result in results] == ["vidsitu", "probes"] * 2
+    values = [result.metrics["Vb@1"].value for result in results[::2]]
     assert whole["metrics"]["Vb@1"]["value"] == pytest.approx(sum(values) / 2)
+    probes = [result.metrics["accuracy"].value for result in results[1::2]]
+    assert whole["metrics"]["probes/accuracy"]["value"] == pytest.approx(sum(probes) / 2)
+    assert "probes/accuracy" in base["metrics"] and "probes/accuracy" in without["differences"]
     assert "vc/own-five" in whole["metrics"] and "vc/own-five" not in without["metrics"]
     assert "differences" not in whole and base["logs"] == []
     gap = without["differences"]["Vb@1"]
@@ -275,7 +311,8 @@ def test_a_cell_is_trained_as_its_row_says_for_each_seed(trained: list[tuple[Any
     folders = {}
     for seed in (0, 2):
         for row in rows:
-            assert one._cell(row, seed, Bar(True)) is not None
+            (path,) = one._cell(row, seed, Bar(True))
+            assert path.is_relative_to(one.folder / trained[-2][1])
             (_, name, settings, given), (_, model, run_seed) = trained[-2:]
             assert given == run_seed == seed and model.endswith(name)
             negatives, rank = row.set["negatives"], row.set.get("model.rank", 4)
@@ -285,7 +322,7 @@ def test_a_cell_is_trained_as_its_row_says_for_each_seed(trained: list[tuple[Any
     one._cell(cell("again", negatives=1), 0, Bar(True))
     assert trained[-2][1] == folders["few", 0]
     base = Cell("none", base=True)
-    paths = {one._cell(base, seed, Bar(True)) for seed in (0, 2)}
+    paths = {path for seed in (0, 2) for path in one._cell(base, seed, Bar(True))}
     assert len(paths) == 2 and [told[0] for told in trained[-2:]] == ["run", "run"]
     assert [told[2] for told in trained[-2:]] == [0, 2]
 
@@ -302,15 +339,16 @@ def test_differences_are_to_the_first_row_of_the_same_seed(
     """A grid's seeds count from the sweep's own; made-up numbers stand for the runs."""
     numbers = {"whole-1": 10.0, "whole-2": 30.0, "part-1": 11.0, "part-2": 36.0}
 
-    def named(one: Sweep, cell: Cell, seed: int, bar: Bar) -> Path:
-        return one.folder / f"{cell.name}-{seed}" / "results" / "vidsitu" / "toy" / "model.json"
+    def named(one: Sweep, cell: Cell, seed: int, bar: Bar) -> list[Path]:
+        folder = one.folder / f"{cell.name}-{seed}" / "results"
+        return [folder / task / "toy" / "model.json" for task in one.grid.tasks]
 
     def found(path: Path) -> Document:
         return load(KEPT / "vidsitu" / "toy" / "clip-tiny.json")
 
     def made(found: Any, resamples: int, seed: int) -> Any:
         runs = []
-        for path, _ in found:
+        for ((path, _),) in found:
             value = numbers[path.parents[3].name]
             mean = Mean(np.full(60, value), np.ones(60))
             one = Replicates(value, np.full(resamples, value), 60, mean)

@@ -26,17 +26,9 @@ from bench.contracts import (
 from bench.errors import BenchError
 from bench.features.extraction import clip_features, text_features
 from bench.features.on_disk import FeaturesOnDisk, features_on_disk
-from bench.features.protocol import (
-    OWN,
-    check_frames,
-    check_inputs,
-    check_reranking,
-    check_together,
-    departures,
-    setup_of,
-)
+from bench.features.protocol import OWN, departures
 from bench.features.reranking import Matching
-from bench.features.turning import RAW_MEAN, Turned, check_turned
+from bench.features.turning import RAW_MEAN, Turned, admit
 from bench.features.validation import StoredFeatures, collapsed
 from bench.features.work import Silent, Work
 from bench.files.tensor_store import digest
@@ -76,13 +68,8 @@ def evaluate(
     by the model's matching head. What is `turned` of the protocol is named in the result's;
     UsageError for what cannot be.
     """
-    check_inputs(adapter, task)
     turned = turned or Turned()
-    check_together(protocol, rerank, turned)
-    setup = setup_of(adapter, task.name, protocol)
-    check_frames(adapter, task, setup, turned)
-    reranks = check_reranking(adapter, task) if rerank else None
-    check_turned(adapter, task, turned)
+    setup, reranks = admit(adapter, task, protocol, rerank, turned)
     work = Work(adapter, task, run or RunConfig(), progress or Silent(), setup, reranks, turned)
     with work.as_set_up():
         return _evaluated(work)

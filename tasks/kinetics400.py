@@ -7,9 +7,7 @@ from collections.abc import Sequence
 from typing import ClassVar
 
 from tasks.actions import ActionTask
-from tasks.lists import PublishedList
-
-CLIP = r"([\w-]{11})_\d+_\d+"  # a YouTube video and two seconds of it
+from tasks.lists import CUT, PublishedList
 
 
 class Kinetics400(ActionTask):
@@ -22,8 +20,8 @@ class Kinetics400(ActionTask):
     )  # fmt: skip
     class_files: ClassVar[tuple[str, ...]] = ("kinetics_400_labels.csv", "label_map_k400.txt")
     class_count: ClassVar[int] = 400
-    lists: ClassVar[Sequence[PublishedList]] = (PublishedList("val-19906", 19_906, form=CLIP),)
-    cut_from: ClassVar[str] = CLIP
+    lists: ClassVar[Sequence[PublishedList]] = (PublishedList("val-19906", 19_906, form=CUT),)
+    cut_from: ClassVar[str] = CUT
     citation: ClassVar[str] = (
         "Kay et al., The Kinetics Human Action Video Dataset, 2017, arXiv 1705.06950"
     )
@@ -32,5 +30,5 @@ class Kinetics400(ActionTask):
     @classmethod
     def other_names(cls, video: str) -> Sequence[str]:
         """YouTube's id alone, as some copies name their cut files."""
-        found = re.fullmatch(CLIP, video)
+        found = re.fullmatch(CUT, video)
         return (found[1],) if found else ()

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from tasks.sources import without_ending
 
+CUT = r"([\w-]{11})_\d+_\d+"  # the id of a YouTube video and two seconds of it
 Listed = tuple[str, str]  # a video's id and a sentence
 
 

@@ -10,12 +10,11 @@ from typing import ClassVar
 from bench.errors import DataError
 from bench.files import pickles
 from bench.files.untrusted import read_bytes, shown
-from tasks.lists import PublishedList
+from tasks.lists import CUT, PublishedList
 from tasks.pair_files import decoded, has_columns, listed_pairs, read_pairs
 from tasks.pair_rows import LINE_END, REMEDY
 from tasks.retrieval import Pair, Pairs, RetrievalTask
 
-CLIP = r"([\w-]{11})_\d+_\d+"  # a YouTube video and two seconds of it
 TEST_LISTS = ("test_list.txt", "msvd_test_list.txt")
 JOINED = "msvd_test_multi.csv"  # in which captions of a video stand in one field, with @ between
 
@@ -33,8 +32,8 @@ class MSVD(RetrievalTask):
         "AllVideoDescriptions.txt",
     )  # fmt: skip
     published: ClassVar[str] = "test-670"
-    lists: ClassVar[Sequence[PublishedList]] = (PublishedList(published, 0, form=CLIP, clips=670),)
-    cut_from: ClassVar[str] = CLIP
+    lists: ClassVar[Sequence[PublishedList]] = (PublishedList(published, 0, form=CUT, clips=670),)
+    cut_from: ClassVar[str] = CUT
     citation: ClassVar[str] = (
         "Chen and Dolan, Collecting Highly Parallel Data for Paraphrase Evaluation, ACL 2011"
     )

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import ClassVar
 
-from tasks.lists import PublishedList
+from tasks.lists import CUT, PublishedList
 from tasks.pair_files import read_pairs
 from tasks.retrieval import Pairs, RetrievalTask
 
@@ -27,7 +27,7 @@ class VATEX(RetrievalTask):
             videos="ac90b74da5c0d7773fa4604112712e71648a12ae9c80733c7b04b910eab51011",
         ),
     )  # fmt: skip
-    cut_from: ClassVar[str] = r"([\w-]{11})_\d+_\d+"  # a YouTube video and two seconds of it
+    cut_from: ClassVar[str] = CUT
     citation: ClassVar[str] = (
         "Wang et al., VATEX: A Large-Scale, High-Quality Multilingual Dataset for "
         "Video-and-Language Research, ICCV 2019, arXiv 1904.03493"

@@ -201,14 +201,13 @@ def _checked(
     """
     from bench import registry
     from bench.capabilities import ReadsFeatures
-    from bench.features.protocol import check_frames, check_inputs, check_reranking, setup_of
-    from bench.features.turning import check_turned
+    from bench.features.protocol import setup_of
+    from bench.features.turning import admit
     from bench.files.atomic import check_writable
     from bench.results.files import slug
 
     _ = request.turned
-    for name in request.models:
-        registry.model_factory(registry.model_config(name, config))
+    families = [registry.model_factory(registry.model_config(n, config)) for n in request.models]
     for name, source in sources.items():
         registry.check_settings(name, source)
         check_writable(config.run.output / name / slug(source.name))
@@ -217,7 +216,6 @@ def _checked(
         for name, source in sources.items()
         if not registry.is_undrawn(name, source)
     }
-    families = [registry.model_factory(registry.model_config(n, config)) for n in request.models]
     on_disk = all(isinstance(family, ReadsFeatures) for family in families)
     for task in ready.values():
         if not (on_disk or any(clip.path for clip in task.clips)):
@@ -230,12 +228,7 @@ def _checked(
         for name in sources:
             setup_of(adapter, name, request.protocol)
         for task in ready.values():
-            check_inputs(adapter, task)
-            setup = setup_of(adapter, task.name, request.protocol)
-            check_frames(adapter, task, setup, request.turned)
-            check_turned(adapter, task, request.turned)
-            if request.rerank:
-                check_reranking(adapter, task)
+            admit(adapter, task, request.protocol, request.rerank, request.turned)
     return ready, adapters
 
 

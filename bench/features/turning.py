@@ -6,9 +6,16 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from bench.capabilities import LimitsFrames
-from bench.contracts import Adapter, Plan, Task
+from bench.capabilities import LimitsFrames, Reranks
+from bench.contracts import Adapter, Plan, Setup, Task
 from bench.errors import UsageError
+from bench.features.protocol import (
+    check_frames,
+    check_inputs,
+    check_reranking,
+    check_together,
+    setup_of,
+)
 from bench.metrics.dual_softmax import HIGHEST, TEMPERATURE, check_temperature
 from bench.results.document import DAGGER
 from bench.video.sampling import CHOICES, usual_counts
@@ -89,6 +96,21 @@ def temperature_of(text: str | None) -> float | None:
             f"--rescore {text}: {RESCORE}, or {RESCORE}:T with T up to {HIGHEST:g}, is expected"
         ) from error
     return value
+
+
+def admit(
+    adapter: Adapter, task: Task, protocol: str, rerank: bool, turned: Turned
+) -> tuple[Setup | None, Reranks | None]:
+    """The published settings and the matching head of a run, where it has them.
+
+    Raises whatever of it cannot be done, before anything is decoded.
+    """
+    check_inputs(adapter, task)
+    check_together(protocol, rerank, turned)
+    setup = setup_of(adapter, task.name, protocol)
+    check_frames(adapter, task, setup, turned)
+    check_turned(adapter, task, turned)
+    return setup, check_reranking(adapter, task) if rerank else None
 
 
 def check_turned(adapter: Adapter, task: Task, turned: Turned) -> None:

@@ -17,13 +17,13 @@ from typing import TYPE_CHECKING, Any
 from bench import distributed, registry
 from bench.contracts import Adapter, Task
 from bench.errors import UsageError
-from bench.features.turning import Turned, check_turned
+from bench.features.turning import RESCORE, Turned, check_turned
 from bench.files.atomic import check_writable, write_text
 from bench.files.untrusted import well_formed
 from bench.metrics.bootstrap import bounds
 from bench.metrics.differences import holm, paired
 from bench.metrics.dual_softmax import TEMPERATURE
-from bench.results.document import Document
+from bench.results.document import DAGGER, Document
 from bench.results.files import SWEEPS, load, load_predictions, save, slug, stem
 from bench.results.replicates import Found, replicates_of
 from bench.training.grids import PROTOCOL_SCHEMA, PROTOCOLS
@@ -53,7 +53,7 @@ TURNS = (
     Turn("mean", "raw mean", Turned(raw_mean=True)),
     *(Turn("text", f"{count} tokens", Turned(context=count)) for count in (16, 32, 77)),
     *(Turn("precision", name, precision=name) for name in PRECISIONS),
-    Turn("rescoring", f"†dual-softmax-{TEMPERATURE:g}", Turned(temperature=TEMPERATURE)),
+    Turn("rescoring", f"{DAGGER}{RESCORE}-{TEMPERATURE:g}", Turned(temperature=TEMPERATURE)),
 )
 
 

@@ -18,8 +18,8 @@ def decode_ahead(
     """Put the frames of clips into stores that differ in their plans alone, as each would itself.
 
     `limits` are those of `FrameStore.fill`; of so many seconds each plan has its own. A clip that
-    fails is left out: who asks for its frames is told why. BenchError where a store cannot be
-    written.
+    fails is left out; whoever needs its frames later gets the reason. BenchError where a store
+    cannot be written.
     """
     workers, timeout, memory = limits
     with Pool(workers, timeout * len(stores), memory) as pool:

@@ -7,6 +7,7 @@ score as nothing. CLIP4Clip's evaluator counts ties as hits; without ties the nu
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -14,8 +15,9 @@ import numpy as np
 from bench.metrics.dual_softmax import DualSoftmax
 
 CUTOFFS = (1, 5, 10)
-MANY = 50_000_000  # products worth a device of their own
-BLOCK = 1 << 30  # bytes of a block of them there
+MANY = 50_000_000  # products worth a device of their own, or float32 first
+LONGEST = 1e12  # of a feature's numbers: its float32 products cannot overflow
+BLOCK, FAST_BLOCK = 1 << 30, 1 << 28  # bytes of a block of them, in float64, there and so
 
 
 @dataclass(frozen=True)
@@ -128,13 +130,15 @@ def ranks_from_features(
     ends = np.append(starts[1:], len(owner))
     scores = own = _own_scores(texts, videos, owner)
     top = min(top, len(videos))
-    on_device = device != "cpu" and temperature is None and len(texts) * len(videos) >= MANY
+    many = temperature is None and len(texts) * len(videos) >= MANY
+    on_device = many and device != "cpu"
+    fast = many and not on_device and can_be_fast(texts, videos)
+    if many:
+        chunk_bytes = BLOCK if on_device else max(chunk_bytes, FAST_BLOCK)
     bytes_a_row = (8 if temperature is None else 16) * len(videos)  # rescored ones are float64
     chunks = [
         (first, last, order[starts[first] : ends[last - 1]])
-        for first, last in _chunks(
-            ends, max(1, (BLOCK if on_device else chunk_bytes) // bytes_a_row)
-        )
+        for first, last in _chunks(ends, max(1, chunk_bytes // bytes_a_row))
     ]
     blocks: Any
     if on_device:
@@ -142,14 +146,19 @@ def ranks_from_features(
 
         best_own = np.maximum.reduceat(own[order], starts)
         blocks = DeviceRanks(device, texts, videos, queried, best_own, top)
+    elif fast:
+        from bench.metrics.fast_ranks import FastBlocks
+
+        best_own = np.maximum.reduceat(own[order], starts)
+        blocks = FastBlocks(texts, videos, queried, best_own, top)
     else:
-        similarity, softmax = _Similarity(texts, videos), None
+        similarity, softmax = Similarity(texts, videos), None
         if temperature is not None:
             given = ((rows, similarity(rows)) for _, _, rows in chunks)
             softmax = DualSoftmax.over(given, len(texts), len(videos), temperature)
             scores, own = softmax.of_pairs(scores, owner)
         best_own = np.maximum.reduceat(own[order], starts)
-        blocks = _Blocks(similarity, softmax, queried, best_own, top)
+        blocks = Blocks(similarity, softmax, queried, best_own, top)
 
     t2v = np.empty(len(owner), np.int64)
     t2v_top = np.empty((len(owner), top), np.int64)
@@ -166,11 +175,20 @@ def ranks_from_features(
     )  # fmt: skip
 
 
-class _Similarity:
+def can_be_fast(*features: np.ndarray) -> bool:
+    """Whether `bench.metrics.fast_ranks` can take features [N, D]: float32, not absurdly long."""
+    return all(one.dtype == np.float32 and np.abs(one).max(initial=0) < LONGEST for one in features)
+
+
+class Similarity:
     """Of texts, by their places, with all videos: float32 [rows, N], formed in float64."""
 
     def __init__(self, texts: np.ndarray, videos: np.ndarray) -> None:
-        self._texts, self._columns = texts, videos.T.astype(np.float64)
+        self._texts, self._videos = texts, videos
+
+    @cached_property
+    def _columns(self) -> np.ndarray:
+        return self._videos.T.astype(np.float64)
 
     def __call__(self, rows: np.ndarray) -> np.ndarray:
         found: np.ndarray = (self._texts[rows].astype(np.float64) @ self._columns).astype(
@@ -179,12 +197,12 @@ class _Similarity:
         return found
 
 
-class _Blocks:
+class Blocks:
     """Ranks and best answers of blocks of texts; see `bench.metrics.device_ranks.DeviceRanks`."""
 
     def __init__(
         self,
-        similarity: _Similarity,
+        similarity: Similarity,
         softmax: DualSoftmax | None,
         queried: np.ndarray,
         best_own: np.ndarray,

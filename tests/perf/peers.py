@@ -14,6 +14,8 @@ from typing import Any
 
 import numpy as np
 
+from bench.metrics.retrieval import best_of_rows
+
 
 def frames_by_seeking(path: Path, count: int = 12) -> list[np.ndarray]:
     """The first frame of each second, `count` of them spread evenly: RGB pictures."""
@@ -87,6 +89,52 @@ def caption_metrics(
             members.setdefault(label, []).append(at)
         found[f"macro {number}"] = np.mean([score(chosen) for chosen in members.values()], axis=0)
     return found
+
+
+def ranks_in_float64(
+    texts: np.ndarray, videos: np.ndarray, top: int = 10, block_bytes: int = 64 << 20
+) -> tuple[np.ndarray, np.ndarray]:
+    """Ranks of text i's video i, and of video i's text i, of all products in float64.
+
+    The best of both ways are found too, as `bench.metrics.retrieval` did it before float32.
+    """
+    columns, size = videos.T.astype(np.float64), len(texts)
+    own = np.einsum("md,md->m", texts.astype(np.float64), videos.astype(np.float64))
+    own = own.astype(np.float32)
+    t2v, v2t = np.empty(size, np.int64), np.zeros(size, np.int64)
+    best = np.zeros((size, top), np.int64)
+    scores = np.full((size, top), -np.inf, np.float32)
+    step = max(1, block_bytes // (8 * size))
+    for at in range(0, size, step):
+        rows = slice(at, at + step)
+        block = (texts[rows].astype(np.float64) @ columns).astype(np.float32)
+        t2v[rows] = (block >= own[rows, None]).sum(axis=1)
+        best_of_rows(block, top)
+        v2t += (own[:, None] <= block.T).sum(axis=1)
+        better = np.flatnonzero(block.max(axis=0) > scores[:, -1])
+        places, found = best_of_rows(block.T[better], min(top, len(block)))
+        places = np.concatenate([best[better], places + at], axis=1)
+        found = np.concatenate([scores[better], found], axis=1)
+        order = np.argsort(-found, axis=1, kind="stable")[:, :top]
+        best[better] = np.take_along_axis(places, order, 1)
+        scores[better] = np.take_along_axis(found, order, 1)
+    return t2v, v2t
+
+
+def flat_searches(texts: np.ndarray, videos: np.ndarray, top: int = 10) -> np.ndarray:
+    """The `top` best videos of each text, and texts of each video, by flat faiss searches.
+
+    Of the texts' places int [M, top]: faiss gives no ranks.
+    """
+    import faiss
+
+    found = []
+    for items, queries in ((videos, texts), (texts, videos)):
+        index = faiss.IndexFlatIP(items.shape[1])
+        index.add(items)
+        found.append(index.search(queries, top)[1])
+    places: np.ndarray = found[0]
+    return places
 
 
 if __name__ == "__main__":

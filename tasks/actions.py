@@ -224,6 +224,10 @@ class ActionTask(Task):
                 "top": [[self.classes[column], score] for column, score in top],
             }  # fmt: skip
 
+    def questions(self) -> Iterator[dict[str, Any]]:
+        """The class of every video."""
+        return ({"item": clip.id, "label": self.labels[clip.id]} for clip in self.clips)
+
     @classmethod
     def cluster(cls, line: dict[str, Any]) -> str:
         """What the clip is cut from, or the clip itself."""

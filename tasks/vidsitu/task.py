@@ -214,6 +214,10 @@ class VidSitu(Task):
                 **({"truth": truth_line(self.truth[name])} if self.truth else {}),
             }
 
+    def questions(self) -> Iterator[dict[str, Any]]:
+        """What annotators say of every video."""
+        return ({"item": name, "truth": truth_line(one)} for name, one in self.truth.items())
+
     def chance_of(self, predictions: Sequence[dict[str, Any]]) -> dict[str, float]:
         """The majority baseline on the answered videos; worked out now, for listing needs none."""
         truth = self._answered(predictions)

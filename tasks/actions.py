@@ -61,7 +61,7 @@ class SplitPrompting(Prompting):
     split: int = 1
 
 
-@dataclass
+@dataclass(repr=False)
 class ActionTask(Task):
     """Videos of one action each. Subclasses set the class variables."""
 

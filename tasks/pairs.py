@@ -53,7 +53,7 @@ def readings(tests: Iterable[str]) -> dict[str, Metric]:
     return {name: Metric("%", True) for name in (MEAN, *map(metric_name, tests))}
 
 
-@dataclass
+@dataclass(repr=False)
 class PairsTask(Task):
     """Pairs of captions of VidSitu's clips, of which four frames an event are looked at.
 

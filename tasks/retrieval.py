@@ -46,7 +46,7 @@ _READING = {
 }  # fmt: skip
 
 
-@dataclass
+@dataclass(repr=False)
 class RetrievalTask(Task):
     """Sentences and the videos they describe. Subclasses set the class variables and `read`."""
 

@@ -56,7 +56,7 @@ from tasks.vidsitu.scoring.rules import permuted
 from tasks.vidsitu.zero_shot import Parts, by_prompts
 
 
-@dataclass
+@dataclass(repr=False)
 class VidSitu(Task):
     """Verbs by a trained classifier and by prompt similarity alone, roles by a trained captioner.
 

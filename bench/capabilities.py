@@ -199,7 +199,9 @@ class TrainableFamily(Protocol):
     ) -> tuple[Any, str]:
         """The model that `settings` describe and its device; see `bench.training.protocols`.
 
-        `others` are the model's further settings that the method has a parameter for.
+        `others` are the model's further settings that the method has a parameter for. With a
+        parameter `init` it takes a trained folder to start from: what it describes itself with
+        then has the folder's fingerprint as `init`.
         """
 
 

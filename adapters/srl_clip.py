@@ -20,7 +20,7 @@ from adapters.weights import SHIPPED, file_hash
 from bench.capabilities import Card
 from bench.compute import use_threads
 from bench.config import RunConfig
-from bench.errors import BenchError, MissingWeights
+from bench.errors import BenchError, MissingWeights, UsageError
 from bench.files.atomic import atomic_path
 from bench.files.tensor_store import digest
 from bench.files.untrusted import shown
@@ -89,10 +89,12 @@ class SRLCLIPAdapter(OpenCLIPAdapter):
         settings: dict[str, Any],
         arch: str | None = None,
         pretrained: str | None = None,
+        init: Path | None = None,
     ) -> tuple[Any, str]:
         """The model that `settings` describe, to be trained, and the device it is on.
 
-        Deterministic for `run.seed`. Raises as the adapter does, but needs no checkpoint.
+        Deterministic for `run.seed`. Raises as the adapter does, but needs no checkpoint: `init` is
+        one to start from. UsageError where that is a model of other settings.
         """
         import torch
 
@@ -101,7 +103,11 @@ class SRLCLIPAdapter(OpenCLIPAdapter):
         reader = OpenCLIPAdapter(name, run, arch=arch, pretrained=pretrained)
         use_threads(run)
         torch.manual_seed(run.seed)
-        model = SRLModel(reader.base, _settings(settings, f"model '{name}'"), reader)
+        own = _settings(settings, f"model '{name}'")
+        first = _first(name, run, own, init, arch, pretrained) if init else None
+        model = SRLModel(reader.base, own, reader)
+        if first is not None:
+            model.start_from(first.folder, first.fingerprint)
         return model.to(reader.device), reader.device
 
     def export(self, path: Path) -> str:
@@ -158,6 +164,30 @@ class SRLCLIPAdapter(OpenCLIPAdapter):
 
 def _settings(values: dict[str, Any], where: str) -> SRLSettings:
     return settings_from(SRLSettings, values, where).check(where)
+
+
+def _first(
+    name: str,
+    run: RunConfig,
+    own: SRLSettings,
+    init: Path,
+    arch: str | None,
+    pretrained: str | None,
+) -> SRLCLIPAdapter:
+    """The trained folder `init` as a model. UsageError unless the settings `own` build the same."""
+    from adapters.srl_model import check_folder
+
+    if not (init / CARD).is_file():
+        raise UsageError(f"--init {init}: no trained model ({CARD}) in it; name the folder 'model' "
+                         "that `bench train` writes")  # fmt: skip
+    first = SRLCLIPAdapter(name, run, arch=arch, pretrained=pretrained, checkpoint=str(init))
+    there, here = first.settings.shape(), own.shape()
+    if odd := [f"model.{key} {there[key]} there, {here[key]} here" for key in here
+               if there[key] != here[key]]:  # fmt: skip
+        raise UsageError(f"--init {init}: another model ({', '.join(odd)}); give it the same "
+                         "settings with --set, or start from another folder")  # fmt: skip
+    check_folder(first.folder, first.settings, first.base.embed_dim)
+    return first
 
 
 def checkpoint_folder(name: str, run: RunConfig, checkpoint: str | None) -> Path:

@@ -43,6 +43,7 @@ class SRLModel(nn.Module):
     """
 
     files = (*FILES, CARD)
+    init = ""  # the fingerprint of what it was started from
     scale: torch.Tensor
     shift: torch.Tensor
 
@@ -93,7 +94,8 @@ class SRLModel(nn.Module):
 
     def describe(self) -> dict[str, Any]:
         """What was built, as plain data."""
-        return {"base": self.base, "model": asdict(self.settings), "version": VERSION}
+        started = {"init": self.init} if self.init else {}
+        return {"base": self.base, "model": asdict(self.settings), "version": VERSION, **started}
 
     def checkpoint_gradients(self, on: bool) -> None:
         """Recompute the image tower's activations in the backward pass instead of keeping them."""
@@ -195,6 +197,11 @@ class SRLModel(nn.Module):
         with torch.no_grad():
             for name, tensor in own.items():
                 tensor.copy_(state[name])
+
+    def start_from(self, folder: Path, fingerprint: str) -> None:
+        """`load`, before training: `fingerprint` is then part of what the model is."""
+        self.load(folder)
+        self.init = fingerprint
 
     def _context_state(self) -> dict[str, torch.Tensor]:
         """What the file CONTEXT holds: the contextualizer, if there is one, and the temperature."""

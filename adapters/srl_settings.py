@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -51,6 +51,12 @@ class SRLSettings:
     def scaling(self) -> int:
         """LoRA's alpha."""
         return self.rank if self.alpha is None else self.alpha
+
+    def shape(self) -> dict[str, Any]:
+        """What trained weights are of: all but what only training itself depends on."""
+        training = ("dropout", "vc_dropout", "learn_temperature")
+        own = {name: value for name, value in asdict(self).items() if name not in training}
+        return {**own, "alpha": self.scaling}
 
     def check(self, where: str) -> SRLSettings:
         """Itself, or UsageError for a value that no model can have."""

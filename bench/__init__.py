@@ -4,8 +4,9 @@
     task = bench.load_task("msrvtt", "toy")
     result = bench.evaluate(bench.load_adapter("clip-tiny"), task)
     print(result)
+    result = bench.load_result(result.save("results"))
 
-The command line is a thin layer on these three functions.
+The command line is a thin layer on these functions.
 """
 
 from __future__ import annotations
@@ -18,9 +19,14 @@ if TYPE_CHECKING:
     from bench.features.turning import Turned
     from bench.results.files import Result
 
-__all__ = ["evaluate", "load_adapter", "load_task"]
+__all__ = ["evaluate", "load_adapter", "load_result", "load_task"]
 
 # Imports stay inside the functions: `import bench` and `bench --help` cost nothing.
+
+
+def __dir__() -> list[str]:
+    """What a notebook completes: the functions, and not what this module imports for itself."""
+    return __all__
 
 
 def load_adapter(name: str, config: str | Path | None = None) -> Adapter:
@@ -70,7 +76,7 @@ def evaluate(
     rerank: bool = False,
     turned: Turned | None = None,
 ) -> Result:
-    """Run a model on a task. Nothing is written but the stores; `bench.results.save` keeps it.
+    """Run a model on a task. Nothing is written but the stores; `Result.save` keeps it.
 
     With the protocol `published`, frames and texts are taken as the model was published; with
     `rerank`, its matching head ranks the best answers again. `turned` are departures from the
@@ -81,3 +87,16 @@ def evaluate(
 
     given = load_config(Path(config) if config else None).run
     return run(adapter, task, given, progress, protocol, rerank, turned)
+
+
+def load_result(path: str | Path) -> Result:
+    """A result that `bench run` or `Result.save` wrote, with its prediction lines.
+
+    `path` is the document's, such as results/msrvtt/toy/clip-tiny.json. Of a scored file no lines
+    are kept. DataError where it is damaged, or where its lines are gone or changed.
+    """
+    from bench.results.files import Result, load, load_predictions
+
+    file = Path(path)
+    document = load(file)
+    return Result(document, load_predictions(file, document) if document.lines else [])

@@ -6,7 +6,7 @@ tasks have it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
@@ -35,6 +35,17 @@ class SharesItems(Protocol):
 
         Both are of the same items then, none where they share none. ValueError where what has the
         same name is another question.
+        """
+
+
+@runtime_checkable
+class HasQuestions(Protocol):
+    """A task whose prediction lines can be compared with the data that they claim to be of."""
+
+    def questions(self) -> Iterator[dict[str, Any]]:
+        """Of every item what its line has of the data, whatever a model answers.
+
+        The question and its ground truth, with the line's keys; `item` is among them.
         """
 
 
@@ -188,7 +199,9 @@ class TrainableFamily(Protocol):
     ) -> tuple[Any, str]:
         """The model that `settings` describe and its device; see `bench.training.protocols`.
 
-        `others` are the model's further settings that the method has a parameter for.
+        `others` are the model's further settings that the method has a parameter for. With a
+        parameter `init` it takes a trained folder to start from: what it describes itself with
+        then has the folder's fingerprint as `init`.
         """
 
 

@@ -156,10 +156,9 @@ class Adapter(ABC):
         """uint8 [V, T, image_size, image_size, 3] RGB -> float32 [V, embed_dim], not normalised.
 
         The clips of a call have equally many frames, T. A short video may give fewer than the plan
-        asks for: the adapter pads them as its model wants it, repeats them or takes them as they
-        are. What `inputs` names beside frames comes in keyword arguments, one a clip: `subtitles`
-        list[str], empty for a clip without; `audio` list[bench.video.sound.Sound], the sound track
-        with the file's own channels and rate.
+        asks for: the adapter pads, repeats or takes them as they are. What `inputs` names beside
+        frames comes in keyword arguments, one a clip: `subtitles` list[str], empty for a clip
+        without; `audio` list[bench.video.sound.Sound], in the file's own channels and rate.
         """
         raise NotImplementedError
 
@@ -228,8 +227,7 @@ class Features:
     many to be held: ask for each once. A video model's are [P, D], P being the task's `parts`, and
     one more for a task of `whole` clips. A clip that failed is absent. `texts` is float32 [M, D] in
     the order of `Task.texts`, [0, D] of an adapter that reads none. `learnt` is what `Task.learn`
-    returned; `matching` is there in a run that re-ranks, `temperature` in one that rescores by a
-    dual softmax.
+    returned; `matching` is there in a run that re-ranks, `temperature` in one that rescores.
     """
 
     clips: Mapping[str, np.ndarray]
@@ -275,7 +273,7 @@ class Scores:
     answered: int
 
 
-@dataclass
+@dataclass(repr=False)
 class Task(ABC):
     """One benchmark on one source. Subclass it and name the class in an entry point `bench.tasks`.
 
@@ -319,6 +317,9 @@ class Task(ABC):
     remarks: list[str] = field(default_factory=list)
     annotations: Path | None = None  # the file or folder that was read
     subtitles: Mapping[str, str] | None = None  # by the clip's id; None where the data have none
+
+    def __repr__(self) -> str:  # in short: a dataclass keeps it with `repr=False`
+        return f"<{type(self).__name__} {self.protocol}: {len(self.clips)} videos>"
 
     def caption(self, clip: str) -> str:
         """What the data say of a clip, in short; empty where they say nothing."""
@@ -391,8 +392,7 @@ class Task(ABC):
         sample = cls.sample(predictions)
         if sample is None:
             raise NotImplementedError(f"{cls.__name__} has neither `sample` nor `draws`")
-        found = sample.replicates(resamples, seed)
-        return {name: one.values for name, one in found.items()}
+        return {name: one.values for name, one in sample.replicates(resamples, seed).items()}
 
     @classmethod
     @abstractmethod

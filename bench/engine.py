@@ -45,6 +45,7 @@ from bench.results.document import (
     valued,
 )
 from bench.results.files import Result, environment
+from bench.results.request import effective
 from bench.video.tolerant import odd_clips
 
 SAMPLE = 200  # videos whose features are held against each other: enough to see a collapse
@@ -135,6 +136,7 @@ def _document(
             intervals=RULES, batch_frames=run.batch_frames, task=task.settings,
             departures=departed or UNSET, published=_published(work.setup),
         ),
+        configuration=effective(run, task.source),
         environment=environment(),
         started=started,
         encoded=work.encoded,

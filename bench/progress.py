@@ -19,6 +19,7 @@ from rich.progress import (
 )
 from rich.text import Text
 
+from bench import distributed
 from bench.errors import printable
 
 
@@ -83,7 +84,9 @@ class Bar:
         self.advance(done - self._done)
 
     def warn(self, line: str) -> None:
-        """One line for the user, shown in every mode."""
+        """One line for the user, shown in every mode; of several processes the main one says it."""
+        if not distributed.is_main():
+            return
         line = printable(line)
         if self._live:
             self._bar.console.print(line, style="yellow", markup=False, highlight=False)

@@ -58,13 +58,10 @@ def _resolve(group: str, name: str, what: str) -> Any:
         raise BenchError(
             f"{of} cannot be imported: {why}; install what the package needs, or uninstall it"
         ) from error
-    if not (_is_task(offered) if group == "bench.tasks" else callable(offered)):
+    is_task = isinstance(offered, type) and issubclass(offered, Task)
+    if not (is_task if group == "bench.tasks" else callable(offered)):
         raise BenchError(f"{of} is no {what} as bench.contracts has it; uninstall the package")
     return offered
-
-
-def _is_task(offered: Any) -> bool:
-    return isinstance(offered, type) and issubclass(offered, Task)
 
 
 def _package(point: EntryPoint) -> str:
@@ -173,15 +170,21 @@ class TrainableModel:
     device: str
 
 
-def load_trainable(name: str, config: Config, settings: dict[str, Any]) -> TrainableModel:
-    """Build the untrained model `name`, with `settings` in place of bench.yaml's.
+def load_trainable(
+    name: str, config: Config, settings: dict[str, Any], init: Path | None = None
+) -> TrainableModel:
+    """Build the model `name` to be trained, from the trained folder `init` where one is given.
 
-    UsageError for a family that is no `bench.capabilities.TrainableFamily`.
+    `settings` are in place of bench.yaml's. UsageError for a family that is no
+    `bench.capabilities.TrainableFamily`, or cannot start from a folder.
     """
     model = model_config(name, config)
     factory = _trainable(model)
     known = inspect.signature(factory.untrained).parameters.keys() - {"name", "run", "settings"}
-    others = {key: value for key, value in model.settings.items() if key in known}
+    if init and "init" not in known:
+        raise UsageError(f"--init: adapter '{model.adapter}' cannot start from a folder")
+    given = {**model.settings, "init": init}
+    others = {key: value for key, value in given.items() if key in known}
     return TrainableModel(*factory.untrained(name, config.run, settings, **others))
 
 
@@ -232,12 +235,9 @@ def model_card(name: str, config: Config) -> Card | None:
     """What its family says of a model; None of a family that says nothing. Raises as the family."""
     model = model_config(name, config)
     factory = model_factory(model)
-    if not isinstance(factory, Described):
-        return None
-    return factory.about(config.run, name, **model.settings)
-
-
-# --- sources -------------------------------------------------------------------------------------
+    if isinstance(factory, Described):
+        return factory.about(config.run, name, **model.settings)
+    return None
 
 
 def source_for(

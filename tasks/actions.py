@@ -61,7 +61,7 @@ class SplitPrompting(Prompting):
     split: int = 1
 
 
-@dataclass
+@dataclass(repr=False)
 class ActionTask(Task):
     """Videos of one action each. Subclasses set the class variables."""
 
@@ -223,6 +223,10 @@ class ActionTask(Task):
                 "score": float(own_scores[row]),
                 "top": [[self.classes[column], score] for column, score in top],
             }  # fmt: skip
+
+    def questions(self) -> Iterator[dict[str, Any]]:
+        """The class of every video."""
+        return ({"item": clip.id, "label": self.labels[clip.id]} for clip in self.clips)
 
     @classmethod
     def cluster(cls, line: dict[str, Any]) -> str:

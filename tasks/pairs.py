@@ -53,7 +53,7 @@ def readings(tests: Iterable[str]) -> dict[str, Metric]:
     return {name: Metric("%", True) for name in (MEAN, *map(metric_name, tests))}
 
 
-@dataclass
+@dataclass(repr=False)
 class PairsTask(Task):
     """Pairs of captions of VidSitu's clips, of which four frames an event are looked at.
 
@@ -152,24 +152,27 @@ class PairsTask(Task):
         """A line a pair, test by test: both captions and their scores, cosines with the clip."""
         texts = normalise(features.texts).astype(np.float64)
         place = {text: row for row, text in enumerate(self.texts)}
-        of_clip: dict[str, list[tuple[str, CaptionPair]]] = defaultdict(list)
-        for item, pair in zip(items_of(self.pairs), self.pairs, strict=True):
-            of_clip[pair.clip].append((item, pair))
+        of_clip: dict[str, list[tuple[dict[str, Any], CaptionPair]]] = defaultdict(list)
+        for question, pair in zip(self.questions(), self.pairs, strict=True):
+            of_clip[pair.clip].append((question, pair))
         lines: Lines = []
         for clip in (clip.id for clip in self.clips if clip.id in features.clips):
             seen = self._seen(features.clips[clip], adapter)
-            for item, pair in of_clip[clip]:
+            for question, pair in of_clip[clip]:
                 part = pair.part if self.parts > 1 else None
                 captions = texts[[place[pair.true], place[pair.false]]]
                 # Formed in float64 and rounded: equal features tie exactly.
                 scores = (captions @ seen[part].astype(np.float64)).astype(np.float32)
-                lines.append({
-                    "item": item, "test": pair.test, "clip": clip, "event": pair.event,
-                    "true": pair.true, "false": pair.false, "scores": scores.tolist(),
-                    **({} if part is None else {"part": [part, self.parts]}),
-                })  # fmt: skip
+                line = {**question, "scores": scores.tolist()}
+                lines.append(line if part is None else {**line, "part": [part, self.parts]})
         yield from sorted(lines, key=lambda line: self.tests.index(line["test"]))
         yield from self._warnings(lines)
+
+    def questions(self) -> Iterator[dict[str, Any]]:
+        """Both captions of every pair."""
+        for item, pair in zip(items_of(self.pairs), self.pairs, strict=True):
+            yield {"item": item, "test": pair.test, "clip": pair.clip, "event": pair.event,
+                   "true": pair.true, "false": pair.false}  # fmt: skip
 
     def _warnings(self, lines: Lines) -> Iterator[dict[str, str]]:
         """BenchError where no line is of a test that counts."""

@@ -46,7 +46,7 @@ _READING = {
 }  # fmt: skip
 
 
-@dataclass
+@dataclass(repr=False)
 class RetrievalTask(Task):
     """Sentences and the videos they describe. Subclasses set the class variables and `read`."""
 
@@ -210,23 +210,31 @@ class RetrievalTask(Task):
                 ranking = _reranked(features.matching, texts, videos, owner, queried, names)
         except ValueError as error:
             raise BenchError(f"{adapter.name} on {self.name}: {error}; check the model") from error
-        of = {name: {"cluster": self.clusters[name]} for name in names if name in self.clusters}
+        asked = {question["item"]: question for question in self.questions()}
         tops = zip(ranking.t2v_top.tolist(), ranking.t2v_top_scores.tolist(), strict=True)
         for row, (i, top) in enumerate(zip(queried, tops, strict=True)):
             yield {
-                "item": f"t2v {i}", "direction": "t2v", "query": i, "text": self.texts[i],
-                "target": self.owners[i], **of.get(self.owners[i], {}),
+                **asked[f"t2v {i}"],
                 "rank": int(ranking.t2v[row]), "score": float(ranking.scores[row]),
                 "top": [[names[j], score] for j, score in zip(*top, strict=True)],
             }  # fmt: skip
         tops = zip(ranking.v2t_top.tolist(), ranking.v2t_top_scores.tolist(), strict=True)
         for row, (video, top) in enumerate(zip(ranking.videos.tolist(), tops, strict=True)):
             yield {
-                "item": f"v2t {names[video]}", "direction": "v2t", "query": names[video],
-                "target": names[video], **of.get(names[video], {}),
+                **asked[f"v2t {names[video]}"],
                 "rank": int(ranking.v2t[row]), "score": float(ranking.v2t_scores[row]),
                 "top": [[names[j], score] for j, score in zip(*top, strict=True)],
             }  # fmt: skip
+
+    def questions(self) -> Iterator[dict[str, Any]]:
+        """Every sentence, and every video, with its right video and what that is drawn with."""
+        of = {name: {"cluster": cluster} for name, cluster in self.clusters.items()}
+        for i, (text, owner) in enumerate(zip(self.texts, self.owners, strict=True)):
+            yield {"item": f"t2v {i}", "direction": "t2v", "query": i, "text": text,
+                   "target": owner, **of.get(owner, {})}  # fmt: skip
+        for name in (clip.id for clip in self.clips):
+            yield {"item": f"v2t {name}", "direction": "v2t", "query": name, "target": name,
+                   **of.get(name, {})}  # fmt: skip
 
     def chance_of(self, predictions: Sequence[dict[str, Any]]) -> dict[str, float]:
         """Chance among the answered videos: fewer than were asked for where some have no frames."""

@@ -13,6 +13,7 @@ from typing import Any
 
 import click
 
+from bench.cli.bundle import bundle
 from bench.cli.compare import compare
 from bench.cli.data import data
 from bench.cli.doctor import doctor
@@ -73,6 +74,7 @@ def cli(context: click.Context, config: Path | None, quiet: bool, debug: bool) -
     context.obj = Options(config, quiet, debug)
 
 
+cli.add_command(bundle)
 cli.add_command(compare)
 cli.add_command(data)
 cli.add_command(list_)

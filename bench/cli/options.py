@@ -91,6 +91,44 @@ def complete(kind: str) -> Callable[..., list[CompletionItem]]:
     return names_of
 
 
+# Options that say what becomes of a result, and not what it is.
+REPORTING = {"output", "quiet", "debug", "allow_missing", "as_json", "profiled"}
+
+
+def command_line(**instead: Any) -> list[str]:
+    """The running command with the options that were given, as a result records it.
+
+    Those of environment variables are among them. Parameters of `instead` have these values.
+    """
+    from click.core import ParameterSource
+
+    from bench.results.request import recorded
+
+    context: click.Context | None = click.get_current_context()
+    parts: list[str] = []
+    while context is not None:
+        words = [str(context.info_name)] if context.parent else ["bench"]
+        for parameter in context.command.params:
+            name = str(parameter.name)
+            given = context.get_parameter_source(name) is not ParameterSource.DEFAULT
+            if name not in REPORTING and (name in instead or given):
+                words += _words(parameter.opts[-1], instead.get(name, context.params.get(name)))
+        parts = [*words, *parts]
+        context, instead = context.parent, {}
+    return [recorded(word) for word in parts]
+
+
+def _words(option: str, value: Any) -> list[str]:
+    """An option as it is written: once with its value, alone as a flag, or each of a tuple."""
+    if value is None or value is False:
+        return []
+    if value is True:
+        return [option]
+    if isinstance(value, tuple):
+        return [word for one in value for word in (option, str(one))]
+    return [option, ",".join(value) if isinstance(value, list) else str(value)]
+
+
 def names(
     context: click.Context, parameter: click.Parameter, value: str | None
 ) -> list[str] | None:

@@ -16,6 +16,7 @@ from bench.cli.options import (
     INCOMPLETE,
     FilePath,
     Options,
+    command_line,
     complete,
     names,
     screen_format,
@@ -118,11 +119,24 @@ class Request:
         check_together(self.protocol, self.rerank, found)
         return found
 
+    @cached_property
+    def selected(self) -> list[str]:
+        """`--select` as settings of the tasks that have it."""
+        return _selecting(self.tasks, self.select) if self.select else []
+
     @property
     def settings(self) -> dict[str, dict[str, Any]]:
         """Of each task those that `--set` and `--select` name."""
-        selected = _selecting(self.tasks, self.select) if self.select else []
-        return task_settings((*self.overrides, *selected), self.tasks)
+        return task_settings((*self.overrides, *self.selected), self.tasks)
+
+    def command(self, task: str, model: str, source: str) -> list[str]:
+        """The command line that makes one of the results, and no other."""
+        own = f"{task}."
+        return command_line(
+            tasks=[task], models=[model], source=self.source or source,
+            overrides=tuple(one for one in self.overrides if one.strip().startswith(own)),
+            select=self.select if any(one.startswith(own) for one in self.selected) else None,
+        )  # fmt: skip
 
 
 def _run(options: Options, request: Request) -> None:
@@ -138,7 +152,8 @@ def _run(options: Options, request: Request) -> None:
     quiet = request.quiet or options.quiet
     try:
         with distributed.process_group("cpu"), Bar(quiet or not distributed.is_main()) as bar:
-            for result in _evaluate_all(request, settings, config, bar):
+            for model, made in _evaluate_all(request, settings, config, bar):
+                result = _recorded(made, model, request, config)
                 results.append(result)
                 if distributed.is_main():
                     path = save(result, config.run.output, settings[result.document.task])
@@ -153,6 +168,23 @@ def _run(options: Options, request: Request) -> None:
             _print(results, saved, request.as_json, config)
     if distributed.is_main():
         _end(results, request.allow_missing)
+
+
+def _recorded(result: Result, model: str, request: Request, config: Config) -> Result:
+    """The result with the command that makes it, and the settings of its model."""
+    from msgspec.structs import replace
+
+    from bench.registry import model_config
+    from bench.results.files import Result
+    from bench.results.request import model_settings
+
+    one = result.document
+    document = replace(
+        one, command=request.command(one.task, model, one.source.name),
+        configuration={**(one.configuration or {}),
+                       "model": model_settings(model_config(model, config))},
+    )  # fmt: skip
+    return Result(document, result.predictions)
 
 
 def _selecting(tasks: list[str], select: str) -> list[str]:
@@ -171,7 +203,8 @@ def _selecting(tasks: list[str], select: str) -> list[str]:
 
 def _evaluate_all(
     request: Request, tasks: dict[str, dict[str, Any]], config: Config, bar: Bar
-) -> Iterator[Result]:
+) -> Iterator[tuple[str, Result]]:
+    """Every result, beside the name of its model on the command line."""
     from bench import distributed, registry
     from bench.engine import evaluate
 
@@ -187,9 +220,9 @@ def _evaluate_all(
             registry.prepare_source(name, found, bar.to)
         distributed.barrier()
         task = ready.get(name) or registry.load_task(name, found, request.limit)
-        for adapter in adapters:
-            yield evaluate(adapter, task, config.run, bar, request.protocol, request.rerank,
-                           request.turned)  # fmt: skip
+        for model, adapter in zip(request.models, adapters, strict=True):
+            yield model, evaluate(adapter, task, config.run, bar, request.protocol,
+                                  request.rerank, request.turned)  # fmt: skip
 
 
 def _checked(

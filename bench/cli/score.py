@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from bench.cli.options import INCOMPLETE, FilePath, Options
+from bench.cli.options import INCOMPLETE, FilePath, Options, command_line
 from bench.errors import printable
 
 if TYPE_CHECKING:
@@ -52,6 +52,8 @@ def score(
     as_json: bool,
 ) -> None:
     """Score a prediction file by a task's official rules, with 95 % intervals."""
+    from msgspec.structs import replace
+
     from bench import registry
     from bench.capabilities import ScoresFiles
     from bench.files.atomic import check_writable, write_text
@@ -66,7 +68,10 @@ def score(
         check_writable(output)
     registry.prepare_source(task, found)
     run = config.run
-    document = scorer.score_file(found, predictions, kind, run.resamples, run.seed, also)
+    document = replace(
+        scorer.score_file(found, predictions, kind, run.resamples, run.seed, also),
+        command=command_line(source=source or found.name),
+    )
     for warning in document.warnings:
         click.echo(printable(warning), err=True)
     text = json.dumps(to_json(document), indent=2)

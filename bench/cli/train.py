@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 @click.option("--source", help="A source in bench.yaml, 'toy', or a folder with the data.")
 @click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE",
               help="A training setting, or model.KEY; may be repeated.")  # fmt: skip
+@click.option("--init", type=FilePath(file_okay=False), metavar="FOLDER",
+              help="Start from the weights of a trained folder of the same model settings, such as "
+                   "RESULTS/train/MODEL/model.")  # fmt: skip
 @click.option("--seed", type=click.IntRange(0), help="Seed of everything random.")
 @click.option("--device", help="auto, cpu, cuda, cuda:N or mps.")
 @click.option("--max-minutes", type=click.FloatRange(0, min_open=True),
@@ -34,6 +37,7 @@ def train(
     model: str,
     source: str | None,
     overrides: tuple[str, ...],
+    init: Path | None,
     seed: int | None,
     device: str | None,
     max_minutes: float | None,
@@ -43,6 +47,7 @@ def train(
     """Train a model on the task that its recipe names, such as semantic roles.
 
     Interrupted? Run the same command again: it resumes from the last checkpoint, to the same bits.
+    With more epochs (--set epochs=N) a finished training continues, unless its schedule is cosine.
     Under torchrun the batch is shared among the processes.
     """
     from bench import distributed
@@ -52,7 +57,7 @@ def train(
 
     config = options.for_work(seed=seed, device=device)
     folder = output or config.run.output / TRAININGS / slug(model)
-    plan = plan_training(model, source, dict(map(setting, overrides)), config)
+    plan = plan_training(model, source, dict(map(setting, overrides)), config, init)
     with Bar(options.quiet or not distributed.is_main()) as bar:
         trained = plan.run(folder, bar, max_minutes, project)
     if distributed.is_main():

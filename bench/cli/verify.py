@@ -12,53 +12,116 @@ from bench.cli.options import INCOMPLETE, FilePath, Options
 from bench.errors import BenchError, DataError, printable
 
 if TYPE_CHECKING:
+    from bench.config import Config
+    from bench.results.comparison import Evidence
     from bench.results.document import Document
+
+DONE, FAILED = 0, 1
+WORST = (DONE, INCOMPLETE, FAILED)  # of several results, the last of these is the exit code
+WIDTH = 80  # columns of a terminal
 
 
 @click.command()
 @click.argument("results", nargs=-1, required=True,
                 type=FilePath(exists=True))  # fmt: skip
+@click.option("--source",
+              help="Compare the data with a source in bench.yaml, 'toy', or your folder, instead "
+                   "of the source that each result names.")  # fmt: skip
 @click.pass_obj
-def verify(options: Options, results: tuple[Path, ...]) -> None:
+def verify(options: Options, results: tuple[Path, ...], source: str | None) -> None:
     """Compute the metrics of RESULTS again from their kept predictions and compare.
 
-    RESULTS are files of `bench run`, or folders of such. No model and no video is needed. Exit
-    codes: 0 all equal; 1 a number differs, or a file cannot be verified; 3 equal, but stale:
-    predictions, task version or data changed since.
+    RESULTS are files of `bench run`, folders of such, or bundles of `bench bundle`. No model and no
+    video is needed. Of a bundle every check is listed, and what cannot be checked. Exit codes: 0
+    all equal; 1 a number differs, or a file cannot be verified; 3 numbers equal, but stale, or of
+    other data, questions or model than here.
     """
-    from bench.results.comparison import Evidence, verified
+    from bench.results.bundle import SUFFIX
     from bench.results.files import find_all, load, readable
 
+    config = options.load()
     files = [file for path in results for file in (find_all(path) if path.is_dir() else [path])]
     if not files:
         raise DataError(f"{results[0]}: no results in it; give a file or a folder of `bench run`")
-    found, refused = readable(files, load)
-    if not found:
+    bundles = [file for file in files if file.suffix == SUFFIX]
+    found, refused = readable([file for file in files if file not in bundles], load)
+    if not found and not bundles:
         raise refused[0]
-    evidence = Evidence(found, options.load())
-    differ = stale = False
+    codes = []
+    evidence = _evidence(found, config, source)
     for path, document in found:
-        reasons = evidence.stale(document)
-        stale |= bool(reasons)
-        remark = _remark(document, reasons, evidence.source_now(document) is not None)
         try:
-            count, wrong = verified(path, document)
-        except (BenchError, KeyError, TypeError, ValueError) as error:
-            if reasons:
-                click.echo(printable(f"{path}: not computed again{remark}"))
-            else:
-                refused.append(_refusal(path, error))
-            continue
-        if document.partial:
-            remark = f", of {document.covered}" + remark
-        differ |= bool(wrong)
-        said = f"{len(wrong)} of {count} metrics differ" if wrong else f"{count} metrics equal"
-        click.echo(printable(f"{path}: {said}{remark}"))
-        for line in wrong[:5]:
-            click.echo(f"  {printable(line)}")
+            codes.append(_verify(path, document, evidence))
+        except BenchError as error:
+            refused.append(error)
+    for bundle in bundles:
+        try:
+            codes.append(_review(bundle, config, source))
+        except BenchError as error:
+            refused.append(error)
     for refusal in refused:
         click.echo(f"error: {refusal}", err=True)
-    sys.exit(1 if differ or refused else INCOMPLETE if stale else 0)
+    sys.exit(FAILED if refused else max(codes, key=WORST.index))
+
+
+def _evidence(found: list[tuple[Path, Document]], config: Config, source: str | None) -> Evidence:
+    """What the results are compared with; a generated source that is named is made first."""
+    from bench import registry
+    from bench.progress import Bar
+    from bench.results.comparison import Evidence
+
+    if source:
+        with Bar() as bar:
+            for task in dict.fromkeys(document.task for _, document in found):
+                registry.prepare_source(task, registry.source_for(task, source, config)[0], bar.to)
+    return Evidence(found, config, source)
+
+
+def _verify(path: Path, document: Document, evidence: Evidence) -> int:
+    """Print the line of one result; its exit code. BenchError where it cannot be verified."""
+    from bench.results.comparison import verified
+
+    reasons = evidence.stale(document)
+    remark = _remark(document, reasons, evidence.task_now(document) is not None)
+    try:
+        count, wrong = verified(path, document)
+    except (BenchError, KeyError, TypeError, ValueError) as error:
+        if not reasons:
+            raise _refusal(path, error) from error
+        click.echo(printable(f"{path}: not computed again{remark}"))
+        return INCOMPLETE
+    if document.partial:
+        remark = f", of {document.covered}" + remark
+    said = f"{len(wrong)} of {count} metrics differ" if wrong else f"{count} metrics equal"
+    click.echo(printable(f"{path}: {said}{remark}"))
+    for line in wrong[:5]:
+        click.echo(f"  {printable(line)}")
+    return FAILED if wrong else INCOMPLETE if reasons else DONE
+
+
+def _review(bundle: Path, config: Config, source: str | None) -> int:
+    """Print what of a bundle was checked, and what could not be; its exit code."""
+    from shlex import join
+    from textwrap import wrap
+
+    from bench.results.bundle import opened
+    from bench.results.files import load
+    from bench.results.review import DIFFERS, NUMBERS, OK, review
+
+    with opened(bundle) as path:
+        document = load(path)
+        evidence = _evidence([(path, document)], config, source)
+        findings = review(path, document, evidence, config)
+    click.echo(printable(f"{bundle}: {document.name} on {document.protocol}"))
+    for one in findings:
+        head = f"  {one.state:<12} {one.what:<10} "
+        lines = wrap(printable(one.said), WIDTH - len(head), break_on_hyphens=False)
+        click.echo(head + f"\n{' ' * len(head)}".join(lines))
+    if document.command:  # on one line, to be copied
+        click.echo(printable(f"to repeat it: {join(document.command)}"))
+    wrong = {one.what for one in findings if one.state == DIFFERS}
+    unequal = any(one.what == NUMBERS and one.state != OK for one in findings)
+    return FAILED if NUMBERS in wrong else INCOMPLETE if wrong or unequal else DONE
 
 
 def _remark(document: Document, reasons: list[str], available: bool) -> str:

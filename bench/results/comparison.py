@@ -29,13 +29,20 @@ class Evidence:
 
     A document that `found` has is of its file, and one that it has not of the first file with the
     same lines. Numbers and replicates are kept in the cache under the hash of the prediction lines.
+    Data are compared with those of the source that each result names, or of `source` instead: then
+    BenchError where that cannot be read.
     """
 
-    def __init__(self, found: Iterable[tuple[Path, Document]], config: Config) -> None:
+    def __init__(
+        self,
+        found: Iterable[tuple[Path, Document]],
+        config: Config,
+        source: str | None = None,
+    ) -> None:
         self._found = [(path, document) for path, document in found if document.lines]
         self._by_document = {id(document): path for path, document in self._found}
         self._by_lines = {document.lines: path for path, document in reversed(self._found)}
-        self._config = config
+        self._config, self._source = config, source
         self._store = TensorStore(config.run.cache_folder / "draws")
         self._checked: dict[Key, tuple[dict[str, Value], list[str]]] = {}
         self._sources: dict[tuple[str, str, str], Task | None] = {}
@@ -103,7 +110,7 @@ class Evidence:
 
     def _check(self, document: Document) -> tuple[dict[str, Value], list[str]]:
         path, settings = self.path(document), document.settings
-        if path is None or self._unscorable(document) or not _installed(document):
+        if path is None or self.unscorable(document) or not _installed(document):
             return document.metrics, []
         if not settings:
             return document.metrics, ["no settings are kept with it, so no number can be checked"]
@@ -131,8 +138,12 @@ class Evidence:
         return self._stale[key]
 
     def _reasons(self, document: Document) -> list[str]:
-        reasons = [*self._unscorable(document)]
-        if now := self._now(document):
+        return [*self.unscorable(document), *self.changed(document)]
+
+    def changed(self, document: Document) -> list[str]:
+        """What is other in its source's data now; nothing where that is not available."""
+        reasons = []
+        if now := self.task_now(document):
             if now.fingerprint != document.source.fingerprint:
                 reasons.append("the data changed")
             protocol = ", ".join([now.protocol, *document.departures])
@@ -142,7 +153,7 @@ class Evidence:
                 reasons.append(f"{document.coverage.expected} items, now {now.expected}")
         return reasons
 
-    def _unscorable(self, document: Document) -> list[str]:
+    def unscorable(self, document: Document) -> list[str]:
         """Why its lines no longer give its numbers: they changed, or the task's rules did."""
         key = self._key(document)
         if key not in self._unfit:
@@ -163,16 +174,12 @@ class Evidence:
                 reasons.append(f"task version {document.task_version}, now {version}")
         return reasons
 
-    def source_now(self, document: Document) -> str | None:
-        """The fingerprint that the result's source has now; None where it is not available."""
-        now = self._now(document)
-        return now.fingerprint if now else None
-
-    def _now(self, document: Document) -> Task | None:
+    def task_now(self, document: Document) -> Task | None:
         """The task as its source gives it now; None where that is not available."""
-        task, name = document.task, document.source.name
+        task, name = document.task, self._source or document.source.name
         known = {**self._config.sources, **dict.fromkeys(registry.generated_names())}
-        if name not in known or document.kind:  # a scored file keeps its own source's path
+        # A scored file keeps its own source's path, and a foreign result's may be any.
+        if document.kind or not (self._source or name in known):
             return None
         key = (task, name, digest(document.task_settings, document.coverage.limit))
         if key not in self._sources:
@@ -186,6 +193,8 @@ class Evidence:
                 return None
             return registry.load_task(task, source, document.coverage.limit)
         except BenchError:
+            if self._source:
+                raise
             return None
 
 

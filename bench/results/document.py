@@ -121,7 +121,9 @@ class Settings(Struct, frozen=True):
 class Document(Struct, frozen=True, kw_only=True):
     """One model on one task. A scored file has a `kind`, and nothing that only a run knows.
 
-    `model` has at least a name; the rest is what its adapter says of it.
+    `model` has at least a name; the rest is what its adapter says of it. `command` is the command
+    line that makes this result, word by word and beginning with `bench`; `configuration` the
+    settings in force (`bench.results.request`). A call from Python has no command.
     """
 
     schema: int = SCHEMA
@@ -141,6 +143,8 @@ class Document(Struct, frozen=True, kw_only=True):
     warnings: list[str]
     texts: Texts | UnsetType = UNSET
     settings: Settings | UnsetType = UNSET
+    command: list[str] | UnsetType = UNSET
+    configuration: dict[str, Any] | UnsetType = UNSET
     environment: dict[str, Any] | UnsetType = UNSET
     started: str | UnsetType = UNSET
     encoded: dict[str, Count] | UnsetType = UNSET
@@ -153,6 +157,8 @@ class Document(Struct, frozen=True, kw_only=True):
             raise ValueError("the task's name is none")
         if not isinstance(self.model.get("name"), str):
             raise ValueError("the model has no name")
+        if self.command is not UNSET and self.command[:1] != ["bench"]:
+            raise ValueError("the command is none of bench")  # it may be copied into a shell
         if unread := self.metrics.keys() - self.metric_info.keys():
             raise ValueError(f"metric_info does not say how to read '{min(unread)}'")
         if self.primary not in self.metrics:

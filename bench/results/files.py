@@ -35,9 +35,12 @@ Read = TypeVar("Read")
 PACKAGES = ("srl-bench", "torch", "open_clip_torch", "decord", "av", "numpy", "pillow")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Result:
-    """One model on one task: the document, and its prediction lines."""
+    """One model on one task: the document, and its prediction lines.
+
+    A notebook shows it as its board's row.
+    """
 
     document: Document
     predictions: list[dict[str, Any]]
@@ -61,6 +64,26 @@ class Result:
     def complete(self) -> bool:
         """Whether every item was answered; `--limit` leaves items out on purpose."""
         return self.document.complete
+
+    def save(self, folder: str | Path = "results") -> Path:
+        """Write it where `bench run` would and return the document's path; see `save` below."""
+        return save(self, Path(folder))
+
+    def to_frame(self) -> Any:
+        """A pandas DataFrame with a row a metric; see `bench.results.notebook.as_frame`."""
+        from bench.results.notebook import as_frame
+
+        return as_frame(self.document)
+
+    def _repr_html_(self) -> str:
+        from bench.results.notebook import row_as_html
+
+        return row_as_html(self.document)
+
+    def __repr__(self) -> str:
+        from bench.results.notebook import short
+
+        return f"<Result {short(self.document)}>"
 
     def __str__(self) -> str:
         one = self.document

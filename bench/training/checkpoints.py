@@ -111,20 +111,33 @@ def save_best(folder: Path, model: Stateful, record: Record) -> None:
     write(folder / BEST, {f"model.{k}": v for k, v in model.trainable_state().items()}, record)
 
 
-def restore_best(folder: Path, model: Stateful) -> None:
-    """Put back what `save_best` kept last, if anything."""
-    if found := read(folder / BEST):
+def restore_best(folder: Path, model: Stateful, epoch: int | None = None) -> None:
+    """Put back what `save_best` kept last, if anything; with `epoch`, BenchError unless of that."""
+    found = read(folder / BEST)
+    if epoch is not None and (found is None or found[1].get("epoch") != epoch):
+        raise lost_best(folder, epoch)
+    if found:
         model.load_trainable_state(model_state(found[0]))
 
 
-def check_identity(path: Path, kept: dict[str, Any], own: dict[str, Any]) -> None:
+def lost_best(folder: Path, epoch: int) -> BenchError:
+    """The error where the weights of the best epoch are not there."""
+    return BenchError(
+        f"{folder / BEST}: gone, or not of epoch {epoch}, the best one; put it back, take the last "
+        "epoch with --set keep=last, or train into another --output"
+    )
+
+
+def check_identity(path: Path, kept: dict[str, Any], own: dict[str, Any], epochs: str = "") -> None:
     """UsageError with every difference where a checkpoint is of another training.
 
-    `keep` may differ: it only picks among what is kept.
+    `keep` may differ: it only picks among what is kept; so may the number of epochs, unless
+    `epochs` says why it may not.
     """
+    free = {"keep"} if epochs else {"keep", "epochs"}
     differences = [
-        f"{key}: {kept.get(key)!r} there, {own.get(key)!r} here"
-        for key in sorted((kept.keys() | own.keys()) - {"keep"})
+        f"{key}: {kept.get(key)!r} there, {own.get(key)!r} here{epochs if key == 'epochs' else ''}"
+        for key in sorted((kept.keys() | own.keys()) - free)
         if kept.get(key) != own.get(key)
     ]
     if differences:

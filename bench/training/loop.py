@@ -53,6 +53,8 @@ def train(
 ) -> Trained:
     """Train `model` into `folder/model`, resuming what `folder` holds of the same training.
 
+    One of fewer epochs is continued, where that gives the same bits (`bench.training.state`).
+
     Raises UsageError for a checkpoint of other settings or data and for a batch that the processes
     cannot share, BenchError when loss or gradient is not finite or no video can be read. SIGINT and
     SIGTERM end it after the current step, with a checkpoint.

@@ -11,6 +11,7 @@ from bench import distributed, registry
 from bench.capabilities import Trains
 from bench.config import Config
 from bench.contracts import Source
+from bench.errors import UsageError
 from bench.files import locks
 from bench.files.atomic import check_writable
 from bench.settings import settings_from
@@ -39,6 +40,7 @@ class TrainingPlan:
     source: Source
     fallback: bool
     config: Config
+    init: Path | None = None  # a trained folder whose weights it starts from
 
     def run(
         self,
@@ -54,9 +56,11 @@ class TrainingPlan:
 
         check_project(project)
         check_writable(folder)
+        if self.init and self.init.resolve() == (folder / "model").resolve():
+            raise UsageError(f"--init {self.init}: this training would replace it; give --output")
         if self.fallback:
             bar.warn(registry.FALLBACK.format(task=self.task))
-        trainable = registry.load_trainable(self.model, self.config, self.built)
+        trainable = registry.load_trainable(self.model, self.config, self.built, self.init)
         run = self.config.run
 
         def waiting() -> None:
@@ -76,7 +80,11 @@ class TrainingPlan:
 
 
 def plan_training(
-    model: str, source: str | None, overrides: dict[str, Any], config: Config
+    model: str,
+    source: str | None,
+    overrides: dict[str, Any],
+    config: Config,
+    init: Path | None = None,
 ) -> TrainingPlan:
     """The recipe and the model's settings with `overrides` in place of bench.yaml's.
 
@@ -91,4 +99,4 @@ def plan_training(
     settings = settings_from(TrainSettings, recipe, f"training of '{model}'")
     settings.check(f"training of '{model}'")
     found, fallback = registry.source_for(task, source, config)
-    return TrainingPlan(model, task, settings, built, found, fallback, config)
+    return TrainingPlan(model, task, settings, built, found, fallback, config, init)

@@ -70,6 +70,11 @@ class TrainSettings:
         require(self, rules, where)
 
     @property
+    def plans_ahead(self) -> bool:
+        """Whether a step depends on how many there will be: no training continues a shorter one."""
+        return self.schedule != "constant"
+
+    @property
     def trains_clip(self) -> bool:
         """Whether a loss is on the mean of frames."""
         return self.clip_event or self.clip_video

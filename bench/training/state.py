@@ -82,16 +82,34 @@ def save(training: Training) -> None:
 
 
 def resume(training: Training) -> None:
-    """Continue from the folder's checkpoint, if any. UsageError if it is another training's."""
+    """Continue from the folder's checkpoint, if any. UsageError if it is another training's.
+
+    One of fewer epochs, finished or not, is continued where its steps are those of this one.
+    """
+    folder, settings = training.folder, training.settings
 
     def check(record: dict[str, Any]) -> None:
-        path = training.folder / checkpoints.LAST
-        checkpoints.check_identity(path, record["identity"], training.identity)
-        training.state = State(**record["state"])
+        state = State(**record["state"])
+        other = ""
+        if settings.plans_ahead:
+            other = f", and with schedule {settings.schedule} every step depends on their number"
+        elif state.step > settings.epochs * training.steps_per_epoch:
+            other = f", and {state.step / training.steps_per_epoch:g} are trained already"
+        checkpoints.check_identity(
+            folder / checkpoints.LAST, record["identity"], training.identity, other
+        )
+        # Seen now, not after the epochs that are left.
+        if (
+            settings.keep == "best"
+            and state.best_epoch
+            and not (folder / checkpoints.BEST).is_file()
+        ):
+            raise checkpoints.lost_best(folder, state.best_epoch)
+        training.state = state
         if record["scaler"]:
             training.optimizer.scaler.load_state_dict(record["scaler"])
 
-    checkpoints.restore(training.folder, training.model, training.optimizer.adam, check)
+    checkpoints.restore(folder, training.model, training.optimizer.adam, check)
 
 
 def finish(training: Training, failures: list[Failure], stopped: str) -> Trained:
@@ -101,7 +119,7 @@ def finish(training: Training, failures: list[Failure], stopped: str) -> Trained
     # Without a best epoch of its own, a file of that name is some earlier training's.
     own = settings.keep == "best" and state.best_epoch > 0
     if own:
-        checkpoints.restore_best(training.folder, training.model)
+        checkpoints.restore_best(training.folder, training.model, state.best_epoch)
     if distributed.is_main():
         facts = {
             "settings": asdict(settings), "data": training.train.data.name,
@@ -110,6 +128,7 @@ def finish(training: Training, failures: list[Failure], stopped: str) -> Trained
             "best_epoch": state.best_epoch, "criterion": list(settings.criterion),
             "held_out": state.best, "texts": training.train.counts,
             "seconds": round(state.seconds, 1), "stopped": stopped,
+            **({"init": training.identity["init"]} if "init" in training.identity else {}),
         }  # fmt: skip
         training.model.save(folder, {"training": facts})
     distributed.barrier()

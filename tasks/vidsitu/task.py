@@ -56,7 +56,7 @@ from tasks.vidsitu.scoring.rules import permuted
 from tasks.vidsitu.zero_shot import Parts, by_prompts
 
 
-@dataclass
+@dataclass(repr=False)
 class VidSitu(Task):
     """Verbs by a trained classifier and by prompt similarity alone, roles by a trained captioner.
 
@@ -213,6 +213,10 @@ class VidSitu(Task):
                 **ranks.get(name, {}),
                 **({"truth": truth_line(self.truth[name])} if self.truth else {}),
             }
+
+    def questions(self) -> Iterator[dict[str, Any]]:
+        """What annotators say of every video."""
+        return ({"item": name, "truth": truth_line(one)} for name, one in self.truth.items())
 
     def chance_of(self, predictions: Sequence[dict[str, Any]]) -> dict[str, float]:
         """The majority baseline on the answered videos; worked out now, for listing needs none."""

@@ -173,16 +173,20 @@ def test_a_training_is_what_the_command_line_says(
                 criterion=("R@1",), failures=failures, stopped=stopped,
             )  # fmt: skip
 
-    def plan(model: str, source: str | None, settings: dict[str, Any], config: Any) -> Plan:
-        seen.update(model=model, source=source, settings=settings, seed=config.run.seed)
+    def plan(
+        model: str, source: str | None, settings: dict[str, Any], config: Any, init: Path | None
+    ) -> Plan:
+        seen.update(model=model, source=source, settings=settings, seed=config.run.seed, init=init)
         return Plan()
 
     monkeypatch.setattr("bench.training.plan.plan_training", plan)
-    options = ("--set", "epochs=2", "--set", "learning_rate=1e-4", "--max-minutes", "1.5")
+    options = ("--set", "epochs=2", "--set", "learning_rate=1e-4", "--max-minutes", "1.5",
+               "--init", ".")  # fmt: skip
     done = invoke("train", "--model", "srlclip-tiny", "--source", "toy", "--seed", "3", *options,
                   code=code)  # fmt: skip
     assert seen == {
         "model": "srlclip-tiny", "source": "toy", "seed": 3, "minutes": 1.5, "project": None,
+        "init": Path(),
         "settings": {"epochs": 2, "learning_rate": 1e-4},
         "folder": Path("results/train/srlclip-tiny"),
     }  # fmt: skip

@@ -94,8 +94,8 @@ def test_another_recipe_is_refused_with_the_difference(
     toy_vidsitu: Path, cache: Path, tmp_path: Path
 ) -> None:
     run_training(toy_vidsitu, cache, tmp_path, epochs=1)
-    with pytest.raises(UsageError, match=r"epochs: 1 there, 3 here.*another --output"):
-        run_training(toy_vidsitu, cache, tmp_path)
+    with pytest.raises(UsageError, match=r"batch_videos: 2 there, 3 here.*another --output"):
+        run_training(toy_vidsitu, cache, tmp_path, epochs=1, batch_videos=3)
     again = run_training(toy_vidsitu, cache, tmp_path, epochs=1, keep="last")
     assert again.epochs == 1  # nothing is left to train; another epoch may still be picked
     (tmp_path / checkpoints.LAST).write_bytes(b"damaged")

@@ -31,6 +31,8 @@ def test_a_score_is_of_the_seed_asked_for_and_tells_what_is_missing(golden_tree:
     def low(*more: str) -> Any:
         roles = str(GOLDEN_CASE / "pred_srl_mid.json")
         document = json.loads(invoke(*score, roles, *more).output)
+        where = ["--task", "vidsitu", "--source", str(golden_tree), "--predictions", roles]
+        assert document["command"] == ["bench", "score", *where, *more]
         return document["settings"]["seed"], document["metrics"]["CIDEr"]["low"]
 
     assert low() == low("--seed", "0")

@@ -11,6 +11,7 @@ from typing import Any
 
 import click
 
+from bench.cli.guide import guide
 from bench.cli.options import INCOMPLETE, FilePath, Options, complete, names, task_settings
 from bench.errors import printable
 
@@ -18,6 +19,9 @@ from bench.errors import printable
 @click.group()
 def data() -> None:
     """Make the toy world, check a dataset, or look at its prompts and pairs."""
+
+
+data.add_command(guide)
 
 
 @data.command("toy")

@@ -223,7 +223,8 @@ def _checked(
         if not (on_disk or any(clip.path for clip in task.clips)):
             raise DataError(
                 f"{task.name}: none of {len(task.clips)} videos is there, such as "
-                f"{task.clips[0].id}; `bench data check {task.name}` shows where they are sought"
+                f"{task.clips[0].id}; `bench data check {task.name}` shows where they are sought, "
+                f"`bench data guide {task.name}` how they are laid out"
             )
     adapters = [registry.load_adapter(name, config) for name in request.models]
     for adapter in adapters:

@@ -45,7 +45,8 @@ def data_toy(options: Options, output: Path | None, tasks: list[str] | None, see
 
 @data.command("check")
 @click.argument("task", shell_complete=complete("task"))
-@click.option("--source", help="A source in bench.yaml, 'toy', or a folder with the data.")
+@click.option("--source", shell_complete=complete("source"),
+              help="A source in bench.yaml, 'toy', or a folder with the data.")  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.pass_obj
 def data_check(options: Options, task: str, source: str | None, as_json: bool) -> None:
@@ -99,7 +100,8 @@ def _printable(row: tuple[Any, ...]) -> list[Any]:
 @data.command("prompts")
 @click.option("--task", help="A task with training prompts; by default the first.",
               shell_complete=complete("task"))  # fmt: skip
-@click.option("--source", help="A source in bench.yaml, 'toy', or a folder with the data.")
+@click.option("--source", shell_complete=complete("source"),
+              help="A source in bench.yaml, 'toy', or a folder with the data.")  # fmt: skip
 @click.option("--split", type=click.Choice(["train", "valid"]), default="train", show_default=True)
 @click.option("--limit", type=click.IntRange(1), default=2, show_default=True,
               help="The first N segments.")  # fmt: skip
@@ -136,7 +138,8 @@ def data_prompts(
 
 @data.command("pairs")
 @click.argument("task", shell_complete=complete("task"))
-@click.option("--source", help="A source in bench.yaml, 'toy', or a folder with the data.")
+@click.option("--source", shell_complete=complete("source"),
+              help="A source in bench.yaml, 'toy', or a folder with the data.")  # fmt: skip
 @click.option("--set", "overrides", multiple=True, metavar="TASK.KEY=VALUE",
               help="A setting of the task; may be repeated.")  # fmt: skip
 @click.option("--output", type=FilePath(dir_okay=False), help="The JSON file to write.")

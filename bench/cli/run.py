@@ -39,7 +39,8 @@ PLANS = ("uniform", "linspace", "middle", "first-of-second", "fps")  # of bench.
               help="Tasks, separated by commas.")  # fmt: skip
 @click.option("--model", "models", required=True, callback=names,
               shell_complete=complete("model"), help="Models, separated by commas.")  # fmt: skip
-@click.option("--source", help="A source in bench.yaml, 'toy', or a folder with the data.")
+@click.option("--source", shell_complete=complete("source"),
+              help="A source in bench.yaml, 'toy', or a folder with the data.")  # fmt: skip
 @click.option("--protocol", type=click.Choice(["task", "published"]), default="task",
               show_default=True,
               help="Frames and texts as the task has them, for every model alike; or as each model "

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from bench.cli.options import INCOMPLETE, FilePath, Options
+from bench.cli.options import INCOMPLETE, Options
+from bench.cli.results import files_in, places, results_given
 from bench.errors import BenchError, DataError, printable
 
 if TYPE_CHECKING:
@@ -16,23 +17,19 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("results", nargs=-1, required=True,
-                type=FilePath(exists=True))  # fmt: skip
+@results_given
 @click.pass_obj
-def verify(options: Options, results: tuple[Path, ...]) -> None:
+def verify(options: Options, given: tuple[Path, ...], results: Path | None) -> None:
     """Compute the metrics of RESULTS again from their kept predictions and compare.
 
-    RESULTS are files of `bench run`, or folders of such. No model and no video is needed. Exit
-    codes: 0 all equal; 1 a number differs, or a file cannot be verified; 3 equal, but stale:
-    predictions, task version or data changed since.
+    RESULTS are files of `bench run`, or folders, which stand for all in them; by default run.output
+    of bench.yaml. No model and no video is needed. Exit codes: 0 all equal; 1 a number differs, or
+    a file cannot be verified; 3 equal, but stale: predictions, task version or data changed since.
     """
     from bench.results.comparison import Evidence, verified
-    from bench.results.files import find_all, load, readable
+    from bench.results.files import load, readable
 
-    files = [file for path in results for file in (find_all(path) if path.is_dir() else [path])]
-    if not files:
-        raise DataError(f"{results[0]}: no results in it; give a file or a folder of `bench run`")
-    found, refused = readable(files, load)
+    found, refused = readable(files_in(places(options, given, results)), load)
     if not found:
         raise refused[0]
     evidence = Evidence(found, options.load())

@@ -70,6 +70,7 @@ def compare(
     numbers are listed as well.
     """
     from bench.files.atomic import check_writable
+    from bench.progress import Bar, waiting
     from bench.results.paired import compared
 
     format_ = format_of(output, None, TABLES)
@@ -78,7 +79,8 @@ def compare(
             raise UsageError(f"--output {output}: a file is written, {BY_ENDING}; name it so")
         check_writable(output)
     sides = _sides([*given, *([] if results is None else [results])], options)
-    found = compared(*sides, options.load(seed=seed).run, across)
+    with Bar(options.quiet), waiting("computing paired differences and their intervals"):
+        found = compared(*sides, options.load(seed=seed).run, across)
     for remark in found.remarks:
         click.echo(printable(remark), err=True)
     click.echo(json.dumps(_data(found), indent=2) if as_json else _table(found))

@@ -55,13 +55,16 @@ def data_check(options: Options, task: str, source: str | None, as_json: bool) -
     Exit code 3 when videos are missing or annotations are odd; 1 when the files cannot be used.
     """
     from bench import registry
+    from bench.progress import Bar, waiting
 
     found, fallback = registry.source_for(task, source, options.load())
     kind = registry.task_class(task)
     if fallback:
         click.echo(registry.FALLBACK.format(task=task), err=True)
-    registry.prepare_source(task, found)
-    result = kind.check(found)
+    with Bar(options.quiet) as bar:
+        registry.prepare_source(task, found, bar.to)
+        with waiting(f"reading the files of {task}"):
+            result = kind.check(found)
     if as_json:
         problems = [dict(zip(("what", "count", "first"), row, strict=True))
                     for row in result.problems]  # fmt: skip

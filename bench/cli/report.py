@@ -61,6 +61,7 @@ def report(
     without outside parts. A result that cannot be read is named and left out; exit code 1 then.
     """
     from bench.files.atomic import check_writable
+    from bench.progress import Bar, waiting
     from bench.registry import task_class
     from bench.report.text import render
 
@@ -73,9 +74,10 @@ def report(
         check_writable(output)
     config = options.load()
     places = [*given, *([] if results is None else [results])] or [config.run.output]
-    read = _read(places, task, published, config)
-    documents = [document for _, document in read.found]
-    made = all_boards(documents, read.records, task, published, read.evidence)
+    with Bar(options.quiet), waiting("reading results and testing their differences"):
+        read = _read(places, task, published, config)
+        documents = [document for _, document in read.found]
+        made = all_boards(documents, read.records, task, published, read.evidence)
     if output is None:
         click.echo(render(made, format_ or screen_format()))
     elif kind is None:

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from shutil import get_terminal_size
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -145,7 +146,7 @@ def _run(options: Options, request: Request) -> None:
                     path = save(result, config.run.output, settings[result.document.task])
                     saved.append((path, load(path)))
                     if request.profiled:
-                        bar.warn(profile(result.document))
+                        bar.table(profile(result.document, get_terminal_size().columns))
                     if not quiet:
                         other = ", beside a result of other data" if BESIDE in path.name else ""
                         bar.warn(f"wrote {path}{other}")
@@ -187,7 +188,7 @@ def _evaluate_all(
         if distributed.is_main():
             registry.prepare_source(name, found, bar.to)
         distributed.barrier()
-        task = ready.get(name) or registry.load_task(name, found, request.limit)
+        task = ready.get(name) or _loaded(name, found, request.limit)
         for adapter in adapters:
             yield evaluate(adapter, task, config.run, bar, request.protocol, request.rerank,
                            request.turned)  # fmt: skip
@@ -205,6 +206,7 @@ def _checked(
     from bench.features.protocol import check_frames, check_inputs, check_reranking, setup_of
     from bench.features.turning import check_turned
     from bench.files.atomic import check_writable
+    from bench.progress import waiting
     from bench.results.files import slug
 
     _ = request.turned
@@ -214,7 +216,7 @@ def _checked(
         registry.check_settings(name, source)
         check_writable(config.run.output / name / slug(source.name))
     ready = {
-        name: registry.load_task(name, source, request.limit)
+        name: _loaded(name, source, request.limit)
         for name, source in sources.items()
         if not registry.is_undrawn(name, source)
     }
@@ -227,7 +229,8 @@ def _checked(
                 f"{task.clips[0].id}; `bench data check {task.name}` shows where they are sought, "
                 f"`bench data guide {task.name}` how they are laid out"
             )
-    adapters = [registry.load_adapter(name, config) for name in request.models]
+    with waiting(f"looking for the weights of {', '.join(request.models)}"):
+        adapters = [registry.load_adapter(name, config) for name in request.models]
     for adapter in adapters:
         for name in sources:
             setup_of(adapter, name, request.protocol)
@@ -239,6 +242,15 @@ def _checked(
             if request.rerank:
                 check_reranking(adapter, task)
     return ready, adapters
+
+
+def _loaded(name: str, source: Source, limit: int | None) -> Task:
+    """The task, while a terminal says what is read."""
+    from bench import registry
+    from bench.progress import waiting
+
+    with waiting(f"reading the files of {name}"):
+        return registry.load_task(name, source, limit)
 
 
 def _end(results: list[Result], allow_missing: bool) -> None:

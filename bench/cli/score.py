@@ -58,6 +58,7 @@ def score(
     from bench import registry
     from bench.capabilities import ScoresFiles
     from bench.files.atomic import check_writable, write_text
+    from bench.progress import Bar, waiting
     from bench.results.document import to_json
 
     format_ = format_of(output, None, TABLES)
@@ -68,9 +69,11 @@ def score(
         click.echo(registry.FALLBACK.format(task=task), err=True)
     if output is not None:
         check_writable(output)
-    registry.prepare_source(task, found)
     run = config.run
-    document = scorer.score_file(found, predictions, kind, run.resamples, run.seed, also)
+    with Bar(options.quiet) as bar:
+        registry.prepare_source(task, found, bar.to)
+        with waiting(f"scoring {predictions}"):
+            document = scorer.score_file(found, predictions, kind, run.resamples, run.seed, also)
     for warning in document.warnings:
         click.echo(printable(warning), err=True)
     text = json.dumps(to_json(document), indent=2)

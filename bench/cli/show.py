@@ -47,6 +47,7 @@ def show(
     from bench.capabilities import ShowsPredictions
     from bench.files.atomic import check_writable
     from bench.files.untrusted import well_formed
+    from bench.progress import Bar, waiting
     from bench.results.files import load
 
     if format_of(output, None, ("html", "md")) is None:
@@ -61,7 +62,11 @@ def show(
                 f"{path}: of another task or other data than {paths[0]}; give results of one task"
             )
     gallery = registry.offering(first.task, ShowsPredictions).gallery()
-    with well_formed(paths[0], "run it again"):
+    with (
+        well_formed(paths[0], "run it again"),
+        Bar(options.quiet),
+        waiting("reading predictions, decoding the frames to show"),
+    ):
         _write(options, paths, documents, gallery, items, limit, source, output)
     click.echo(output)
     if opened:

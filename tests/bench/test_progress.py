@@ -105,6 +105,7 @@ with Bar() as bar:
     bar.advance(2)
     bar.table("a  table\\n-  -----")
     print("printed", flush=True)
+    bar.start("idle", 3)
     bar.start("task: texts", 5)
     bar.advance(1)
 print("boards", flush=True)
@@ -139,7 +140,7 @@ def test_on_a_terminal_what_is_done_stays_and_what_is_waited_for_goes(tmp_path: 
     end = text[text.index("a remark") :]
     assert "task: frames: 2/2" in end and "a  table\r\n-  -----" in end
     assert "task: texts: 1/5" in end and end.count("task: frames: 2/2") == 1
-    assert "loading a model" not in end[end.index("a  table") :]
+    assert "loading a model" not in end[end.index("a  table") :] and "idle: 0/3" not in end
 
 
 # --- in a log file -------------------------------------------------------------------------------
@@ -205,15 +206,21 @@ def test_waiting_without_a_bar_is_nothing_and_errors_pass() -> None:
     assert progress._open == [] and bar.waits == []
 
 
-def test_a_source_that_is_there_draws_nothing(capsys: pytest.CaptureFixture[str]) -> None:
-    bar = Bar()
+def test_a_source_that_is_there_draws_nothing() -> None:
+    bar, shown = Bar(), io.StringIO()
+    bar._live = SimpleNamespace(console=Console(file=shown), refresh=lambda: None)
     bar.to(5, 5)
-    assert bar._name == ""
+    assert bar._name == shown.getvalue() == ""
     bar.to(0, 5)
     assert bar._name == "drawing the toy world"
     bar.to(5, 5)
     bar.to(5, 5)
-    assert bar._name == ""
+    assert bar._name == "" and shown.getvalue() == "drawing the toy world: 5/5\n"
+
+
+def test_a_table_stays_as_it_is(capsys: pytest.CaptureFixture[str]) -> None:
+    Bar().table("a  b\n-  -")
+    assert capsys.readouterr().err == "a  b\n-  -\n"
 
 
 # --- where one waits -----------------------------------------------------------------------------

@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test quick test-minimum check audit clean boards schema perf pictures faults mutants
+.PHONY: demo test quick test-minimum check audit clean boards guides schema perf pictures faults mutants
 
 .venv/.installed: setup.cfg pyproject.toml
 	@echo "==> making .venv and installing srl-bench (torch is large: a few minutes)"
@@ -76,6 +76,10 @@ check: .venv/.installed-test
 # The JSON schema of results in docs/result-format.md, from the code.
 schema: .venv/.installed
 	$(BIN)/python -m bench.results.schema
+
+# Where each set comes from, in docs/data.md, from tasks/guides.yaml.
+guides: .venv/.installed
+	$(BIN)/python -m tests.guides
 
 # Boards, ablation tables and the page, from the kept results; a test checks that the tables are current.
 boards: .venv/.installed

@@ -21,6 +21,7 @@ from bench.files.atomic import atomic_path, write_text
 from bench.files.paths import WEIGHTS
 from bench.files.tensor_store import checksum, digest
 from bench.files.untrusted import read_bytes, read_json, well_formed
+from bench.progress import waiting
 
 SHIPPED = Path(__file__).with_name("tiny")
 
@@ -118,7 +119,8 @@ def find_weights(arch: str, pretrained: str, run: RunConfig) -> Path:
         if not known:
             raise
         try:
-            return Path(download_pretrained(known))
+            with waiting(f"downloading the weights '{pretrained}' of {arch}"):
+                return Path(download_pretrained(known))
         except Exception as error:  # hub, http and disk errors have no common base
             raise missing from error
 
@@ -194,7 +196,7 @@ def _converted(path: Path, sha256: str, folder: Path) -> Path:
     from adapters.torchscript import tensors
 
     target = folder / "openai.safetensors"
-    with locks.locked(target):
+    with locks.locked(target), waiting(f"turning {path.name} into safetensors"):
         if target.is_file():  # another run has just made it
             return target
         # Hashed and read from one buffer: a remembered hash, and the file meanwhile, may be changed
@@ -228,6 +230,7 @@ def file_hash(path: Path, cache: Path) -> str:
     memo = cache / "hashes" / f"{digest(str(path), *identity)}.txt"
     if memo.is_file() and re.fullmatch("[0-9a-f]{64}", text := memo.read_text(errors="replace")):
         return text
-    value = checksum(path)
+    with waiting(f"hashing {path.name}"):
+        value = checksum(path)
     write_text(memo, value)
     return value

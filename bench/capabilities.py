@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, ClassVar, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -163,6 +163,13 @@ class ListsPairs(Protocol):
     @classmethod
     def pairs_of(cls, source: Source) -> str:
         """All pairs as the text of a file that a source may name as the task's annotations."""
+
+
+@runtime_checkable
+class HasGuide(Protocol):
+    """A task that says how its data are got and laid out: `bench data guide`."""
+
+    guides: ClassVar[Path]  # a YAML file: by a task's name, a text or a list of texts by heading
 
 
 @runtime_checkable

@@ -62,7 +62,10 @@ def barrier() -> None:
     if world() > 1:
         import torch.distributed as dist
 
-        dist.barrier()
+        from bench.progress import waiting
+
+        with waiting("waiting for the other processes"):
+            dist.barrier()
 
 
 def divide(parts: Sequence[Part], make: Callable[[Part], object]) -> None:

@@ -35,6 +35,7 @@ from tasks.action_files import (
 from tasks.lists import PublishedList, name_of
 from tasks.retrieval import remarks_of_files
 from tasks.sources import (
+    GUIDES,
     VideoIndex,
     card_of,
     find_annotations,
@@ -73,6 +74,7 @@ class ActionTask(Task):
     # LABEL stands for the class.
     cut_from: ClassVar[str] = ""
     version: ClassVar[int] = 1
+    guides: ClassVar[Path] = GUIDES
     primary: ClassVar[str] = "top-1"
     recipe: ClassVar[type | None] = Prompting
     metrics: ClassVar[dict[str, Metric]] = {

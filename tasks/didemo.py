@@ -36,7 +36,7 @@ class DiDeMo(RetrievalTask):
         "Hendricks et al., Localizing Moments in Video with Natural Language, ICCV 2017, "
         "arXiv 1708.01641"
     )
-    licence: ClassVar[str] = "none found; the videos are Flickr's (YFCC100M)"
+    licence: ClassVar[str] = "BSD 2-Clause (its repository); the videos are Flickr's (YFCC100M)"
 
     @classmethod
     def read(cls, path: Path) -> Pairs:

@@ -35,7 +35,7 @@ class HMDB51(ActionTask):
     citation: ClassVar[str] = (
         "Kuehne et al., HMDB: A Large Video Database for Human Motion Recognition, ICCV 2011"
     )
-    licence: ClassVar[str] = "CC BY 4.0, as a copy on the hub says"
+    licence: ClassVar[str] = "CC BY 4.0, as a copy on the hub and FiftyOne say"
 
     @classmethod
     def read(cls, source: Source, settings: Any) -> tuple[Actions, Path]:

@@ -25,7 +25,7 @@ class Kinetics400(ActionTask):
     citation: ClassVar[str] = (
         "Kay et al., The Kinetics Human Action Video Dataset, 2017, arXiv 1705.06950"
     )
-    licence: ClassVar[str] = "none found; the videos are YouTube's"
+    licence: ClassVar[str] = "CC BY 4.0, as copies on the hub say; the videos are YouTube's"
 
     @classmethod
     def other_names(cls, video: str) -> Sequence[str]:

@@ -40,7 +40,7 @@ from bench.metrics.pairs import (
 )
 from bench.video.sampling import PerEvent
 from tasks.caption_pairs import CaptionPair, as_json, items_of
-from tasks.sources import VideoIndex
+from tasks.sources import GUIDES, VideoIndex
 from tasks.vidsitu.annotations import EVENTS, FRAMES
 from tasks.vidsitu.lines import cluster_of
 
@@ -64,6 +64,7 @@ class PairsTask(Task):
     tests: ClassVar[tuple[str, ...]]
     control: ClassVar[tuple[str, ...]] = ()
     primary: ClassVar[str] = MEAN
+    guides: ClassVar[Path] = GUIDES
 
     pairs: list[CaptionPair] = field(default_factory=list)
 

@@ -36,7 +36,7 @@ from tasks.captions import Pairs as Pairs
 from tasks.captions import check_pairs as check_pairs
 from tasks.captions import paragraphs, subtitles_of, with_plain_ids
 from tasks.lists import PublishedList, name_of
-from tasks.sources import VideoIndex, card_of, find_annotations, protocol_named
+from tasks.sources import GUIDES, VideoIndex, card_of, find_annotations, protocol_named
 
 NEAR = 3  # missing videos for which a near name is looked for
 _DIRECTIONS = {"t2v": "", "v2t": "v2t/"}
@@ -58,6 +58,7 @@ class RetrievalTask(Task):
     # Ids of clips that are cut from something: a regular expression, whose group 1 names that.
     cut_from: ClassVar[str] = ""
     version: ClassVar[int] = 1
+    guides: ClassVar[Path] = GUIDES
     reranks: ClassVar[bool] = True
     rescores: ClassVar[bool] = True
     primary: ClassVar[str] = "R@1"

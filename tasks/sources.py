@@ -17,6 +17,7 @@ from bench.video.folders import IMAGES
 VIDEOS = (".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".flv", ".wmv", ".mpg", ".mpeg", ".ts",
           ".3gp", ".mts")  # fmt: skip
 DEPTH = 3
+GUIDES = Path(__file__).with_name("guides.yaml")  # of `bench data guide`
 
 
 def find_annotations(source: Source, task: str, names: Sequence[str]) -> Path:
@@ -28,7 +29,8 @@ def find_annotations(source: Source, task: str, names: Sequence[str]) -> Path:
     if found is None:
         raise DataError(
             f"{source.root}: no {' or '.join(names)} found there; give the file as "
-            f"'annotations' of {task} in a source of bench.yaml"
+            f"'annotations' of {task} in a source of bench.yaml; `bench data guide {task}` says "
+            "where to get it"
         )
     return found
 

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from bench.cli.options import FilePath, Options
+from bench.cli.options import FilePath, Options, complete
+from bench.cli.output import BY_ENDING, TABLES, format_of, table, written
+from bench.cli.results import files_in, places, results_option
 from bench.errors import UsageError, printable
 
 if TYPE_CHECKING:
@@ -28,7 +31,7 @@ class _Sided(click.Command):
 
 
 class _Side(FilePath):
-    """A file, or what parts the sides."""
+    """A file or folder, or what parts the sides."""
 
     def convert(
         self, value: Any, parameter: click.Parameter | None, context: click.Context | None
@@ -37,43 +40,90 @@ class _Side(FilePath):
 
 
 @click.command(cls=_Sided)
-@click.argument("results", nargs=-1, required=True, metavar="FIRST... [--] SECOND...",
-                type=_Side(exists=True, dir_okay=False))  # fmt: skip
+@click.argument("given", nargs=-1, metavar="FIRST... [--] SECOND...",
+                type=_Side(exists=True), shell_complete=complete("result"))  # fmt: skip
+@results_option
 @click.option("--seed", type=click.IntRange(0), help="Seed of the bootstrap.")
 @click.option("--across", is_flag=True,
               help="Compare although protocols or the task's settings differ, such as VidSitu's "
                    "head: the difference is then of model and setting together.")  # fmt: skip
+@click.option("--output", type=FilePath(),
+              help=f"Write the comparison here, {BY_ENDING}.")  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.pass_obj
 def compare(
-    options: Options, results: tuple[Path | str, ...], seed: int | None, across: bool, as_json: bool
+    options: Options,
+    given: tuple[Path | str, ...],
+    results: Path | None,
+    seed: int | None,
+    across: bool,
+    output: Path | None,
+    as_json: bool,
 ) -> None:
     """Compare results of `bench run` on the same items: paired differences, SECOND less FIRST.
 
     Both are result files, such as results/TASK/lab/clip-b32.json. With one on each side the 95 %
     interval and the two-sided p are over videos, for these weights. Several runs of different
     training seeds a side, `bench compare A0 A1 A2 -- B0 B1 B2`, are compared over videos and seeds.
-    Where two did not answer the same items of a list, those that both answered are compared, and
-    each one's own numbers are listed as well.
+    A folder stands for all results in it; one that has just two may be given alone. Where two did
+    not answer the same items of a list, those that both answered are compared, and each one's own
+    numbers are listed as well.
     """
+    from bench.files.atomic import check_writable
+    from bench.progress import Bar, waiting
     from bench.results.paired import compared
 
-    found = compared(*_sides(results), options.load(seed=seed).run, across)
+    format_ = format_of(output, None, TABLES)
+    if output is not None:
+        if format_ is None:
+            raise UsageError(f"--output {output}: a file is written, {BY_ENDING}; name it so")
+        check_writable(output)
+    sides = _sides([*given, *([] if results is None else [results])], options)
+    with Bar(options.quiet), waiting("computing paired differences and their intervals"):
+        found = compared(*sides, options.load(seed=seed).run, across)
     for remark in found.remarks:
         click.echo(printable(remark), err=True)
     click.echo(json.dumps(_data(found), indent=2) if as_json else _table(found))
+    if output is not None:
+        written(output, _as(str(format_), found))
 
 
-def _sides(results: tuple[Path | str, ...]) -> tuple[list[Path], list[Path]]:
-    """The files before and after `--`; without it there are two."""
-    given = [str(one) for one in results]
+def _sides(given: Sequence[Path | str], options: Options) -> tuple[list[Path], list[Path]]:
+    """The results before and after `--`; without it there are two, or a folder of two."""
     if _BETWEEN not in given and len(given) == 2:
-        given.insert(1, _BETWEEN)
-    place = given.index(_BETWEEN) if given.count(_BETWEEN) == 1 else 0
-    first, second = given[:place], given[place + 1 :]
+        given = [given[0], _BETWEEN, given[1]]
+    if len(given) == 1 and not Path(given[0]).is_file():
+        both = files_in(places(options, map(Path, given), None))
+        if len(both) != 2:
+            raise UsageError(f"{given[0]}: {len(both)} results in it; name the two to compare")
+        given = [both[0], _BETWEEN, both[1]]
+    place = list(given).index(_BETWEEN) if list(given).count(_BETWEEN) == 1 else 0
+    first, second = map(list, (given[:place], given[place + 1 :]))
     if not first or not second:
         raise UsageError("give two results, or several on both sides: compare A0 A1 -- B0 B1")
-    return [Path(one) for one in first], [Path(one) for one in second]
+    return files_in(map(Path, first)), files_in(map(Path, second))
+
+
+def _as(format_: str, found: Comparison) -> str:
+    """The whole comparison as JSON; else its table, in CSV with all digits."""
+    if format_ == "json":
+        return json.dumps(_data(found), indent=2)
+    (one, *_), (*_, two) = found.documents
+    own = (one, two) if found.common else ()
+    digits = str if format_ == "csv" else "{:.2f}".format
+    names = [f"first: {found.names[0]}", f"second: {found.names[1]}"]
+    head = ["metric", *names, "difference", "low", "high", "p", "Holm's p", "seen",
+            *(f"{each.name}, own {each.coverage.answered}" for each in own)]  # fmt: skip
+    rows = [
+        [row.metric, *(None if math.isinf(value) else digits(value) for value in (
+            row.first, row.second, row.difference, row.low, row.high)),
+         *((str if format_ == "csv" else _p)(p) for p in (row.p, row.holm)),
+         digits(row.detectable),
+         *(digits(each.metrics[row.metric].value) if row.metric in each.metrics else None
+           for each in own)]
+        for row in found.rows
+    ]  # fmt: skip
+    return table(head, rows, format_)
 
 
 def _data(found: Comparison) -> dict[str, Any]:

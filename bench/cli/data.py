@@ -11,6 +11,7 @@ from typing import Any
 
 import click
 
+from bench.cli.guide import guide
 from bench.cli.options import INCOMPLETE, FilePath, Options, complete, names, task_settings
 from bench.errors import printable
 
@@ -18,6 +19,9 @@ from bench.errors import printable
 @click.group()
 def data() -> None:
     """Make the toy world, check a dataset, or look at its prompts and pairs."""
+
+
+data.add_command(guide)
 
 
 @data.command("toy")
@@ -41,7 +45,8 @@ def data_toy(options: Options, output: Path | None, tasks: list[str] | None, see
 
 @data.command("check")
 @click.argument("task", shell_complete=complete("task"))
-@click.option("--source", help="A source in bench.yaml, 'toy', or a folder with the data.")
+@click.option("--source", shell_complete=complete("source"),
+              help="A source in bench.yaml, 'toy', or a folder with the data.")  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.pass_obj
 def data_check(options: Options, task: str, source: str | None, as_json: bool) -> None:
@@ -50,13 +55,16 @@ def data_check(options: Options, task: str, source: str | None, as_json: bool) -
     Exit code 3 when videos are missing or annotations are odd; 1 when the files cannot be used.
     """
     from bench import registry
+    from bench.progress import Bar, waiting
 
     found, fallback = registry.source_for(task, source, options.load())
     kind = registry.task_class(task)
     if fallback:
         click.echo(registry.FALLBACK.format(task=task), err=True)
-    registry.prepare_source(task, found)
-    result = kind.check(found)
+    with Bar(options.quiet) as bar:
+        registry.prepare_source(task, found, bar.to)
+        with waiting(f"reading the files of {task}"):
+            result = kind.check(found)
     if as_json:
         problems = [dict(zip(("what", "count", "first"), row, strict=True))
                     for row in result.problems]  # fmt: skip
@@ -95,7 +103,8 @@ def _printable(row: tuple[Any, ...]) -> list[Any]:
 @data.command("prompts")
 @click.option("--task", help="A task with training prompts; by default the first.",
               shell_complete=complete("task"))  # fmt: skip
-@click.option("--source", help="A source in bench.yaml, 'toy', or a folder with the data.")
+@click.option("--source", shell_complete=complete("source"),
+              help="A source in bench.yaml, 'toy', or a folder with the data.")  # fmt: skip
 @click.option("--split", type=click.Choice(["train", "valid"]), default="train", show_default=True)
 @click.option("--limit", type=click.IntRange(1), default=2, show_default=True,
               help="The first N segments.")  # fmt: skip
@@ -132,7 +141,8 @@ def data_prompts(
 
 @data.command("pairs")
 @click.argument("task", shell_complete=complete("task"))
-@click.option("--source", help="A source in bench.yaml, 'toy', or a folder with the data.")
+@click.option("--source", shell_complete=complete("source"),
+              help="A source in bench.yaml, 'toy', or a folder with the data.")  # fmt: skip
 @click.option("--set", "overrides", multiple=True, metavar="TASK.KEY=VALUE",
               help="A setting of the task; may be repeated.")  # fmt: skip
 @click.option("--output", type=FilePath(dir_okay=False), help="The JSON file to write.")

@@ -37,16 +37,20 @@ def doctor(options: Options, model: str, device: str | None, as_json: bool) -> N
     """
     from bench import registry
     from bench.features.doctor import examine
+    from bench.progress import Bar, waiting
 
     config = options.for_work(device=device)
-    adapter = registry.load_adapter(model, config)
-    exact = None
-    if config.run.torch_precision != "float32":
-        plain = replace(config, run=replace(config.run, precision="float32"))
-        exact = registry.load_adapter(model, plain)
-    with TemporaryDirectory() as folder:
-        frames, texts = _toy(Path(folder), adapter)
-    found = list(examine(adapter, frames, texts, exact))
+    with Bar(options.quiet):
+        with waiting(f"looking for the weights of {model}"):
+            adapter = registry.load_adapter(model, config)
+            exact = None
+            if config.run.torch_precision != "float32":
+                plain = replace(config, run=replace(config.run, precision="float32"))
+                exact = registry.load_adapter(model, plain)
+        with waiting("drawing toy clips"), TemporaryDirectory() as folder:
+            frames, texts = _toy(Path(folder), adapter)
+        with waiting(f"loading {model} and comparing it with its own library"):
+            found = list(examine(adapter, frames, texts, exact))
     click.echo(json.dumps([asdict(one) for one in found], indent=2) if as_json else _table(found))
     if wrong := [one.check for one in found if one.ok is False]:
         click.echo(f"{printable(model)}: {', '.join(wrong)}: see above", err=True)

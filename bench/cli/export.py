@@ -20,7 +20,8 @@ from bench.errors import BenchError, UsageError
 @click.option("--split", help="TASK only: the split to answer, such as testvb or testsrl.")
 @click.option("--kind", type=click.Choice(["verbs", "roles"]),
               help="TASK only: what to write; by default what the split asks for.")  # fmt: skip
-@click.option("--source", help="TASK only: a source in bench.yaml, 'toy', or a folder.")
+@click.option("--source", shell_complete=complete("source"),
+              help="TASK only: a source in bench.yaml, 'toy', or a folder.")  # fmt: skip
 @click.option("--seed", type=click.IntRange(0), help="TASK only: seed of the head.")
 @click.option("--set", "overrides", multiple=True, metavar="TASK.KEY=VALUE",
               help="TASK only: a setting of the task; may be repeated.")  # fmt: skip

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from shutil import get_terminal_size
 from textwrap import fill
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
 
 
 ABOUT = ("data", "licence")  # of a task: printed below the table
+READY = "ready"
+WIDEST = 80  # columns
+GUIDE = "`bench data guide TASK` says where a task's data come from and how they are laid out."
 
 
 @click.command("list")
@@ -35,15 +39,40 @@ def list_(options: Options, what: str, as_json: bool) -> None:
     if what == "models":
         click.echo(models_table(rows))
         return
+    click.echo(_table(rows, min(get_terminal_size().columns, WIDEST)))
+
+
+def _table(rows: list[dict[str, Any]], width: int) -> str:
+    """What is ready first; below, each thing that is wrong once, then what is said of the data."""
     from tabulate import tabulate
 
-    shown = [{key: printable(row[key]) for key in row if key not in ABOUT} for row in rows]
-    widths = [60 if key == "status" else None for key in (shown[0] if shown else ())]
-    click.echo(tabulate(shown, headers="keys", maxcolwidths=widths))
+    def said(line: str) -> str:
+        return fill(printable(line), width, subsequent_indent="  ", break_on_hyphens=False)
+
+    wrong: dict[str, list[str]] = {}
+    for row in rows:
+        if row["status"] != READY:
+            why = row["status"].removeprefix(f"task '{row['task']}': ")
+            wrong.setdefault(why, []).append(_name(row))
+    shown = [
+        {key: printable(value) for key, value in row.items() if key not in ABOUT}
+        | {"status": READY if row["status"] == READY else "see below"}
+        for row in sorted(rows, key=lambda row: row["status"] != READY)
+    ]
+    parts = [tabulate(shown, headers="keys", disable_numparse=True)]
+    parts += [said(f"{', '.join(names)}: {why}") for why, names in wrong.items()]
     for row in rows:
         if about := ". ".join(f"{key}: {row[key]}" for key in ABOUT if row.get(key)):
-            line = printable(f"{row['task']} {about}.")
-            click.echo("\n" + fill(line, 80, subsequent_indent="  "))
+            parts.append(said(f"{row['task']} {about}."))
+    if rows and "data" in rows[0]:
+        parts.append(said(GUIDE))
+    return "\n\n".join(parts)
+
+
+def _name(row: dict[str, Any]) -> str:
+    """What a row is about: a task, or a source and its task."""
+    names = [row["task"]] if "data" in row else [row["source"], row["task"]]
+    return " ".join(name for name in names if name != "-")
 
 
 def _task_rows(config: Config) -> list[dict[str, str]]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from bench.errors import UsageError
+from bench.errors import BenchError, UsageError
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
@@ -74,21 +74,52 @@ class Options:
 
 
 def complete(kind: str) -> Callable[..., list[CompletionItem]]:
-    """Shell completion of comma-separated `task` or `model` names."""
+    """Shell completion of names: `task` and `model` by commas, `source`, `grid`, or `result`.
+
+    Where no name fits, the shell offers folders for a source and files for a result.
+    """
 
     def names_of(
         context: click.Context, parameter: click.Parameter, incomplete: str
     ) -> list[CompletionItem]:
         from click.shell_completion import CompletionItem
 
-        from bench import registry
-        from bench.config import load_config
-
-        done, comma, part = incomplete.rpartition(",")
-        known = registry.task_names() if kind == "task" else registry.model_names(load_config())
-        return [CompletionItem(done + comma + name) for name in known if name.startswith(part)]
+        done, comma, part = "", "", incomplete
+        if kind in ("task", "model"):
+            done, comma, part = incomplete.rpartition(",")
+        try:
+            known = _known(kind, context)
+        except BenchError:  # of bench.yaml: the command itself will say
+            known = []
+        named = [CompletionItem(done + comma + name) for name in known if name.startswith(part)]
+        paths = {"source": "dir", "result": "file"}
+        # The shell tries paths where no name is left.
+        return [*([CompletionItem(incomplete, type=paths[kind])] if kind in paths else []), *named]
 
     return names_of
+
+
+def _known(kind: str, context: click.Context) -> list[str]:
+    """All names of a kind. Nothing heavy is imported: the shell waits."""
+    from bench import registry
+    from bench.config import load_config
+
+    if kind == "task":
+        return registry.task_names()
+    if kind == "grid":
+        from bench.training.grids import grids
+        from bench.training.protocol_sweep import NAME
+
+        return [*grids(), NAME]
+    config = load_config(context.find_root().params.get("config"))
+    if kind == "model":
+        return registry.model_names(config)
+    if kind == "source":
+        return [*config.sources, *registry.generated_names()]
+    from bench.results.files import find_all
+
+    folder = config.run.output
+    return list(map(str, find_all(folder))) if folder.is_dir() else []
 
 
 # Options that say what becomes of a result, and not what it is.

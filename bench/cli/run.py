@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from shutil import get_terminal_size
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -40,7 +41,8 @@ PLANS = ("uniform", "linspace", "middle", "first-of-second", "fps")  # of bench.
               help="Tasks, separated by commas.")  # fmt: skip
 @click.option("--model", "models", required=True, callback=names,
               shell_complete=complete("model"), help="Models, separated by commas.")  # fmt: skip
-@click.option("--source", help="A source in bench.yaml, 'toy', or a folder with the data.")
+@click.option("--source", shell_complete=complete("source"),
+              help="A source in bench.yaml, 'toy', or a folder with the data.")  # fmt: skip
 @click.option("--protocol", type=click.Choice(["task", "published"]), default="task",
               show_default=True,
               help="Frames and texts as the task has them, for every model alike; or as each model "
@@ -159,7 +161,7 @@ def _run(options: Options, request: Request) -> None:
                     path = save(result, config.run.output, settings[result.document.task])
                     saved.append((path, load(path)))
                     if request.profiled:
-                        bar.warn(profile(result.document))
+                        bar.table(profile(result.document, get_terminal_size().columns))
                     if not quiet:
                         other = ", beside a result of other data" if BESIDE in path.name else ""
                         bar.warn(f"wrote {path}{other}")
@@ -219,7 +221,7 @@ def _evaluate_all(
         if distributed.is_main():
             registry.prepare_source(name, found, bar.to)
         distributed.barrier()
-        task = ready.get(name) or registry.load_task(name, found, request.limit)
+        task = ready.get(name) or _loaded(name, found, request.limit)
         for model, adapter in zip(request.models, adapters, strict=True):
             yield model, evaluate(adapter, task, config.run, bar, request.protocol,
                                   request.rerank, request.turned)  # fmt: skip
@@ -237,6 +239,7 @@ def _checked(
     from bench.features.protocol import setup_of
     from bench.features.turning import admit
     from bench.files.atomic import check_writable
+    from bench.progress import waiting
     from bench.results.files import slug
 
     _ = request.turned
@@ -245,7 +248,7 @@ def _checked(
         registry.check_settings(name, source)
         check_writable(config.run.output / name / slug(source.name))
     ready = {
-        name: registry.load_task(name, source, request.limit)
+        name: _loaded(name, source, request.limit)
         for name, source in sources.items()
         if not registry.is_undrawn(name, source)
     }
@@ -254,15 +257,26 @@ def _checked(
         if not (on_disk or any(clip.path for clip in task.clips)):
             raise DataError(
                 f"{task.name}: none of {len(task.clips)} videos is there, such as "
-                f"{task.clips[0].id}; `bench data check {task.name}` shows where they are sought"
+                f"{task.clips[0].id}; `bench data check {task.name}` shows where they are sought, "
+                f"`bench data guide {task.name}` how they are laid out"
             )
-    adapters = [registry.load_adapter(name, config) for name in request.models]
+    with waiting(f"looking for the weights of {', '.join(request.models)}"):
+        adapters = [registry.load_adapter(name, config) for name in request.models]
     for adapter in adapters:
         for name in sources:
             setup_of(adapter, name, request.protocol)
         for task in ready.values():
             admit(adapter, task, request.protocol, request.rerank, request.turned)
     return ready, adapters
+
+
+def _loaded(name: str, source: Source, limit: int | None) -> Task:
+    """The task, while a terminal says what is read."""
+    from bench import registry
+    from bench.progress import waiting
+
+    with waiting(f"reading the files of {name}"):
+        return registry.load_task(name, source, limit)
 
 
 def _end(results: list[Result], allow_missing: bool) -> None:

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from bench.cli.options import INCOMPLETE, FilePath, Options, command_line
+from bench.cli.options import INCOMPLETE, FilePath, Options, command_line, complete
+from bench.cli.output import BY_ENDING, TABLES, format_of, table
 from bench.errors import printable
 
 if TYPE_CHECKING:
@@ -25,8 +26,10 @@ def _also(context: click.Context, parameter: click.Parameter, value: str) -> lis
 
 
 @click.command()
-@click.option("--task", required=True, help="The task whose official rules count.")
-@click.option("--source", help="A source in bench.yaml, 'toy', or a folder with the data.")
+@click.option("--task", required=True, shell_complete=complete("task"),
+              help="The task whose official rules count.")  # fmt: skip
+@click.option("--source", shell_complete=complete("source"),
+              help="A source in bench.yaml, 'toy', or a folder with the data.")  # fmt: skip
 @click.option("--predictions", required=True, type=FilePath(dir_okay=False),
               help="The official format, as JSON or plain pickle.")  # fmt: skip
 @click.option("--kind", type=click.Choice(["verbs", "roles", "evrel"]),
@@ -34,7 +37,7 @@ def _also(context: click.Context, parameter: click.Parameter, value: str) -> lis
 @click.option("--also", default="", callback=_also, metavar="METEOR,SPICE",
               help="Metrics of roles that need Java, which no official number does.")  # fmt: skip
 @click.option("--output", type=FilePath(dir_okay=False),
-              help="Write the result document here as well.")  # fmt: skip
+              help=f"Also write a table here, {BY_ENDING}, the whole result document.")  # fmt: skip
 @click.option("--seed", type=click.IntRange(0), help="Seed of the bootstrap.")
 @click.option("--allow-missing", is_flag=True, help="Exit 0 although videos lack predictions.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
@@ -57,8 +60,10 @@ def score(
     from bench import registry
     from bench.capabilities import ScoresFiles
     from bench.files.atomic import check_writable, write_text
+    from bench.progress import Bar, waiting
     from bench.results.document import to_json
 
+    format_ = format_of(output, None, TABLES)
     config = options.load(seed=seed)
     scorer = registry.offering(task, ScoresFiles)
     found, fallback = registry.source_for(task, source, config)
@@ -66,23 +71,35 @@ def score(
         click.echo(registry.FALLBACK.format(task=task), err=True)
     if output is not None:
         check_writable(output)
-    registry.prepare_source(task, found)
     run = config.run
-    document = replace(
-        scorer.score_file(found, predictions, kind, run.resamples, run.seed, also),
-        command=command_line(source=source or found.name),
-    )
+    with Bar(options.quiet) as bar:
+        registry.prepare_source(task, found, bar.to)
+        with waiting(f"scoring {predictions}"):
+            scored = scorer.score_file(found, predictions, kind, run.resamples, run.seed, also)
+    document = replace(scored, command=command_line(source=source or found.name))
     for warning in document.warnings:
         click.echo(printable(warning), err=True)
     text = json.dumps(to_json(document), indent=2)
     if output is not None:
-        write_text(output, text + "\n")
+        kept = text if format_ in (None, "json") else _as(format_, document)
+        write_text(output, kept + "\n")
     click.echo(text if as_json else _table(document))
     missing = document.coverage.missing
     if missing:
         click.echo(f"{missing} videos lack a prediction and count as wrong", err=True)
     if not document.complete and not allow_missing:
         sys.exit(INCOMPLETE)
+
+
+def _as(format_: str, document: Document) -> str:
+    """A line a metric, with its bounds in columns of their own."""
+    digits = str if format_ == "csv" else "{:.2f}".format
+    rows = [
+        [name, *(None if bound is None else digits(bound)
+                 for bound in (one.value, one.low, one.high))]
+        for name, one in document.metrics.items()
+    ]  # fmt: skip
+    return table(["metric", "value", "low", "high"], rows, format_)
 
 
 def _table(document: Document) -> str:

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from bench.cli.options import FilePath, Options
+from bench.cli.options import FilePath, Options, complete
+from bench.cli.output import format_of, open_option, show_in_browser
+from bench.cli.results import files_in, places, results_given
 from bench.errors import DataError
 
 if TYPE_CHECKING:
@@ -15,49 +17,65 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("results", nargs=-1, required=True,
-                type=FilePath(exists=True, dir_okay=False))  # fmt: skip
+@results_given
 @click.option("--item", "items", multiple=True,
               help="An item of the prediction lines, such as a clip; may be repeated.")  # fmt: skip
 @click.option("--limit", type=click.IntRange(1), default=3, show_default=True,
               help="Without --item: how many to show.")  # fmt: skip
-@click.option("--source", help="Where the videos are; by default as for `bench run`.")
+@click.option("--source", shell_complete=complete("source"),
+              help="Where the videos are; by default as for `bench run`.")  # fmt: skip
 @click.option("--output", required=True, type=FilePath(dir_okay=False),
               help="The page to write: .html, or .md with a folder of images.")  # fmt: skip
+@open_option
 @click.pass_obj
 def show(
     options: Options,
-    results: tuple[Path, ...],
+    given: tuple[Path, ...],
+    results: Path | None,
     items: tuple[str, ...],
     limit: int,
     source: str | None,
     output: Path,
+    opened: bool,
 ) -> None:
     """Show RESULTS of one task side by side: each model's answers, the truth, the frames.
 
-    RESULTS are files of `bench run`, such as results/TASK/toy/clip-tiny.json.
+    RESULTS are files of `bench run`, such as results/TASK/toy/clip-tiny.json, or folders, which
+    stand for all in them, such as results/TASK/toy; by default run.output of bench.yaml.
     """
     from bench import registry
     from bench.capabilities import ShowsPredictions
     from bench.files.atomic import check_writable
     from bench.files.untrusted import well_formed
+    from bench.progress import Bar, waiting
     from bench.results.files import load
 
-    if output.suffix not in (".html", ".md"):
+    if format_of(output, None, ("html", "md")) is None:
         raise DataError(f"{output}: pages are written as .html or .md; name it so")
     check_writable(output)
-    documents = [load(path) for path in results]
-    if len({(d.task, d.source.fingerprint) for d in documents}) > 1:
-        raise DataError(f"{results[1]}: of another task or other data than {results[0]}")
-    gallery = registry.offering(documents[0].task, ShowsPredictions).gallery()
-    with well_formed(results[0], "run it again"):
-        _write(options, results, documents, gallery, items, limit, source, output)
+    paths = files_in(places(options, given, results))
+    documents = [load(path) for path in paths]
+    first = documents[0]
+    for path, one in zip(paths, documents, strict=True):
+        if (one.task, one.source.fingerprint) != (first.task, first.source.fingerprint):
+            raise DataError(
+                f"{path}: of another task or other data than {paths[0]}; give results of one task"
+            )
+    gallery = registry.offering(first.task, ShowsPredictions).gallery()
+    with (
+        well_formed(paths[0], "run it again"),
+        Bar(options.quiet),
+        waiting("reading predictions, decoding the frames to show"),
+    ):
+        _write(options, paths, documents, gallery, items, limit, source, output)
     click.echo(output)
+    if opened:
+        show_in_browser(output)
 
 
 def _write(
     options: Options,
-    results: tuple[Path, ...],
+    results: list[Path],
     documents: list[Document],
     gallery: Any,
     items: tuple[str, ...],
@@ -89,7 +107,7 @@ def _write(
     ]
     toy = " (toy world: drawn videos)" if documents[0].toy else ""
     note = f"{documents[0].protocol}{toy}. {gallery.NOTE}"
-    if output.suffix == ".html":
+    if output.suffix.lower() == ".html":
         figure = Figure(gallery.TITLE, note, gallery.as_html(models, answers, chosen, frames))
         write_text(output, render_page(Page(gallery.TITLE, "", [], [], [figure], {})))
     else:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from bench.cli.options import FilePath, Options, complete, screen_format, setting
+from bench.cli.output import BY_ENDING, TABLES, format_of, written
 from bench.errors import UsageError
 
 if TYPE_CHECKING:
@@ -17,19 +18,22 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("grid")
+@click.argument("grid", shell_complete=complete("grid"))
 @click.option("--model", required=True, shell_complete=complete("model"),
               help="A model of a trainable family, such as srlclip-l14; for protocol, "
                    "any.")  # fmt: skip
 @click.option("--task", help="For protocol: a retrieval task.", shell_complete=complete("task"))
-@click.option("--source", help="A source in bench.yaml, 'toy', or a folder with the data.")
+@click.option("--source", shell_complete=complete("source"),
+              help="A source in bench.yaml, 'toy', or a folder with the data.")  # fmt: skip
 @click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE",
               help="A setting of every training, as for `train`; may be repeated.")  # fmt: skip
 @click.option("--seed", type=click.IntRange(0), help="Seed of everything random.")
 @click.option("--device", help="auto, cpu, cuda, cuda:N or mps.")
-@click.option("--output", type=FilePath(file_okay=False), help="Results folder.")
-@click.option("--format", "format_", type=click.Choice(["rich", "md", "latex", "csv", "json"]),
-              help="By default a table on a terminal, md elsewhere.")  # fmt: skip
+@click.option("--output", type=FilePath(),
+              help=f"Results folder; or a file for the table, {BY_ENDING}.")  # fmt: skip
+@click.option("--format", "format_", type=click.Choice(["rich", *TABLES]),
+              help="By default that of --output; printed: a table on a terminal, else "
+                   "md.")  # fmt: skip
 @click.pass_obj
 def sweep(
     options: Options,
@@ -55,6 +59,7 @@ def sweep(
     rows are kept, and grids share the rows that they have in common.
     """
     from bench import distributed
+    from bench.files.atomic import check_writable
     from bench.progress import Bar
     from bench.report.ablations import grid_boards
     from bench.report.text import render
@@ -64,15 +69,21 @@ def sweep(
         raise UsageError(
             f"the grid {NAME} needs --task and no --set; the others have their own task"
         )
-    config = options.for_work(seed=seed, device=device, output=output)
+    kind = format_of(output, format_, TABLES)
+    if kind is not None and output is not None:
+        check_writable(output)
+    folder = output if kind is None else None
+    config = options.for_work(seed=seed, device=device, output=folder)
     record: dict[str, Any] = {}
     try:
         with Bar(options.quiet or not distributed.is_main()) as bar:
             for so_far in _records(grid, model, task, source, overrides, config, bar):
                 record = so_far
     finally:  # the rows that are done are printed, though a later one failed
-        if record:
+        if record and kind is None:
             click.echo(render(grid_boards(record), format_ or screen_format()))
+        elif record and output is not None and distributed.is_main():
+            written(output, render(grid_boards(record), str(kind)))
 
 
 def _records(

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 @click.command()
 @click.option("--model", required=True, shell_complete=complete("model"),
               help="A model of a trainable family, such as srlclip-b32.")  # fmt: skip
-@click.option("--source", help="A source in bench.yaml, 'toy', or a folder with the data.")
+@click.option("--source", shell_complete=complete("source"),
+              help="A source in bench.yaml, 'toy', or a folder with the data.")  # fmt: skip
 @click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE",
               help="A training setting, or model.KEY; may be repeated.")  # fmt: skip
 @click.option("--init", type=FilePath(file_okay=False), metavar="FOLDER",

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from bench.cli.options import INCOMPLETE, FilePath, Options
+from bench.cli.options import INCOMPLETE, Options
+from bench.cli.results import files_in, places, results_given
 from bench.errors import BenchError, DataError, printable
 
 if TYPE_CHECKING:
@@ -22,27 +23,27 @@ WIDTH = 80  # columns of a terminal
 
 
 @click.command()
-@click.argument("results", nargs=-1, required=True,
-                type=FilePath(exists=True))  # fmt: skip
+@results_given
 @click.option("--source",
               help="Compare the data with a source in bench.yaml, 'toy', or your folder, instead "
                    "of the source that each result names.")  # fmt: skip
 @click.pass_obj
-def verify(options: Options, results: tuple[Path, ...], source: str | None) -> None:
+def verify(
+    options: Options, given: tuple[Path, ...], results: Path | None, source: str | None
+) -> None:
     """Compute the metrics of RESULTS again from their kept predictions and compare.
 
-    RESULTS are files of `bench run`, folders of such, or bundles of `bench bundle`. No model and no
-    video is needed. Of a bundle every check is listed, and what cannot be checked. Exit codes: 0
-    all equal; 1 a number differs, or a file cannot be verified; 3 numbers equal, but stale, or of
-    other data, questions or model than here.
+    RESULTS are files of `bench run`, folders, which stand for all in them, or bundles of `bench
+    bundle`; by default run.output of bench.yaml. No model and no video is needed. Of a bundle every
+    check is listed, and what cannot be checked. Exit codes: 0 all equal; 1 a number differs, or a
+    file cannot be verified; 3 numbers equal, but stale, or of other data, questions or model than
+    here.
     """
     from bench.results.bundle import SUFFIX
-    from bench.results.files import find_all, load, readable
+    from bench.results.files import load, readable
 
     config = options.load()
-    files = [file for path in results for file in (find_all(path) if path.is_dir() else [path])]
-    if not files:
-        raise DataError(f"{results[0]}: no results in it; give a file or a folder of `bench run`")
+    files = files_in(places(options, given, results))
     bundles = [file for file in files if file.suffix == SUFFIX]
     found, refused = readable([file for file in files if file not in bundles], load)
     if not found and not bundles:

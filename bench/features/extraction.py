@@ -61,8 +61,8 @@ def clip_features(work: Work) -> StoredFeatures:
     """
     encoder = _Encoder(work)
     encoder.read()
-    work.progress.start(f"{work.task.name}: frames", len(work.clips))
     if distributed.world() > 1:
+        work.progress.start(f"{work.task.name}: frames", len(work.clips))
         encoder.encode(encoder.missing()[distributed.rank() :: distributed.world()])
         distributed.barrier()
         work.failures.clear()  # another process's failures are found again below

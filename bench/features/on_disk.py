@@ -9,6 +9,7 @@ import numpy as np
 from bench.capabilities import ReadsFeatures
 from bench.contracts import Failure
 from bench.features.work import Work
+from bench.progress import waiting
 
 
 class FeaturesOnDisk(Mapping[str, np.ndarray]):
@@ -39,9 +40,10 @@ class FeaturesOnDisk(Mapping[str, np.ndarray]):
 def features_on_disk(work: Work, adapter: ReadsFeatures) -> FeaturesOnDisk:
     """Those of every clip that has its files; a clip that lacks one is noted as missing."""
     found = {}
-    for clip in work.clips:
-        if lacking := adapter.missing(clip.id):
-            work.failures.append(Failure(clip.id, "missing", f"no {lacking}"))
-        else:
-            found[clip.id] = adapter.identity(clip.id)
+    with waiting("looking through the features on disk"):
+        for clip in work.clips:
+            if lacking := adapter.missing(clip.id):
+                work.failures.append(Failure(clip.id, "missing", f"no {lacking}"))
+            else:
+                found[clip.id] = adapter.identity(clip.id)
     return FeaturesOnDisk(adapter, found)

@@ -17,10 +17,24 @@ from bench.contracts import Adapter, Clip, Failure, Plan, Progress, Setup, Task
 from bench.errors import BenchError
 from bench.features.turning import Turned
 from bench.features.validation import checked
+from bench.progress import waiting
 from bench.video import DecodedFrames
 from bench.video.preprocessing import Preprocessing
 
 Decoded = tuple[Clip, DecodedFrames]
+# What a terminal says of the stages that may last.
+WAITS = {
+    "keys": "looking up what is kept",
+    "store": "reading what is kept",
+    "decode (waiting)": "decoding videos",
+    "load model": "loading {model}",
+    "encode frames": "encoding frames with {model}",
+    "encode texts": "encoding texts with {model}",
+    "encode pairs": "matching pairs with {model}",
+    "learn": "learning from the training clips",
+    "answer": "answering with the features of {model}",
+    "score": "computing metrics and their intervals",
+}
 
 
 class Silent:
@@ -219,10 +233,11 @@ class Work:
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
-        """Time what is done as `name`, without the stages within it."""
+        """Time what is done as `name`, without the stages within it, and say what is waited for."""
         began, outside, self._within = time.perf_counter(), self._within, 0.0
         try:
-            yield
+            with waiting(WAITS[name].format(model=self.adapter.name)):
+                yield
         finally:
             spent = time.perf_counter() - began
             self.seconds[name] = self.seconds.get(name, 0) + spent - self._within

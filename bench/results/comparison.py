@@ -16,6 +16,7 @@ from bench.errors import BenchError, DataError
 from bench.files.tensor_store import TensorStore, digest
 from bench.files.untrusted import well_formed
 from bench.metrics.bootstrap import RULES
+from bench.progress import waiting
 from bench.results.document import Document, Value, valued
 from bench.results.files import kept_lines, load_predictions, predictions_path
 from bench.results.kept import ANSWERED, are_replicates, are_scores
@@ -263,7 +264,8 @@ def _scores(path: Path, document: Document) -> Scores:
     settings = document.settings
     if not settings:
         raise DataError(f"{path}: no settings are kept with it; run it again")
-    with well_formed(path, "run it again"):
+    which = f"{document.name} on {document.protocol}"
+    with well_formed(path, "run it again"), waiting(f"computing again: {which}"):
         task = registry.task_class(document.task)
         return task.score(lines, resamples=settings.resamples, seed=settings.seed)
 

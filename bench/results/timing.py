@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from textwrap import fill
+
+from bench.errors import printable
 from bench.results.document import Document
+
+NUMBERS = 39  # columns of the table before its words
 
 STAGES = {
     "keys": "naming what is in the stores",
@@ -18,8 +23,11 @@ STAGES = {
 }
 
 
-def profile(document: Document) -> str:
-    """A table of the run's stages: seconds, share of the whole, what was done, and how fast."""
+def profile(document: Document, width: int = 80) -> str:
+    """A table of the run's stages: seconds, share of the whole, what was done, and how fast.
+
+    It is printable, and no wider than `width` where that leaves room for the words.
+    """
     from tabulate import tabulate
 
     seconds, encoded = dict(document.seconds or {}), document.encoded or {}
@@ -29,15 +37,19 @@ def profile(document: Document) -> str:
         for what, count in encoded.items() if seconds.get(f"encode {what}")
     }  # fmt: skip
     rows = [
-        [name, spent, _share(spent, total), STAGES.get(name, "") + rates.get(name, "")]
-        for name, spent in seconds.items()
+        (name, spent, STAGES.get(name, "") + rates.get(name, "")) for name, spent in seconds.items()
     ]
-    rest = total - sum(seconds.values())
-    rows.append(["rest", rest, _share(rest, total), "all else"])
-    rows.append(["total", total, _share(total, total), "without starting Python and reading data"])
-    table = tabulate(rows, ["stage", "seconds", "share", ""], "simple", floatfmt=".2f",
-                     colalign=("left", "right", "right", "left"))  # fmt: skip
-    return f"{document.name} on {document.protocol}:\n{table}"
+    rows.append(("rest", total - sum(seconds.values()), "all else"))
+    rows.append(("total", total, "without starting Python and reading data"))
+    words = max(12, width - NUMBERS)
+    table = tabulate(
+        [[name, f"{spent:.2f}", _share(spent, total), fill(said, words)]
+         for name, spent, said in rows],
+        ["stage", "seconds", "share", ""], "simple", disable_numparse=True,
+        colalign=("left", "right", "right", "left"),
+    )  # fmt: skip
+    title = fill(printable(f"{document.name} on {document.protocol}:"), max(20, width))
+    return f"{title}\n{table}"
 
 
 def _share(part: float, whole: float) -> str:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench import distributed, registry
+from bench import distributed, progress, registry
 from bench.capabilities import Trains
 from bench.config import Config
 from bench.contracts import Source
@@ -60,7 +60,8 @@ class TrainingPlan:
             raise UsageError(f"--init {self.init}: this training would replace it; give --output")
         if self.fallback:
             bar.warn(registry.FALLBACK.format(task=self.task))
-        trainable = registry.load_trainable(self.model, self.config, self.built, self.init)
+        with progress.waiting(f"loading {self.model}"):
+            trainable = registry.load_trainable(self.model, self.config, self.built, self.init)
         run = self.config.run
 
         def waiting() -> None:
@@ -74,7 +75,8 @@ class TrainingPlan:
             if distributed.is_main():
                 registry.prepare_source(self.task, self.source, bar.to)
             distributed.barrier()
-            data, held_out = training_sets(self.task, self.source, self.settings, run.seed)
+            with progress.waiting(f"reading the files of {self.task}"):
+                data, held_out = training_sets(self.task, self.source, self.settings, run.seed)
             job = Job(run, folder, trainable.device, bar, max_minutes, project)
             return run_training(trainable.model, data, held_out, self.settings, job)
 

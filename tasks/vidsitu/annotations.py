@@ -65,7 +65,7 @@ def annotation_root(source: Source) -> Path:
             folders.clear()
     raise DataError(
         f"{start}: no folder 'split_files' found there; give the annotation tree as 'annotations' "
-        "of vidsitu in a source of bench.yaml"
+        "of vidsitu in a source of bench.yaml; `bench data guide vidsitu` says where to get it"
     )
 
 

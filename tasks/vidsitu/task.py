@@ -26,7 +26,7 @@ from bench.files.tensor_store import checksum, digest
 from bench.metrics.bootstrap import Sample
 from bench.results.document import Document
 from bench.video.sampling import PerEvent
-from tasks.sources import protocol_of
+from tasks.sources import GUIDES, protocol_of
 from tasks.vidsitu.annotations import (
     EVENTS,
     FRAMES,
@@ -67,6 +67,7 @@ class VidSitu(Task):
     name: ClassVar[str] = "vidsitu"
     version: ClassVar[int] = 2  # 2: one head for every model, and whether events are distinguished
     primary: ClassVar[str] = "Vb@1"
+    guides: ClassVar[Path] = GUIDES
     recipe: ClassVar[type | None] = HeadSettings
     floor: ClassVar[str] = "(most frequent)"
     parts: ClassVar[int] = len(EVENTS)

@@ -131,6 +131,9 @@ def test_a_result_tells_where_the_time_went(task: Task, run: RunConfig) -> None:
     assert 0 <= seconds["total"] - sum(v for k, v in seconds.items() if k != "total") < 5
     shown = profile(first)
     assert "decode (waiting)" in shown and f"{12 * len(task.clips)} at " in shown
+    for width in (60, 80, 120):
+        lines = profile(first, width).splitlines()
+        assert max(map(len, lines)) <= width and sum(" %  " in line for line in lines) > 8
     warm = evaluate(Mean(), task, run).document
     assert warm.encoded == {"frames": 0, "texts": 0} and "load model" not in profile(warm)
 

@@ -240,3 +240,25 @@ def test_a_model_is_shown_with_all_that_is_known_of_it(monkeypatch: pytest.Monke
     assert wrong.exit_code == 2 and "did you mean 'clip-b32'" in wrong.output
     family = CliRunner().invoke(cli, ["show-model", "transformers:nowhere"])
     assert family.exit_code == 1 and "nowhere: no such folder" in family.output
+
+
+def test_lists_are_readable_on_narrow_terminals(tmp_path: Path) -> None:
+    """No line is too long, what is ready stands first, and what is wrong of many is said once."""
+    (tmp_path / "bench.yaml").write_text(
+        "sources: {lab: {msrvtt: {root: /gone}, lsmdc: {root: /gone}, nonsense: {root: /}}}\n"
+    )
+    for columns in (60, 80, 200):
+        for what in ("tasks", "sources", "models"):
+            done = CliRunner().invoke(cli, ["list", what], env={"COLUMNS": str(columns)})
+            assert done.exit_code == 0
+            assert max(map(len, done.output.splitlines())) <= min(columns, 100), what
+    shown = CliRunner().invoke(cli, ["list", "tasks"], env={"COLUMNS": "60"}).output
+    words, lines = " ".join(shown.split()), shown.splitlines()
+    assert words.count("no source is configured for it") == 1
+    assert "ssv2, vatex, youcook2: no source" in words
+    assert words.count("/gone: no such folder") == 1 and "lsmdc, msrvtt: /gone" in words
+    assert "bench data guide TASK" in words
+    states = [line.split()[2] for line in lines[2 : lines.index("")]]
+    assert states == sorted(states) and set(states) == {"ready", "see"}  # below
+    sources = " ".join(CliRunner().invoke(cli, ["list", "sources"]).output.split())
+    assert "lab msrvtt, lab lsmdc: /gone" in sources and "lab nonsense: unknown task" in sources

@@ -72,8 +72,10 @@ def _html(segment: str, positives: list[str], hard: list[list[str]]) -> str:
         return f"<ul>{items}</ul>" if items else "-"
 
     rows = [
-        f'<tr><th scope="row">Ev{place + 1}</th><td>{html.escape(positive)}</td>'
-        f"<td>{several(_others(positives, place))}</td><td>{several(hard[place])}</td></tr>"
+        f'<tr><th scope="row">Ev{place + 1}</th>'
+        f'<td data-label="positive">{html.escape(positive)}</td>'
+        f'<td data-label="natural negatives">{several(_others(positives, place))}</td>'
+        f'<td data-label="verb-role negatives">{several(hard[place])}</td></tr>'
         for place, positive in enumerate(positives)
     ]
     head = "".join(f'<th scope="col">{name}</th>' for name in

@@ -81,7 +81,7 @@ def test_lines_that_give_no_plot_leave_the_others_theirs(
 
 def test_a_recall_curve_counts_the_queries_of_one_direction(folder: Path, toy: Path) -> None:
     (chart,) = charts(page(folder, toy), "Recall at k")
-    assert models(chart) == ["guess-0", "guess-1", "guess-2"] and chart.note.startswith("Toy world")
+    assert models(chart) == ["guess-0", "guess-1", "guess-2"] and chart.toy
     for path, series in zip(files(folder), chart.series, strict=True):
         document = load(path)
         at = {point.x: point.y for point in series.points}

@@ -118,9 +118,7 @@ def published_grids(without: set[str], task: str | None = None) -> list[Board]:
     return found
 
 
-def _grid_board(
-    title: str, one: Grid, columns: list[str], rows: list[Row], toy: str = ""
-) -> Board:
+def _grid_board(title: str, one: Grid, columns: list[str], rows: list[Row], toy: str = "") -> Board:
     """Rows stay in the grid's order; higher is better throughout a grid."""
 
     def fair(row: Row, name: str) -> bool:

@@ -134,11 +134,13 @@ def _beside(board: Board, lead: Lead) -> str:
     base = next((r for r in board.rows if r.kind == "chance" and name in r.values), None)
     if base:
         said += f" {base.remark.capitalize()}: {number(base, name)}."
-    published = [r for r in board.rows if r.kind == "published" and name in r.values and not r.about]
+    published = [
+        r for r in board.rows if r.kind == "published" and name in r.values and not r.about
+    ]
     published = [row for row in published if not row.dual_softmax] or published
     if published:
         best = (max if up else min)(published, key=lambda row: row.values[name])
-        said += f" Best published: {number(best, name)} ({best.model}), not paired."
+        said += f" Best published value: {number(best, name)} ({best.model}), which is not paired."
     return said
 
 

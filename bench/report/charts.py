@@ -76,9 +76,7 @@ def _height(points: Sequence[Point]) -> float:
 
 def _rows(chart: Chart, points: Sequence[Point]) -> Iterator[str]:
     """Each point in a row of its own, its name on the left, its interval across; zero is marked."""
-    scale = Scale(
-        [0.0, *(v for p in points for v in (p.y, p.low, p.high) if v is not None)], False
-    )
+    scale = Scale([0.0, *(v for p in points for v in (p.y, p.low, p.high) if v is not None)], False)
     base = _height(points) - BOTTOM
 
     def across(value: float) -> float:

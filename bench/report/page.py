@@ -77,8 +77,10 @@ def render_page(page: Page) -> str:
 
 def _toy(page: Page) -> tuple[bool, bool]:
     """Whether anything measured is of drawn videos, and whether something else is not."""
-    parts = [*page.boards, *page.charts, *page.figures]
-    toy = any(part.toy for part in parts)
+    toy = (
+        any(board.toy for board in page.boards) or any(chart.toy for chart in page.charts)
+        or any(figure.toy for figure in page.figures)
+    )  # fmt: skip
     real = any(_is_measured(board) and not board.toy for board in page.boards)
     return toy, toy and real
 

@@ -33,7 +33,7 @@ def card(document: Document, config: Config) -> Card:
 
 
 def _facts(document: Document) -> Iterator[tuple[str, str]]:
-    coverage, settings = document.coverage, document.settings or None
+    settings = document.settings
     yield "Model", _joined(document.model, "name", "arch", "pretrained", "precision")
     yield "Weights", _hash(document.model.get("weights_sha256"))
     yield "Preprocessing", _words(document.model.get("preprocessing"))

@@ -166,7 +166,7 @@ class Figure:
 class Card:
     """Where the numbers of one result come from, for people.
 
-    `facts` are names and what is known by them; `command` repeats the result, as far as `note` says.
+    `facts` are names and what is known; `command` repeats the result, as far as `note` says.
     """
 
     title: str

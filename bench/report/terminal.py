@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import sys
+from textwrap import wrap
 from typing import Any
 
 from bench.errors import printable
@@ -15,7 +16,9 @@ NUMBERS, INTERVALS, REMARKS = range(3)
 DOUBTFUL = ("partial", "stale", "edited")  # kinds that a narrow table names beside the model
 WIDE = 160  # columns, where the output is no terminal
 READABLE = 100  # columns of a paragraph
+NARROW = 60  # columns below which names of models have to do with less
 NAME, REMARK = 18, 24  # columns that names of models and remarks have at least
+HEAD = 18  # the most that a line of a header takes
 PADDING = 3  # a rule and two blanks beside every column
 
 
@@ -61,7 +64,7 @@ def _divided(console: Any, board: Board) -> tuple[int, list[list[str]]]:
     """How much is told, and the columns of each table."""
 
     def fits(columns: list[str], detail: int) -> bool:
-        table = _table(board, columns, detail, 0)
+        table = _table(board, columns, detail, console.width)
         needed = sum(column.min_width + PADDING for column in table.columns) + 1
         return bool(needed <= console.width)
 
@@ -93,7 +96,7 @@ def _table(board: Board, columns: list[str], detail: int, room: int) -> Any:
     least = REMARK if detail == REMARKS else 0
     left = room - sum(width + PADDING for width in widths.values()) - PADDING - 1
     left -= least + PADDING if least else 0
-    narrowest = min(longest, NAME)
+    narrowest = min(longest, NAME if room >= NARROW else NAME * 2 // 3)
     wide = max(narrowest, min(longest, left, 48 if least else 24))
 
     table = Table(title=Text(printable(board.title)), title_justify="left", expand=False)
@@ -121,8 +124,9 @@ def _widest(texts: list[Any]) -> int:
 
 def _head(board: Board, name: str) -> str:
     """A column's name, a part a line, and the arrow beside the last."""
-    head = printable(name).replace(" ", "\n").replace("/", "/\n")
-    return f"{head} {arrow(board, name)}".rstrip()
+    parts = printable(name).replace("/", "/ ").split()
+    lines = [line for part in parts for line in wrap(part, HEAD)]
+    return f"{chr(10).join(lines)} {arrow(board, name)}".rstrip()
 
 
 def _style(row: Row) -> str:

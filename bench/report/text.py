@@ -8,7 +8,6 @@ import json
 import unicodedata
 from collections.abc import Iterator
 from dataclasses import asdict
-from typing import Any
 
 from bench.errors import printable
 from bench.report.frames import markdown_cell
@@ -17,8 +16,8 @@ from bench.report.tables import Board, Row
 LEGEND = (
     "Best measured in bold, second underlined, ≈ statistically tied with the best, ? not tested; "
     "without a mark it is apart from the best (paired, 5 % a column; MdR is never marked). "
-    "[95 % interval]: how far other videos of the same kind would move the number, for these "
-    "weights. ↑ higher is better, ↓ lower is better."
+    "[low, high] is the 95 % interval: how far other videos of the same kind would move the "
+    "number, for these weights. ↑ higher is better, ↓ lower is better."
 )
 
 

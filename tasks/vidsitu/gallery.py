@@ -18,9 +18,9 @@ from tasks.vidsitu.scoring.rules import short_role
 
 TITLE = "VidSitu: verbs and semantic roles side by side"
 NOTE = (
-    "Clips on which the models differ most in what they get right: they show cases, the boards count "
-    "them. A tick: an annotator said the same. Beside a verb is the model's probability of it; an "
-    "event on which all models agree is folded."
+    "Clips on which the models differ most in what they get right: they show cases, the boards "
+    "count them. A tick: an annotator said the same. Beside a verb is the model's probability of "
+    "it; an event on which all models are right or wrong alike is folded."
 )
 
 
@@ -87,7 +87,7 @@ def _verb(line: Mapping[str, Any], place: int, votes: Sequence[str]) -> Cell:
 
 
 def choose(answers: Sequence[Mapping[str, Any]], limit: int) -> list[str]:
-    """Of the clips that every model answered those on whose rows they differ most, then in order."""
+    """Of the clips that every model answered those on which they differ most, then in order."""
     items = [item for item in answers[0] if all(item in lines for lines in answers)]
 
     def alike(item: str) -> int:

@@ -122,6 +122,9 @@ def test_a_board_of_real_videos_names_the_best_published() -> None:
     plain = [row.values["R@1"] for row in board.rows if row.kind == "published"
              and "R@1" in row.values and not row.dual_softmax and not row.about]  # fmt: skip
     assert f"Best published value: {max(plain):.1f} (" in said(board)
+    published = Row("dagger", "published", {"R@1": 99.0}, dual_softmax=True)
+    with_dagger = replace(board, rows=[*board.rows, published])
+    assert said(with_dagger) == said(board)
     order = [row.values.get("R@1", -1.0) for row in board.rows if row.kind == "published"]
     assert order == sorted(order, reverse=True) and order[-1] == -1.0
 

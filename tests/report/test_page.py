@@ -155,6 +155,13 @@ def test_the_answer_stands_first_then_boards_then_what_is_behind_them() -> None:
     assert "qkvo" in folded and "qkvo" not in text.replace(folded, "")
 
 
+def test_without_a_complete_result_nobody_is_called_the_best() -> None:
+    text = render_page(Page("t", "", [published()], [], [], {}))
+    assert "No complete result was measured" in text and 'id="answer"' not in text
+    assert "No complete result" not in render_page(full_page())
+    assert "No complete result" not in render_page(Page("t", "", [], [], [], {}))
+
+
 def test_intervals_have_one_notation() -> None:
     words = " ".join(Reader(render_page(full_page())).words.split())
     assert "[98.5, 102.5]" in words and "[8.00, 12.00]" in words  # of a board, and of a plot

@@ -106,13 +106,13 @@ def test_a_board_sorts_by_press_and_by_key(page: Any) -> None:
 def test_filters_hide_rows_and_say_how_many(page: Any) -> None:
     shown = page.locator("#boards tbody tr:visible")
     page.fill("#words", "23k")
-    assert shown.count() == 1 and page.inner_text("#count") == "1 of 19 rows"
+    assert shown.count() == 1 and page.inner_text("#count") == "1 of 21 rows"
     page.fill("#words", "")
     page.uncheck("input[value=published]")
     page.uncheck("input[value=measured]")
     assert shown.count() == 3
     page.click("button[type=reset]")
-    page.wait_for_function("document.querySelector('#count').textContent === '19 rows'")
+    page.wait_for_function("document.querySelector('#count').textContent === '21 rows'")
     for box, limit, left in (
         ("#rank", "1", ["good"]), ("#frames", "8", ["weak", "SRL-CLIP1"]),
         ("#size", "4.2", ["good"]), ("#size", "200", ["good", "weak"]),
@@ -134,17 +134,17 @@ def test_published_rows_are_folded_where_they_are_many(page: Any) -> None:
 
     assert models()[:2] == ["SRL-CLIP1", "BT-Adapter1"] and shown.count() == 7
     assert models()[-2:] == ["other 3", "ours the paper"]
-    assert more.inner_text() == "Show 3 more published rows"
+    assert more.inner_text() == "Show 5 more published rows"
     assert more.get_attribute("aria-expanded") == "false"
     more.click()
-    assert shown.count() == 10 and more.inner_text() == "Show fewer published rows"
+    assert shown.count() == 12 and more.inner_text() == "Show fewer published rows"
     more.click()
     for _ in range(2):
         board.locator("thead th", has_text="R@1").locator("button").click()
     # The worst stand first now: these are open, and what is the paper's own is among them.
-    assert models() == ["ours the paper", *(f"other {n}" for n in range(6, 1, -1))]
+    assert models() == ["ours the paper", *(f"other {n}" for n in range(8, 3, -1))]
     page.fill("#words", "other")
-    assert shown.count() == 7 and not more.is_visible()
+    assert shown.count() == 9 and not more.is_visible()
     assert not page.locator(".board").first.locator("button.more").is_visible()
 
 
@@ -312,7 +312,7 @@ def test_without_script_it_is_still_readable(browser: Any, address: str) -> None
     opened = context.new_page()
     opened.goto(address)
     assert "52.36" in opened.inner_text("body") and not opened.locator("#filter").is_visible()
-    assert opened.locator("#boards tbody tr:visible").count() == 19  # nothing is folded away
+    assert opened.locator("#boards tbody tr:visible").count() == 21  # nothing is folded away
     opened.locator("a.source", has_text="good").click()  # leads to the card in the page
     opened.locator("details:has(#from-one)").evaluate("one => { one.open = true; }")
     assert "bench run --model good" in opened.inner_text("#from-one")

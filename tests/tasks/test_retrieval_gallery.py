@@ -20,7 +20,7 @@ def answers(*ranks: list[int]) -> list[dict[str, dict[str, Any]]]:
             f"t2v {query}": {
                 "item": f"t2v {query}", "direction": "t2v", "text": f"{HOSTILE} {query}",
                 "target": f"video{query}", "rank": rank,
-                "top": [[f"video{query}" if rank == 1 else HOSTILE, 0.3]],
+                "top": [[f"video{query}" if rank == 1 else HOSTILE, 0.3], ["other", 0.1]],
             }
             for query, rank in enumerate(model)
         }

@@ -7,12 +7,14 @@ from dataclasses import dataclass
 from html import escape
 
 from bench.report.charts import Scale, marker
+from bench.report.marks import has_mark
 from bench.report.tables import Board, Lead
 from bench.report.text import interval, number
 
 WIDTH, HEIGHT, EDGE = 320, 26, 10  # of one board's strip of the plot, and what is left at its sides
 UNITS = {"%": "points", "rank": "ranks"}
-NAMED = 3  # more tied models than these are counted
+NAMED = 3  # so many others that are tied or level are counted and not named
+CLEAR, TIED, OPEN = "clear", "tied", "open"  # how the best stands to the rest
 
 
 @dataclass(frozen=True)
@@ -50,21 +52,22 @@ def summary(boards: list[Board]) -> str:
     leads = [board.lead for board in boards if board.lead and board.lead.second]
     if not leads:
         return ""
-    wins = Counter(lead.best for lead in leads if _is_clear(lead))
-    open_ = sum(bool(lead.untested) and not _is_clear(lead) for lead in leads)
-    tied = len(leads) - open_ - wins.total()
+    wins = Counter(lead.best for lead in leads if _standing(lead) == CLEAR)
+    counted = Counter(map(_standing, leads))
     said = [f"{name} is best on {count}" for name, count in wins.most_common()]
-    said += [f"on {tied} the best are statistically tied"] if tied else []
-    said += [f"on {open_} that was not tested"] if open_ else []
+    said += [f"on {counted[TIED]} the best are statistically tied"] if counted[TIED] else []
+    said += [f"on {counted[OPEN]} that was not tested"] if counted[OPEN] else []
     many = f"{len(leads)} boards" if len(leads) > 1 else "one board"
     return f"Of {many} with several models: {'; '.join(said)}."
 
 
-def _is_clear(lead: Lead) -> bool:
+def _standing(lead: Lead) -> str:
     """Whether one model is best, by the marks of the board and by the interval to the next."""
-    if lead.interval is None or lead.second in lead.untested:
-        return False
-    return not lead.tied and lead.interval[0] > 0
+    if lead.second in lead.untested:
+        return OPEN
+    if lead.tied or (lead.interval and lead.interval[0] <= 0):
+        return TIED
+    return CLEAR if lead.interval or has_mark(lead.metric) else OPEN
 
 
 def _group(toy: bool, unit: str, found: list[tuple[int, Board, Lead]]) -> Answers:
@@ -87,13 +90,13 @@ def sentence(board: Board, lead: Lead) -> tuple[str, str]:
     if not lead.second:
         bounds = f" {_bounds(row.bounds[lead.metric])}" if lead.metric in row.bounds else ""
         return f"Only {lead.best} was measured", f"{value}{bounds}.{_beside(board, lead)}"
-    headline = _headline(lead)
+    headline = _headline(board, lead)
     if lead.gap == 0:
         return headline, f"{value} each.{_beside(board, lead)}"
     gap = f"{lead.gap:.1f} {_unit(lead.unit)}"
     if lead.interval:
         gap = f"a paired difference of {lead.gap:.1f} {_bounds(lead.interval)} {_unit(lead.unit)}"
-    who = f"{value}," if _is_clear(lead) else f"{lead.best} has {value},"
+    who = f"{value}," if _standing(lead) == CLEAR else f"{lead.best} has {value},"
     said = f"{who} ahead of {lead.second} by {gap.rstrip()}{_doubt(lead)}."
     return headline, said + _beside(board, lead)
 
@@ -103,25 +106,33 @@ def _bounds(found: tuple[float, float]) -> str:
     return interval(*found).replace(" ", "\N{NO-BREAK SPACE}")
 
 
-def _headline(lead: Lead) -> str:
+def _headline(board: Board, lead: Lead) -> str:
     if lead.gap == 0:
-        return f"{lead.best} and {lead.second} are level"
-    if _is_clear(lead):
+        level = [row.model for row in board.rows if lead.metric in row.best]
+        return f"{_listed(level)} are level"
+    standing = _standing(lead)
+    if standing == CLEAR:
         return f"{lead.best} is best"
-    tied = lead.tied
-    if not tied and lead.interval and lead.interval[0] <= 0:  # the pair alone does not differ
-        tied = (lead.second,)
-    if not tied:
+    if standing == OPEN:
         return "Not tested"
-    others = [*tied] if len(tied) < NAMED else [f"{len(tied)} others"]
-    first = ", ".join([lead.best, *others[:-1]])
-    return f"{first} and {others[-1]} are statistically tied"
+    # Without a mark of the board it is the pair alone that does not differ.
+    return f"{_listed([lead.best, *(lead.tied or (lead.second,))])} are statistically tied"
+
+
+def _listed(names: list[str]) -> str:
+    """All names, or of many the first and how many others there are."""
+    first, *others = names
+    if len(others) >= NAMED:
+        others = [f"{len(others)} others"]
+    return f"{', '.join([first, *others[:-1]])} and {others[-1]}"
 
 
 def _doubt(lead: Lead) -> str:
     """What keeps the difference from being read as more than it is."""
-    if lead.interval is None:
+    if _standing(lead) == OPEN:
         return "; whether that is more than chance is not known"
+    if lead.interval is None:
+        return " (this pair cannot be tested alone)"
     if lead.tied and lead.interval[0] > 0:
         return " (the interval of this pair alone; among all models together it can be chance)"
     return ""
@@ -160,7 +171,7 @@ def _strip(lead: Lead, scale: Scale | None) -> str:
     middle, words = HEIGHT / 2, f"{lead.best} ahead of {lead.second} by {lead.gap:.1f}"
     words += f" {interval(*lead.interval)} {_unit(lead.unit)}"
     left, right = (_across(scale, bound) for bound in lead.interval)
-    kind = "s0" if _is_clear(lead) else "s7"
+    kind = "s0" if _standing(lead) == CLEAR else "s7"
     return (
         f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(words)}">'
         f"{_lines(scale)}"

@@ -95,13 +95,28 @@ def test_without_predictions_nothing_is_said_to_be_more_than_chance() -> None:
 def test_few_groups_of_videos_have_no_interval() -> None:
     board = made({"one": BASE[:5], "two": BASE[:5] + 30})
     assert board.lead and board.lead.interval is None
-    assert "inf" not in said(board) and not said(board).startswith("two is best")
+    assert "inf" not in said(board) and "(this pair cannot be tested alone)" in said(board)
+    assert said(board).startswith("two and one are statistically tied: ")
+
+
+def test_runs_that_cannot_be_paired_are_told_apart_by_the_board_alone() -> None:
+    """Two seeds beside three: no interval of the pair, and no claim that nothing was tested."""
+    lead = Lead("R@1", "%", "a", "b", 9.0)
+    board = Board("t", "t", "p", ["R@1"], [Row("a", "measured", {"R@1": 9.0})], lead=lead)
+    assert said(board) == (
+        "a is best: R@1 9.0, ahead of b by 9.0 points (this pair cannot be tested alone)."
+    )
+    median = replace(board, lead=replace(lead, metric="MdR"), rows=[
+        Row("a", "measured", {"MdR": 9.0})])  # fmt: skip
+    assert said(median).startswith("Not tested: a has MdR 9.0")  # no mark is ever given for it
 
 
 def test_one_model_alone_and_two_on_a_level() -> None:
     assert said(made({"one": BASE})).startswith(f"Only one was measured: R@1 {BASE.mean():.1f} [")
     level = said(made({"one": BASE, "two": BASE.copy()}))
     assert level.startswith("one and two are level: R@1 ") and " each." in level
+    three = made({name: BASE.copy() for name in ("one", "two", "three")})
+    assert said(three).startswith("one, three and two are level: ")
     assert summary([made({"one": BASE})]) == ""
 
 

@@ -51,7 +51,7 @@ def as_html(
     parts = []
     for item in items:
         line = answers[0][item]
-        parts.append(f"<h3>{html.escape(_heading(line))}</h3>")
+        parts.append(f'<article class="case"><h3>{html.escape(_heading(line))}</h3>')
         if line["clip"] in frames:
             words = f"Frames of {line['event'] or 'the clip'}, {line['clip']}"
             parts.append(picture(_shown(frames[line["clip"]], line), words))
@@ -69,7 +69,7 @@ def as_html(
                 f'<tr><th scope="row">{html.escape(name)}</th>'
                 f'<td class="{kind}">{mark} {true}</td><td>{false}</td></tr>'
             )
-        parts.append("</tbody></table>")
+        parts.append("</tbody></table></article>")
     return "\n".join(parts)
 
 

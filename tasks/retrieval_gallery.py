@@ -13,8 +13,9 @@ from bench.report.frames import markdown_cell, picture, strip
 
 TITLE = "Retrieval: the first video of each model"
 NOTE = (
-    "Queries taken in turn from those that only the last model answers right, only the first, all, "
-    "none: they show cases, the boards count them."
+    "Queries on which the models differ come first: those that only the last one answers right, "
+    "then others, then what all or none do. They show cases, the boards count them. A score is "
+    "the model's own, and comparable with its other scores alone."
 )
 SHOWN = 4  # frames of a video
 
@@ -44,18 +45,23 @@ def clips_of(answers: Answers, items: Sequence[str]) -> set[str]:
 def as_html(
     models: Sequence[str], answers: Answers, items: Sequence[str], frames: Mapping[str, np.ndarray]
 ) -> str:
-    """The items as a piece of a page; everything from the data is escaped."""
+    """The items as a piece of a page, each video once; everything from the data is escaped."""
     parts = []
     for item in items:
         parts.append(f"<h3>“{html.escape(answers[0][item]['text'])}”</h3>")
         parts.append('<div class="cards">')
+        videos: dict[str, list[tuple[str, str, bool]]] = defaultdict(list)
         for name, clip, words, right in _shown(models, answers, item):
+            videos[clip].append((name, words, right))
+        for clip, found in videos.items():
             image = picture(_some(frames[clip]), f"Frames of {clip}") if clip in frames else ""
-            mark = "right" if right else "wrong"
+            said = "".join(
+                f'<li class="{"right" if right else "wrong"}">{"✓" if right else "✗"} '
+                f"<strong>{html.escape(name)}</strong> {html.escape(words)}</li>"
+                for name, words, right in found
+            )
             parts.append(
-                f'<div class="card">{image}<p><strong>{html.escape(name)}</strong><br>'
-                f'<span class="{mark}">{"✓" if right else "✗"} {html.escape(clip)}</span> '
-                f"{html.escape(words)}</p></div>"
+                f'<div class="card">{image}<p>{html.escape(clip)}</p><ul>{said}</ul></div>'
             )
         parts.append("</div>")
     return "\n".join(parts)
@@ -89,7 +95,10 @@ def _shown(models: Sequence[str], answers: Answers, item: str) -> list[tuple[str
     for name, lines in zip(models, answers, strict=True):
         line = lines[item]
         first, right = line["top"][0][0], line["rank"] == 1
-        words = "" if right else f"(the ground-truth video has rank {line['rank']})"
+        words = f"score {line['top'][0][1]:.3f}"
+        if not right:
+            of = f", score {line['score']:.3f}" if "score" in line else ""
+            words += f" (the ground-truth video has rank {line['rank']}{of})"
         found.append((name, first, words, right))
     return found
 

@@ -8,6 +8,7 @@ from textwrap import fill
 from typing import TYPE_CHECKING, Any
 
 from bench.errors import BenchError, plain, printable
+from bench.report.facts import size_in_words
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -135,13 +136,6 @@ def _cells(row: Mapping[str, Any]) -> list[str]:
         weights = row["download"] or "unknown"
     size = size_in_words(row["parameters"])
     return [printable(row["model"]), size, row["frames"], row["reads"], weights]
-
-
-def size_in_words(parameters: int | None) -> str:
-    """Such as `151 M`; empty for an unknown number."""
-    if parameters is None:
-        return ""
-    return f"{parameters / 1e6:.0f} M" if parameters >= 1e7 else f"{parameters / 1e6:.1f} M"
 
 
 def setup_in_words(setup: Setup) -> str:

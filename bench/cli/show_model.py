@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from bench.cli.models import frames_of, reads_of, setup_in_words, size_in_words
+from bench.cli.models import frames_of, reads_of, setup_in_words
 from bench.cli.options import Options, complete
 from bench.errors import printable
+from bench.report.facts import size_in_words
 
 if TYPE_CHECKING:
     from bench.capabilities import Card

@@ -97,8 +97,8 @@ def _records(
 ) -> Iterator[dict[str, Any]]:
     """The record of the sweep, after every row; of a protocol's with its plot beside it."""
     from bench.files.atomic import write_text
-    from bench.report.ablations import grid_chart
     from bench.report.charts import standalone
+    from bench.report.protocols import protocol_chart
     from bench.training.grids import grid as published
     from bench.training.protocol_sweep import ProtocolSweep
     from bench.training.sweep import Sweep
@@ -110,6 +110,6 @@ def _records(
     one = ProtocolSweep(model, task, source, config)
     for record in one.records(bar):
         if any(row["differences"] for row in record["rows"]):
-            write_text(one.file.with_suffix(".svg"), standalone(grid_chart(record)))
+            write_text(one.file.with_suffix(".svg"), standalone(protocol_chart(record)))
         yield record
     bar.warn(f"wrote {one.file} and its plot, .svg")

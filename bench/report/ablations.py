@@ -26,6 +26,7 @@ from bench.training.grids import (
 )
 
 PAPER = "paper "
+PAPERS = "The paper's points are ViT-L/14 on real videos."
 TASK = "ablations"  # what their boards are filed under
 
 
@@ -43,20 +44,20 @@ def grid_boards(record: dict[str, Any]) -> list[Board]:
     title = f"{one.title}: {record['model']} on {record['source']}"
     toy = " (toy world: not comparable with {})" if record["toy"] else ""
     if one.columns:
-        on = f"{record['model']} on {record['source']}{toy.format('real videos')}"
+        toy = toy.format("real videos")
+        on = f"{record['model']} on {record['source']}"
         less = f"{one.title}, less {one.reference.name} of the same seeds: {on}"
+        rows = _rows(record, one, "metrics")
         return [
-            _grid_board(
-                f"{one.title}: {on}", one, list(one.columns), _rows(record, one, "metrics")
-            ),
-            _differences(less, record, one),
+            _grid_board(f"{one.title}: {on}", one, list(one.columns), rows, toy),
+            _differences(less, record, one, toy),
         ]
     columns = [*COLUMNS, *(PAPER + name for name in COLUMNS)]
     rows = [
         replace(row, values={PAPER + n: value for n, value in cell.values.items()} | row.values)
         for cell, row in zip(one.rows, _rows(record, one, "metrics"), strict=True)
     ]
-    return [_grid_board(title + toy.format("the paper's columns"), one, columns, rows)]
+    return [_grid_board(title, one, columns, rows, toy.format("the paper's columns"))]
 
 
 def _rows(record: dict[str, Any], one: Grid, what: str) -> list[Row]:
@@ -89,7 +90,7 @@ def _rows(record: dict[str, Any], one: Grid, what: str) -> list[Row]:
     return rows
 
 
-def _differences(title: str, record: dict[str, Any], one: Grid) -> Board:
+def _differences(title: str, record: dict[str, Any], one: Grid, toy: str) -> Board:
     """Each row less the first, of the same videos; ≈ where the two are statistically tied."""
     rows = [
         replace(row, notes=(), untested=(), tied=tuple(
@@ -98,7 +99,8 @@ def _differences(title: str, record: dict[str, Any], one: Grid) -> Board:
         for row in _rows(record, one, "differences")
         if row.model != one.reference.name
     ]  # fmt: skip
-    return Board(title, TASK, one.table, list(one.columns), rows, {}, one.first)
+    return Board(title + toy, TASK, one.table, list(one.columns), rows, {}, one.first,
+                 toy=toy, grid=True)  # fmt: skip
 
 
 def published_grids(without: set[str], task: str | None = None) -> list[Board]:
@@ -116,7 +118,7 @@ def published_grids(without: set[str], task: str | None = None) -> list[Board]:
     return found
 
 
-def _grid_board(title: str, one: Grid, columns: list[str], rows: list[Row]) -> Board:
+def _grid_board(title: str, one: Grid, columns: list[str], rows: list[Row], toy: str = "") -> Board:
     """Rows stay in the grid's order; higher is better throughout a grid."""
 
     def fair(row: Row, name: str) -> bool:
@@ -127,7 +129,8 @@ def _grid_board(title: str, one: Grid, columns: list[str], rows: list[Row]) -> B
         replace(row, tied=_unlike(row.tied, row.best), untested=_unlike(row.untested, row.best))
         for row in ranked(rows, higher, fair)
     ]
-    return Board(title, TASK, one.table, columns, made, higher, one.first)
+    return Board(title + toy, TASK, one.table, columns, made, higher, one.first,
+                 toy=toy, grid=True)  # fmt: skip
 
 
 def _unlike(names: tuple[str, ...], best: tuple[str, ...]) -> tuple[str, ...]:
@@ -135,25 +138,33 @@ def _unlike(names: tuple[str, ...], best: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(name for name in names if name not in best)
 
 
-def grid_chart(record: dict[str, Any]) -> Chart:
-    """The charted metric of every cell with its interval, beside the paper's; or a protocol's."""
+def grid_charts(record: dict[str, Any]) -> list[Chart]:
+    """The charted metric of every cell with its interval, and the paper's; or a protocol's.
+
+    Numbers of drawn videos and the paper's are no two of one axis.
+    """
     if record.get("kind") == PROTOCOLS:
-        return protocol_chart(record)
+        return [protocol_chart(record)]
     published = grid(record["grid"])
     measured = [
         Point(row["name"], entry["value"], entry["low"], entry["high"])
         for row in record["rows"] if not is_partial(row)
         for entry in [row["metrics"][published.charted]]
     ]  # fmt: skip
-    series, note = [Series(f"{record['model']}, measured", measured)], ""
-    if not published.columns:
-        paper = [Point(cell.name, cell.values[MEAN]) for cell in published.rows]
-        series.append(Series("paper", paper))
-        note = "The paper's points are ViT-L/14 on real videos."
-    if record["toy"]:
-        note = f"Measured on the toy world: only trends can be compared. {note}".strip()
-    series = [one for one in series if all(math.isfinite(p.y) for p in one.points)]
-    return Chart(published.title, published.first, published.charted, "dots", series, note)
+    ours = Series(f"{record['model']}, measured", measured)
+    paper = [] if published.columns else [
+        Series("paper", [Point(cell.name, cell.values[MEAN]) for cell in published.rows])
+    ]  # fmt: skip
+    paper = [one for one in paper if all(math.isfinite(p.y) for p in one.points)]
+    title, what = published.title, published.charted
+
+    def chart(name: str, series: list[Series], note: str, toy: bool) -> Chart:
+        return Chart(name, published.first, what, "dots", series, note, toy=toy, grid=True)
+
+    if paper and record["toy"]:
+        return [chart(title, [ours], "", True),
+                chart(f"{title}, in the paper", paper, PAPERS, False)]  # fmt: skip
+    return [chart(title, [ours, *paper], PAPERS if paper else "", record["toy"])]
 
 
 def task_of(record: dict[str, Any]) -> str:
@@ -177,5 +188,5 @@ def load_record(path: Path) -> dict[str, Any]:
         if record["kind"] == PROTOCOLS:
             msgspec.convert(record, Record)
         grid_boards(record)
-        grid_chart(record)
+        grid_charts(record)
     return record

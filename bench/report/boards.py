@@ -12,6 +12,7 @@ from bench.contracts import Task
 from bench.errors import BenchError
 from bench.features.protocol import PUBLISHED
 from bench.files.tensor_store import digest
+from bench.report.facts import frames_in_words, parameters
 from bench.report.marks import Backing, by_value, marked
 from bench.report.reference import ReferenceRow, reference_rows
 from bench.report.tables import Board, Row
@@ -27,6 +28,7 @@ SELECTED = {
     "best": "epoch selected on the reported split",
     "best-cider": "epoch selected on the reported split by CIDEr",
 }
+TOY = " (toy world: not comparable with published numbers)"
 CEILING = "what no model can exceed on these items"
 PARTIAL = (
     "Not all items of the set are answered: not ranked. bench compare sets two such results side "
@@ -136,21 +138,28 @@ def _board(
     higher = {n: one.higher_is_better for d in documents[:1] for n, one in d.metric_info.items()}
     if kind:  # which way is better is the task's to say, not a file's
         higher |= {name: metric.higher_is_better for name, metric in kind.metrics.items()}
-    rows, notes = list[Row](), tuple[str, ...]()
+    rows, notes, lead = list[Row](), tuple[str, ...](), None
     if documents:
         whole = [pair for pair in pairs if pair[0].kind == "measured"]
         rest = [row for row, _ in pairs if row.kind != "measured"]
         primary = documents[0].primary
         rest.sort(key=lambda row: (row.kind, *by_value(row, higher, primary)))
-        rows, notes = marked(whole, higher, primary, backing)
+        rows, notes, lead = marked(whole, higher, primary, backing)
         rows += rest + _chances(documents)
         notes += (RESCORED,) if documents[0].rescored else ()
-    rows += [_published(reference) for reference in references]
-    used = dict.fromkeys(name for row in rows for name in row.values)
+    published = [_published(reference) for reference in references]
+    used = dict.fromkeys(name for row in rows + published for name in row.values)
     columns = [name for name in (kind and kind.columns) or used if name in used]
+    rows += sorted(published, key=lambda row: _standing(row, columns, higher))
     title = _title(protocol, documents, usual, data)
     ways = {name: higher[name] for name in columns}
-    return Board(title, task, protocol, columns, rows, ways, notes=notes)
+    toy = TOY if documents and documents[0].toy else ""
+    return Board(title + toy, task, protocol, columns, rows, ways, notes=notes, toy=toy, lead=lead)
+
+
+def _standing(row: Row, columns: list[str], higher: dict[str, bool]) -> list[tuple[float, str]]:
+    """What published rows are sorted by: the first column, where one lacks it the next."""
+    return [by_value(row, higher, name) for name in columns]
 
 
 def _references(task: str, protocol: str) -> list[ReferenceRow]:
@@ -180,10 +189,7 @@ def _title(protocol: str, documents: list[Document], usual: dict[str, Any], data
     notes += [f"{key} {value}" for key, value in settings.items()
               if usual.get(key) != value and key not in silent]  # fmt: skip
     notes += [selected] if selected else []
-    size += "".join(f", {note}" for note in notes)
-    if documents and documents[0].toy:
-        return f"{protocol}{size} (toy world: not comparable with published numbers)"
-    return f"{protocol}{size}"
+    return f"{protocol}{size}" + "".join(f", {note}" for note in notes)
 
 
 def _items(documents: list[Document]) -> str:
@@ -221,6 +227,7 @@ def _measured(document: Document, references: list[ReferenceRow], backing: Backi
         ]),
         differences=differences, provenance=provenance_id(document),
         flagged=bool(reasons or edits or document.warnings or not whole),
+        frames=frames_in_words(document),
         notes=() if whole else (PARTIAL,),
     )  # fmt: skip
 
@@ -267,8 +274,12 @@ def _published(reference: ReferenceRow) -> Row:
         reference.notes,
     ]
     model = reference.model + (" †" if reference.dual_softmax else "")
-    about = reference.level == "chart"
-    notes = (reference.footnote,) if reference.footnote else ()
     remark = "; ".join(filter(None, remarks))
-    return Row(model, "published", reference.metrics, remark=remark, about=about,
-               dual_softmax=reference.dual_softmax, notes=notes)  # fmt: skip
+    words = "the paper" if reference.level == "secondary" else remarks[0]
+    return Row(
+        model, "published", reference.metrics, remark=remark, about=reference.level == "chart",
+        dual_softmax=reference.dual_softmax,
+        notes=(reference.footnote,) if reference.footnote else (),
+        frames=str(reference.frames or ""), size=parameters(reference.params),
+        link=(words, reference.url) if reference.url else None, own=reference.own,
+    )  # fmt: skip

@@ -17,6 +17,9 @@ STYLE = (
     ".axis{stroke:#5a6068}.line,.whisker{fill:none;stroke:#1f6fb4}.whisker{stroke-width:1.4}"
     ".mark{fill:#1f6fb4}"
 )
+TOY = "Toy world: not comparable with real videos"  # where no page says so
+LETTER = 7  # about as wide as one is
+TILT = 80  # what names that are turned take below the axis
 SHAPES = 5  # markers, so that colour is never the only difference
 
 
@@ -31,18 +34,19 @@ def svg(chart: Chart) -> str:
     names = list(dict.fromkeys(str(p.x) for p in points)) if chart.kind == "dots" else []
     # A cost is shown from nothing up: two that lie close together should look so.
     start = [0.0] if chart.kind == "scatter" else []
-    across = _Names(names) if names else _Scale([*start, *(float(p.x) for p in points)], chart.log)
-    up = _Scale([v for p in points for v in (p.y, p.low, p.high) if v is not None], False)
-    parts = [_axes(chart, across, up)]
+    across = Names(names) if names else Scale([*start, *(float(p.x) for p in points)], chart.log)
+    up = Scale([v for p in points for v in (p.y, p.low, p.high) if v is not None], False)
+    tilt = TILT if _are_long(names) else 0
+    parts = [_axes(chart, across, up, tilt)]
     for place, (name, found) in enumerate(series):
         shift = (place - (len(series) - 1) / 2) * 9 if names else 0.0
         parts.append(_series(chart.kind, place, name, found, across, up, shift))
-    return _framed(chart, HEIGHT, "".join(parts))
+    return _framed(chart, HEIGHT + tilt, "".join(parts))
 
 
 def standalone(chart: Chart) -> str:
     """The chart as an SVG file of its own, dark on white, with its title and note above."""
-    lines = [chart.title, *filter(None, chart.note.split(". "))]
+    lines = [chart.title, *([TOY] if chart.toy else []), *filter(None, chart.note.split(". "))]
     words = "".join(
         _text(line, f'class="name" x="12" y="{18 * place}"', "start")
         for place, line in enumerate(lines, 1)
@@ -72,9 +76,7 @@ def _height(points: Sequence[Point]) -> float:
 
 def _rows(chart: Chart, points: Sequence[Point]) -> Iterator[str]:
     """Each point in a row of its own, its name on the left, its interval across; zero is marked."""
-    scale = _Scale(
-        [0.0, *(v for p in points for v in (p.y, p.low, p.high) if v is not None)], False
-    )
+    scale = Scale([0.0, *(v for p in points for v in (p.y, p.low, p.high) if v is not None)], False)
     base = _height(points) - BOTTOM
 
     def across(value: float) -> float:
@@ -115,7 +117,7 @@ def _finite(point: Point) -> bool:
     return all(abs(v) < LARGEST for v in values if isinstance(v, int | float))
 
 
-class _Scale:
+class Scale:
     """Numbers to a share of the axis, 0 to 1, with round ticks."""
 
     def __init__(self, values: Sequence[float], log: bool) -> None:
@@ -152,7 +154,7 @@ def _round(low: float, high: float) -> list[tuple[float, str]]:
             for k in range(math.ceil(low / step), math.floor(high / step) + 1)]  # fmt: skip
 
 
-class _Names:
+class Names:
     """Categories at even distances."""
 
     def __init__(self, names: list[str]) -> None:
@@ -175,7 +177,12 @@ def _y(share: float) -> float:
     return HEIGHT - BOTTOM - share * (HEIGHT - TOP - BOTTOM)
 
 
-def _axes(chart: Chart, across: _Scale | _Names, up: _Scale) -> str:
+def _are_long(names: list[str]) -> bool:
+    """Whether names beside each other would overlap."""
+    return max(map(len, names), default=0) * LETTER > (WIDTH - LEFT - RIGHT) / max(1, len(names))
+
+
+def _axes(chart: Chart, across: Scale | Names, up: Scale, tilt: int) -> str:
     parts = []
     base, end = HEIGHT - BOTTOM, WIDTH - RIGHT
     for value, label in up.ticks():
@@ -183,9 +190,14 @@ def _axes(chart: Chart, across: _Scale | _Names, up: _Scale) -> str:
         parts.append(f'<line class="grid" x1="{LEFT}" x2="{end}" y1="{y:.1f}" y2="{y:.1f}"/>')
         parts.append(_text(label, f'x="{LEFT - 7}" y="{y + 4:.1f}"', "end"))
     for at, label in across.ticks():
-        parts.append(_text(label, f'x="{_x(across.at(at)):.1f}" y="{base + 17}"'))
+        x = f"{_x(across.at(at)):.1f}"
+        if tilt:
+            turned = f'transform="translate({x} {base + 14}) rotate(-40)"'
+            parts.append(_text(label, turned, "end"))
+        else:
+            parts.append(_text(label, f'x="{x}" y="{base + 17}"'))
     parts.append(f'<line class="axis" x1="{LEFT}" x2="{end}" y1="{base}" y2="{base}"/>')
-    parts.append(_text(chart.x, f'class="name" x="{(LEFT + end) / 2}" y="{HEIGHT - 8}"'))
+    parts.append(_text(chart.x, f'class="name" x="{(LEFT + end) / 2}" y="{HEIGHT + tilt - 8}"'))
     turned = f'class="name" transform="translate(14 {(TOP + base) / 2}) rotate(-90)"'
     return "".join([*parts, _text(chart.y, turned)])
 
@@ -199,8 +211,8 @@ def _series(
     place: int,
     name: str,
     points: Sequence[Point],
-    across: _Scale | _Names,
-    up: _Scale,
+    across: Scale | Names,
+    up: Scale,
     shift: float,
 ) -> str:
     parts, path = [], []

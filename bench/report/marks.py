@@ -12,7 +12,7 @@ import numpy as np
 from bench.files.tensor_store import digest
 from bench.metrics.bootstrap import Replicates
 from bench.metrics.differences import FEWEST, over_seeds, pairable, paired, tied
-from bench.report.tables import Row, ranked
+from bench.report.tables import Lead, Row, ranked
 from bench.results.comparison import comparable
 from bench.results.document import Document, Value, to_json
 from bench.results.replicates import Found
@@ -46,8 +46,8 @@ def has_mark(metric: str) -> bool:
 def marked(
     pairs: list[tuple[Row, Document]], higher: dict[str, bool], primary: str,
     backing: Backing | None,
-) -> tuple[list[Row], tuple[str, ...]]:  # fmt: skip
-    """Measured rows of one board with their marks, and what is to be said below it."""
+) -> tuple[list[Row], tuple[str, ...], Lead | None]:  # fmt: skip
+    """Measured rows of one board with their marks, what is to be said below it, and the lead."""
     entries = pooled([Entry(row, [one], _runs(one, backing)) for row, one in pairs])
     entries.sort(key=lambda entry: by_value(entry.row, higher, primary))
     rows = ranked([entry.row for entry in entries], higher)
@@ -60,6 +60,7 @@ def marked(
     made = [
         replace(
             row,
+            rank=_rank(row, rows, higher[primary], primary),
             tied=tuple(n for n in row.values if n not in row.best and one.get(n)),
             untested=tuple(
                 n for n in row.values
@@ -68,7 +69,17 @@ def marked(
         )
         for row, one in zip(rows, marks, strict=True)
     ]  # fmt: skip
-    return made, _detectable(primary, entries)
+    entries = [replace(entry, row=row) for entry, row in zip(entries, made, strict=True)]
+    return made, _detectable(primary, entries), _lead(entries, higher[primary], primary)
+
+
+def _rank(row: Row, rows: list[Row], up: bool, primary: str) -> int | None:
+    """How many of `rows` are better in the primary metric, and one; None without a value."""
+    if primary not in row.values:
+        return None
+    own = row.values[primary]
+    others = [one.values[primary] for one in rows if primary in one.values]
+    return 1 + sum(value > own if up else value < own for value in others)
 
 
 def _runs(document: Document, backing: Backing | None) -> list[Found]:
@@ -190,6 +201,31 @@ def _comparable(name: str, entries: list[Entry]) -> dict[int, list[Replicates]]:
         return {}
     size = found[best][0].clusters
     return {place: runs for place, runs in found.items() if runs[0].clusters == size}
+
+
+def _lead(entries: list[Entry], up: bool, primary: str) -> Lead | None:
+    """What can be said of the best of sorted entries; None where none has the primary metric."""
+    having = [place for place, entry in enumerate(entries) if primary in entry.row.values]
+    if not having:
+        return None
+    first = entries[having[0]]
+    unit = first.documents[0].metric_info[primary].unit
+    if len(having) == 1:
+        return Lead(primary, unit, first.row.model)
+    second = entries[having[1]]
+    gap = first.row.values[primary] - second.row.values[primary]
+    tested = _comparable(primary, entries)
+    runs = [tested.get(place, []) for place in having[:2]]
+    bounds = None
+    if all(runs) and pairable(*runs) and runs[0][0].clusters >= FEWEST:
+        found = paired(runs[1], runs[0])
+        bounds = (found.low, found.high) if up else (-found.high, -found.low)
+    rows = [entry.row for entry in entries]
+    return Lead(
+        primary, unit, first.row.model, second.row.model, gap if up else -gap, bounds,
+        tied=tuple(row.model for row in rows if primary in row.tied),
+        untested=tuple(row.model for row in rows if primary in row.untested),
+    )  # fmt: skip
 
 
 def _detectable(primary: str, entries: list[Entry]) -> tuple[str, ...]:

@@ -8,7 +8,7 @@ from typing import Any
 
 from bench import registry
 from bench.contracts import Task
-from bench.report.boards import task_class
+from bench.report.boards import TOY, task_class
 from bench.report.tables import Board, Row
 
 
@@ -50,10 +50,10 @@ def _joined(parts: list[Board], toy: bool) -> Board:
             rows[key] = _merged(rows.get(key, Row(key[1], row.kind, {})), row, board.task, shown)
     order = ("measured", "partial", "edited", "stale", "chance", "published")
     ordered = sorted(rows.values(), key=lambda row: order.index(row.kind))
-    data = "(toy world: not comparable with published numbers)" if toy else "on real videos"
     kept = [row for row in ordered if row.values]
-    protocol = "toy" if toy else "published"
-    return Board(f"all tasks {data}", "overview", protocol, columns, kept, higher)
+    if toy:
+        return Board(f"all tasks{TOY}", "overview", "toy", columns, kept, higher, toy=TOY)
+    return Board("all tasks on real videos", "overview", "published", columns, kept, higher)
 
 
 def _merged(whole: Row, row: Row, task: str, shown: list[str]) -> Row:
@@ -80,4 +80,6 @@ def _merged(whole: Row, row: Row, task: str, shown: list[str]) -> Row:
         notes=tuple(dict.fromkeys(whole.notes + row.notes)),
         provenance="+".join(filter(None, [whole.provenance, row.provenance])),
         remark="; ".join(remarks),  # what two tasks say alike, once
+        link=whole.link or row.link,
+        own=whole.own or row.own,
     )

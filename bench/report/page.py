@@ -5,15 +5,22 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import re
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+from bench.report.answers import UNITS, answers, summary
 from bench.report.charts import marker, svg
-from bench.report.tables import Page
-from bench.report.text import LEGEND, arrow, difference, footnotes, number
+from bench.report.facts import size_in_words
+from bench.report.tables import Board, Page
+from bench.report.text import LEGEND, arrow, difference, footnotes, interval, number
 
 FILES = Path(__file__).with_name("page_files")
+ARROWS = (
+    '<svg{} class="sort" viewBox="0 0 12 16" aria-hidden="true">'
+    '<path class="up" d="M6 1l5 6H1z"/><path class="down" d="M6 15l5-6H1z"/></svg>'
+)
 
 
 def render_page(page: Page) -> str:
@@ -31,6 +38,8 @@ def render_page(page: Page) -> str:
     style, script = (
         (FILES / name).read_text(encoding="utf-8") for name in ("style.css", "script.js")
     )
+    toy, mixed = _toy(page)
+    placed = list(enumerate(page.boards, 1))
     return environment.get_template("page.html.j2").render(
         page=page,
         legend=LEGEND,
@@ -41,18 +50,54 @@ def render_page(page: Page) -> str:
             f"style-src {_hash(style)}; base-uri 'none'; form-action 'none'"
         ),
         provenance=Markup(embedded(page.provenance)),
-        kinds=list(dict.fromkeys(row.kind for board in page.boards for row in board.rows)),
+        answers=answers(page.boards), summary=summary(page.boards), units=UNITS,
+        toy=toy, mixed=mixed,
+        badge=lambda drawn: Markup(' <span class="badge">toy</span>') if drawn and mixed else "",
+        boards=[(place, board) for place, board in placed if not board.grid],
+        grids=[(place, board) for place, board in placed if board.grid],
+        charts=[chart for chart in page.charts if not chart.grid],
+        grid_charts=[chart for chart in page.charts if chart.grid],
+        kinds=_kinds(page.boards),
+        owned=any(row.own for board in page.boards for row in board.rows),
+        results=lambda row: [one for one in row.provenance.split("+") if one in page.cards],
+        sort_icon=Markup(ARROWS.format(' id="sort-icon"')),
+        head=lambda board, name: Markup("<wbr>").join(
+            Markup("<span>{}</span>").format(part) for part in _parts(name, arrow(board, name))
+        ),
         svg=lambda chart: Markup(svg(chart)),
         key=lambda place: Markup(
             f'<svg viewBox="0 0 14 14" class="key" aria-hidden="true">{marker(place, 7, 7)}</svg>'
         ),
         body=Markup,
-        arrow=arrow,
-        number=number,
-        difference=difference,
-        footnotes=footnotes,
+        arrow=arrow, number=number, interval=interval, difference=difference,
+        footnotes=footnotes, size_in_words=size_in_words,
         numbers=partial(sorted, key=lambda item: item[1]),
-    )
+    )  # fmt: skip
+
+
+def _toy(page: Page) -> tuple[bool, bool]:
+    """Whether anything measured is of drawn videos, and whether something else is not."""
+    toy = (
+        any(board.toy for board in page.boards) or any(chart.toy for chart in page.charts)
+        or any(figure.toy for figure in page.figures)
+    )  # fmt: skip
+    real = any(_is_measured(board) and not board.toy for board in page.boards)
+    return toy, toy and real
+
+
+def _is_measured(board: Board) -> bool:
+    return any(row.kind not in ("published", "chance", "ceiling") for row in board.rows)
+
+
+def _parts(name: str, arrow_: str) -> list[str]:
+    """A column's name where it may be broken, the arrow beside the last part."""
+    parts = [part for part in re.split(r"(?<=[ /])", name) if part]
+    return [*parts[:-1], f"{parts[-1]}\N{NO-BREAK SPACE}{arrow_}".rstrip()] if parts else [arrow_]
+
+
+def _kinds(boards: list[Board]) -> list[str]:
+    """Of the rows that can be filtered, in order of appearance."""
+    return list(dict.fromkeys(row.kind for b in boards if not b.grid for row in b.rows))
 
 
 def embedded(value: Any) -> str:

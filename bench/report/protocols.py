@@ -47,8 +47,9 @@ def protocol_board(record: dict[str, Any]) -> Board:
     rows = [_row(row, primary) for row in record["rows"]]
     title = f"What the protocol does: {record['model']} on {record['protocol']}"
     columns = [primary, *(less(name) for name in LESS)]
-    return Board(title + TOY * record["toy"], TASK, record["protocol"], columns, rows, {},
-                 "turned", _notes(record))  # fmt: skip
+    toy = TOY if record["toy"] else ""
+    return Board(title + toy, TASK, record["protocol"], columns, rows, {}, "turned",
+                 _notes(record), toy, grid=True)  # fmt: skip
 
 
 def less(name: str) -> str:
@@ -96,7 +97,6 @@ def protocol_chart(record: dict[str, Any]) -> Chart:
         for gap in [row["differences"][primary]]
     ]  # fmt: skip
     note = f"{primary} less that of {record['protocol']}, paired, with 95 % intervals over videos."
-    toy = "Toy world: not comparable with real videos. " if record["toy"] else ""
     return Chart(f"What the protocol does: {record['model']} on {record['protocol']}", "turned",
                  f"{primary}, less the default protocol's", "rows",
-                 [Series(record["model"], points)], toy + note)  # fmt: skip
+                 [Series(record["model"], points)], note, toy=record["toy"], grid=True)  # fmt: skip

@@ -24,7 +24,9 @@ class ReferenceRow(Struct, frozen=True, forbid_unknown_fields=True):
 
     `level` tells how it was read: a chart gives no exact number. `mode` is what follows the
     protocol's name, such as `roles predicted`. `extra` is supervision or input beyond video and
-    captions. `ours` names our model of the same weights. `footnote` is a remark on the source.
+    captions. `ours` names our model of the same weights. `footnote` is a remark on the source,
+    `url` its address (of level `secondary`, that of the paper). `own` marks the row of the paper
+    that this benchmark belongs to.
     """
 
     model: Text
@@ -44,6 +46,8 @@ class ReferenceRow(Struct, frozen=True, forbid_unknown_fields=True):
     compute: str = ""
     notes: str = ""
     footnote: str = ""
+    url: Annotated[str, Meta(pattern=r"^(https://[^\s]+)?$")] = ""
+    own: bool = False
 
     def __post_init__(self) -> None:
         if self.level not in LEVELS:

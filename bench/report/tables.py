@@ -15,8 +15,11 @@ class Row:
     rows are ranked.
     `tied` names the metrics in which it is statistically tied with the best, `untested` those in
     which that is not known. `spread` is the standard deviation over training seeds. `differences`
-    are to the published value of the same model. `notes` are
-    footnotes. `provenance` is the id of the result it came from, or empty.
+    are to the published value of the same model. `notes` are footnotes. `provenance` is the id of
+    the result it came from, or several joined by +, or empty. `rank` is that among the measured
+    rows by the primary metric, 1 the best, equals alike. `frames` are those of a clip, in words,
+    `size` the parameters, `link` words of the remark and the address of what they name, and `own`
+    says that the published row is of the paper that this benchmark belongs to.
     """
 
     model: str
@@ -35,13 +38,39 @@ class Row:
     notes: tuple[str, ...] = ()
     provenance: str = ""
     flagged: bool = False  # its remark must be read with its numbers
+    rank: int | None = None
+    frames: str = ""
+    size: int | None = None
+    link: tuple[str, str] | None = None
+    own: bool = False
+
+
+@dataclass(frozen=True)
+class Lead:
+    """How far the best measured row of a board is ahead in the primary metric, in its `unit`.
+
+    `gap` is to `second`, the next row, and positive where the metric is better, with the 95 %
+    interval of the paired difference; None where that was not tested. `second` is empty where
+    nothing else was measured. `tied` and `untested` name the rows that are statistically tied with
+    the best, and those that could not be tested.
+    """
+
+    metric: str
+    unit: str
+    best: str
+    second: str = ""
+    gap: float = 0.0
+    interval: tuple[float, float] | None = None
+    tied: tuple[str, ...] = ()
+    untested: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class Board:
     """All rows of one protocol. `higher` says which way a column is better, where that is known.
 
-    `notes` hold for the board as a whole.
+    `notes` hold for the board as a whole. `toy` is what the title ends with where the data are
+    drawn, `lead` what can be said of the best row, and `grid` says that it is an ablation's.
     """
 
     title: str
@@ -52,6 +81,14 @@ class Board:
     higher: dict[str, bool] = field(default_factory=dict)
     first: str = "model"  # what the first column is called
     notes: tuple[str, ...] = ()
+    toy: str = ""
+    lead: Lead | None = None
+    grid: bool = False
+
+    @property
+    def heading(self) -> str:
+        """The title without the remark on drawn data."""
+        return self.title.removesuffix(self.toy)
 
 
 def ranked(
@@ -100,7 +137,8 @@ class Chart:
     """`kind` is line (x a number), dots (x a category, with intervals) or scatter (x a number).
 
     `rows` are one series of categories below each other, each a difference from zero.
-    `log` draws x in decades. `note` says what is seen, and that it is toy where it is.
+    `log` draws x in decades. `note` says what is seen; `toy` that it is of drawn data, `grid` that
+    it is an ablation's.
     """
 
     title: str
@@ -110,6 +148,8 @@ class Chart:
     series: list[Series]
     note: str = ""
     log: bool = False
+    toy: bool = False
+    grid: bool = False
 
 
 @dataclass(frozen=True)
@@ -119,11 +159,27 @@ class Figure:
     title: str
     note: str
     body: str
+    toy: bool = False
+
+
+@dataclass(frozen=True)
+class Card:
+    """Where the numbers of one result come from, for people.
+
+    `facts` are names and what is known; `command` repeats the result, as far as `note` says.
+    """
+
+    title: str
+    facts: list[tuple[str, str]]
+    command: str
+    note: str
 
 
 @dataclass(frozen=True)
 class Page:
-    """All that the HTML report shows. `provenance` maps a row's id to its result document."""
+    """All that the HTML report shows. `provenance` and `cards` are by the id of a result: the
+    document as it is kept, and what of it is shown.
+    """
 
     title: str
     made: str
@@ -131,3 +187,4 @@ class Page:
     charts: list[Chart]
     figures: list[Figure]
     provenance: dict[str, dict[str, Any]]
+    cards: dict[str, Card] = field(default_factory=dict)

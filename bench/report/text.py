@@ -1,4 +1,4 @@
-"""Boards as text: markdown, LaTeX (booktabs), CSV, JSON, and tables for the terminal."""
+"""Boards as text: markdown, LaTeX (booktabs), CSV and JSON; `terminal` has tables to look at."""
 
 from __future__ import annotations
 
@@ -8,20 +8,16 @@ import json
 import unicodedata
 from collections.abc import Iterator
 from dataclasses import asdict
-from typing import Any
 
 from bench.errors import printable
 from bench.report.frames import markdown_cell
 from bench.report.tables import Board, Row
 
-# How much a table in the terminal tells, each with the former.
-NUMBERS, INTERVALS, REMARKS = range(3)
-DOUBTFUL = ("partial", "stale", "edited")  # kinds that a narrow table names beside the model
 LEGEND = (
     "Best measured in bold, second underlined, ≈ statistically tied with the best, ? not tested; "
     "without a mark it is apart from the best (paired, 5 % a column; MdR is never marked). "
-    "[95 % interval]: how far other videos of the same kind would move the number, for these "
-    "weights. ↑ higher is better, ↓ lower is better."
+    "[low, high] is the 95 % interval: how far other videos of the same kind would move the "
+    "number, for these weights. ↑ higher is better, ↓ lower is better."
 )
 
 
@@ -32,7 +28,9 @@ def render(found: list[Board], format_: str) -> str:
     if format_ == "csv":
         return _csv(found)
     if format_ == "rich":
-        return "\n".join(map(_rich, found)) + f"\n{LEGEND}"
+        from bench.report.terminal import tables
+
+        return tables(found)
     return "\n\n".join(map(_latex if format_ == "latex" else _markdown, found))
 
 
@@ -43,6 +41,11 @@ def number(row: Row, name: str) -> str:
         return f"{value:g}"
     printed = row.kind not in ("chance", "ceiling") and name not in row.bounds
     return f"{value:.2f}" if printed and abs(round(value, 1) - value) > 1e-9 else f"{value:.1f}"
+
+
+def interval(low: float, high: float) -> str:
+    """A 95 % interval as boards and pages print it."""
+    return f"[{low:.1f}, {high:.1f}]"
 
 
 def difference(row: Row, columns: list[str]) -> str:
@@ -65,7 +68,7 @@ def arrow(board: Board, name: str) -> str:
     return "↑" if board.higher[name] else "↓"
 
 
-def _parted(board: Board) -> Iterator[tuple[Row, bool]]:
+def parted(board: Board) -> Iterator[tuple[Row, bool]]:
     """Every row, and whether a rule stands before it: between our rows and published ones."""
     before = None
     for row in board.rows:
@@ -116,8 +119,8 @@ def _latex(board: Board) -> str:
         " & ".join(head) + r" \\",
         r"\midrule",
     ]
-    for row, parted in _parted(board):
-        lines += [r"\midrule"] if parted else []
+    for row, rule in parted(board):
+        lines += [r"\midrule"] if rule else []
         marks = ",".join(str(notes[note]) for note in row.notes)
         cells = [_tex(row.model) + (rf"\textsuperscript{{{marks}}}" if marks else "")]
         cells += [_cell(row, name, latex=True) for name in board.columns]
@@ -146,106 +149,8 @@ def _cell(row: Row, name: str, latex: bool) -> str:
         text += r"$\approx$" if latex else "≈"
     text += "?" if name in row.untested else ""
     if name in row.bounds:
-        low, high = row.bounds[name]
-        bounds = f"[{low:.1f}, {high:.1f}]"
+        bounds = interval(*row.bounds[name])
         text += rf" {{\scriptsize {bounds}}}" if latex else f" {bounds}"
-    return text
-
-
-def _rich(board: Board) -> str:
-    """Tables for the terminal, as wide as the terminal is, in colour where it shows colour.
-
-    Where a board is too wide, first remarks go, then intervals, and then it is cut into several
-    tables between columns: a number is never cut.
-    """
-    import sys
-
-    from rich.console import Console
-    from rich.text import Text
-
-    terminal = sys.stdout.isatty()
-    console = Console(file=io.StringIO(), force_terminal=terminal, width=None if terminal else 160)
-
-    def fits(columns: list[str], detail: int) -> bool:
-        return _needed(console, _grid(board, columns, detail)) <= console.width
-
-    parts = [board.columns]
-    detail = next((one for one in (REMARKS, INTERVALS) if fits(board.columns, one)), NUMBERS)
-    if detail == NUMBERS:
-        parts = [[]]
-        for name in board.columns:
-            if parts[-1] and not fits([*parts[-1], name], detail):
-                parts.append([])
-            parts[-1] = [*parts[-1], name]
-    for columns in parts:
-        console.print(_grid(board, columns, detail))
-    if detail != REMARKS:
-        for row in board.rows:
-            if row.flagged:
-                told_of = Text(f"{printable(row.model)}: {printable(row.remark)}")
-                console.print(told_of, soft_wrap=True)
-        left = "sources" if detail == INTERVALS else "intervals and sources"
-        console.print(f"{left}: a wider terminal, or --format md", style="dim")
-    listed = [f"[{place}] {note}" for note, place in footnotes(board).items()]
-    for note in (*board.notes, *listed):
-        console.print(Text(printable(note)))
-    assert isinstance(console.file, io.StringIO)
-    return console.file.getvalue()
-
-
-def _needed(console: Any, table: Any) -> int:
-    """How wide a table is that cuts no number."""
-    from rich.measure import Measurement
-
-    return Measurement.get(console, console.options.update(max_width=10_000), table).minimum
-
-
-def _grid(board: Board, columns: list[str], detail: int) -> Any:
-    """A rich table of some columns, with as much as `detail` says."""
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(title=Text(printable(board.title)), title_justify="left", expand=False)
-    longest = max((len(printable(row.model)) for row in board.rows), default=0)
-    table.add_column(Text(printable(board.first)), overflow="fold", min_width=min(longest, 18),
-                     max_width=48 if detail == REMARKS else 24)  # fmt: skip
-    for name in columns:
-        head = printable(name).replace(" ", "\n").replace("/", "/\n")
-        head = f"{head} {arrow(board, name)}".rstrip()
-        table.add_column(Text(head), justify="right", no_wrap=True)
-    if detail == REMARKS:
-        table.add_column("coverage or source", overflow="fold", style="dim", min_width=24)
-    notes = footnotes(board)
-    for row, parted in _parted(board):
-        if parted:
-            table.add_section()
-        marks = "".join(f" [{notes[note]}]" for note in row.notes)
-        marks += f" ({row.kind})" if row.kind in DOUBTFUL and detail != REMARKS else ""
-        cells = [
-            Text(printable(row.model) + marks),
-            *(_terminal(row, n, detail > NUMBERS) for n in columns),
-        ]
-        gap = difference(row, board.columns)
-        remark = "; ".join(filter(None, [row.remark, f"{gap} to published" if gap else ""]))
-        doubtful = row.kind in ("stale", "edited")
-        quiet = "" if row.kind == "measured" else "red" if doubtful else "dim"
-        table.add_row(
-            *cells, *([Text(printable(remark))] if detail == REMARKS else []), style=quiet
-        )
-    return table
-
-
-def _terminal(row: Row, name: str, bounds: bool) -> Any:
-    from rich.text import Text
-
-    if name not in row.values:
-        return Text("")
-    style = "bold" if name in row.best else "underline" if name in row.second else ""
-    text = Text("~" if row.about else "").append(number(row, name), style)
-    text.append("≈" if name in row.tied else "?" if name in row.untested else "")
-    if bounds and name in row.bounds:
-        low, high = row.bounds[name]
-        text.append(f"\n{low:.1f}..{high:.1f}", "dim")
     return text
 
 

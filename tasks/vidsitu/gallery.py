@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -16,15 +17,23 @@ from tasks.vidsitu.lines import truth_of
 from tasks.vidsitu.scoring.rules import short_role
 
 TITLE = "VidSitu: verbs and semantic roles side by side"
-NOTE = "The first clips of the split. A tick: an annotator said the same."
+NOTE = (
+    "Clips on which the models differ most in what they get right: they show cases, the boards "
+    "count them. A tick: an annotator said the same. Beside a verb is the model's probability of "
+    "it; an event on which all models are right or wrong alike is folded."
+)
 
 
 @dataclass(frozen=True)
 class Cell:
-    """One model's words for a verb or a role; `right` where the truth says the same."""
+    """One model's words for a verb or a role; `right` where the truth says the same.
+
+    `score` is the probability of a verb, where the line keeps it.
+    """
 
     text: str
     right: bool
+    score: float | None = None
 
 
 @dataclass(frozen=True)
@@ -34,6 +43,11 @@ class Row:
     name: str
     truth: list[str]
     models: list[Cell]
+
+    @property
+    def differs(self) -> bool:
+        """Whether some models are right and some are not."""
+        return len({cell.right for cell in self.models}) > 1
 
 
 @dataclass(frozen=True)
@@ -55,8 +69,7 @@ def situation(
         votes = truth.votes[place][:LABELS]
         common = sorted(set(votes), key=lambda verb: (-votes.count(verb), verb))
         rows = [
-            Row("verb", common, [Cell(line["verbs"][place][0], line["verbs"][place][0] in votes)
-                                 for line in lines])
+            Row("verb", common, [_verb(line, place, votes) for line in lines])
         ]  # fmt: skip
         for key, _ in truth.references[0].events[place].arguments:
             values = [dict(one.events[place].arguments).get(key, "") for one in truth.references]
@@ -67,9 +80,21 @@ def situation(
     return Situation(clip, events, frames)
 
 
+def _verb(line: Mapping[str, Any], place: int, votes: Sequence[str]) -> Cell:
+    verb = line["verbs"][place][0]
+    score = math.exp(line["scores"][place][0]) if "scores" in line else None
+    return Cell(verb, verb in votes, score)
+
+
 def choose(answers: Sequence[Mapping[str, Any]], limit: int) -> list[str]:
-    """The first clips that every model answered: nobody picked them."""
-    return [item for item in answers[0] if all(item in lines for lines in answers)][:limit]
+    """Of the clips that every model answered those on which they differ most, then in order."""
+    items = [item for item in answers[0] if all(item in lines for lines in answers)]
+
+    def alike(item: str) -> int:
+        events = situation(item, [lines[item] for lines in answers], None).events
+        return -sum(row.differs for rows in events for row in rows)
+
+    return sorted(items, key=alike)[:limit]
 
 
 def clips_of(answers: Sequence[Mapping[str, Any]], items: Sequence[str]) -> set[str]:
@@ -90,8 +115,14 @@ def as_html(
         one = situation(item, [lines[item] for lines in answers], frames.get(item))
         clip = html.escape(one.clip)
         parts.append(f"<h3>{clip}</h3>")
+        parts.append(f'<p class="said">{html.escape(_counts(models, one))}</p>')
+        parts.append('<div class="situations">')
         for number, rows in enumerate(one.events, 1):
-            parts.append(f'<section class="situation"><h4>Event {number}</h4>')
+            folded = len(models) > 1 and not any(row.differs for row in rows)
+            parts.append(
+                f'<details class="situation"{"" if folded else " open"}>'
+                f"<summary>Event {number}</summary>"
+            )
             if one.frames is not None:
                 words = f"Frames of event {number} of {one.clip}"
                 parts.append(picture(_event(one.frames, number - 1), words))
@@ -99,19 +130,40 @@ def as_html(
                 '<div class="wide"><table><thead><tr><th scope="col">role</th>'
                 f'<th scope="col">annotators</th>{head}</tr></thead><tbody>'
             )
-            parts += [_html_row(row) for row in rows]
-            parts.append("</tbody></table></div></section>")
+            parts += [_html_row(row, models) for row in rows]
+            parts.append("</tbody></table></div></details>")
+        parts.append("</div>")
     return "\n".join(parts)
 
 
-def _html_row(row: Row) -> str:
+def _counts(models: Sequence[str], one: Situation) -> str:
+    """How many verbs and roles each model says as an annotator does."""
+    verbs = [rows[0] for rows in one.events]
+    roles = [row for rows in one.events for row in rows[1:]]
+    return "; ".join(
+        f"{name}: "
+        + ", ".join(f"{sum(row.models[place].right for row in rows)} of {len(rows)} {what}"
+                    for rows, what in ((verbs, "verbs"), (roles, "roles")))
+        for place, name in enumerate(models)
+    )  # fmt: skip
+
+
+def _html_row(row: Row, models: Sequence[str]) -> str:
     truth = html.escape(" / ".join(row.truth)) or "-"
     cells = "".join(
-        f'<td class="{"right" if cell.right else "wrong"}">{_mark(cell)} {html.escape(cell.text)}'
-        "</td>"
-        for cell in row.models
+        f'<td class="{"right" if cell.right else "wrong"}" data-label="{html.escape(name)}">'
+        f"{_mark(cell)} {html.escape(_said(cell))}</td>"
+        for name, cell in zip(models, row.models, strict=True)
     )
-    return f'<tr><th scope="row">{html.escape(row.name)}</th><td>{truth}</td>{cells}</tr>'
+    kind = ' class="differs"' if row.differs else ""
+    return (
+        f'<tr{kind}><th scope="row">{html.escape(row.name)}</th>'
+        f'<td data-label="annotators">{truth}</td>{cells}</tr>'
+    )
+
+
+def _said(cell: Cell) -> str:
+    return cell.text if cell.score is None else f"{cell.text} ({cell.score:.2f})"
 
 
 def as_markdown(
@@ -134,7 +186,7 @@ def as_markdown(
                 parts.append(f"![Frames of event {number}]({address})")
             lines = [f"| {head} |", f"|{rule}|"]
             for row in rows:
-                said = [f"{_mark(cell)} {markdown_cell(cell.text)}" for cell in row.models]
+                said = [f"{_mark(cell)} {markdown_cell(_said(cell))}" for cell in row.models]
                 truth = markdown_cell(" / ".join(row.truth)) or "-"
                 lines.append(f"| {' | '.join([markdown_cell(row.name), truth, *said])} |")
             parts.append("\n".join(lines))

@@ -90,7 +90,9 @@ def _html(segment: str, events: list[Texts]) -> str:
 
     rows = []
     for place, texts in enumerate(events):
-        cells = "".join(f"<td>{cell(*entry)}</td>" for entry in texts.items())
+        cells = "".join(
+            f'<td data-label="{kind}">{cell(kind, some)}</td>' for kind, some in texts.items()
+        )
         rows.append(f'<tr><th scope="row">Ev{place + 1}</th>{cells}</tr>')
     head = "".join(f'<th scope="col">{name}</th>' for name in ("event", *events[0]))
     return (

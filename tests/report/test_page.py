@@ -7,11 +7,12 @@ import hashlib
 import json
 import math
 import re
+from dataclasses import replace
 from html import unescape
 from html.parser import HTMLParser
 
 import pytest
-from pages import HOSTILE, full_page
+from pages import ADDRESS, HOSTILE, full_page, measured, published
 
 from bench.report.charts import svg
 from bench.report.page import embedded, render_page
@@ -41,7 +42,8 @@ def test_the_page_holds_everything_and_loads_nothing() -> None:
     for tag, attributes in read.tags:
         for name in ("src", "href", "xlink:href", "action"):
             value = attributes.get(name) or "#"
-            assert value.startswith(("#", "data:")), (tag, value)
+            link = (tag, name) == ("a", "href") and value.startswith(ADDRESS)
+            assert value.startswith(("#", "data:")) or link, (tag, value)
     policy = next(a["content"] for t, a in read.tags if t == "meta" and "content" in a)
     assert policy and "default-src 'none'" in policy and "unsafe" not in policy
 
@@ -61,7 +63,7 @@ def test_footnotes_are_numbered_once_and_marks_are_words_too() -> None:
     text = render_page(full_page())
     assert text.count(">As printed.</li>") == 1 and text.count('aria-label="Footnote 1"') == 3
     assert "<strong>100.5</strong>" in text and '<span class="hidden"> best</span>' in text
-    assert "R@1 +0.4, MdR -1.0" in text and ">toy</span>" in text
+    assert "R@1 +0.4, MdR -1.0" in text
 
 
 @pytest.mark.parametrize("value", [*HOSTILE, {"a": ["<!--", "]]>", "\u2029&"]}])
@@ -124,6 +126,67 @@ def test_a_cost_is_drawn_from_nothing_up() -> None:
     points = [Point(89.0, 17.0), Point(94.7, 20.0)]
     drawn = svg(Chart("t", "ms", "R@1", "scatter", [Series("s", points)]))
     assert re.search(r'text-anchor="middle">0<', drawn)
+
+
+def test_one_notice_says_that_it_is_the_toy_world() -> None:
+    """Not every title and note; what is marked is so only where something else is not."""
+    page = full_page()
+    read = Reader(render_page(page))
+    assert read.words.lower().count("toy world") == 1
+    assert ">toy</span>" not in render_page(page)
+    real = replace(measured(), title="msrvtt/1k-A", toy="")
+    mixed = render_page(replace(page, boards=[*page.boards, real]))
+    assert Reader(mixed).words.lower().count("toy world") == 1
+    # The notice names the mark; two boards, three charts and a gallery have it.
+    assert mixed.count(">toy</span>") == 1 + 2 + 3 + 1
+    assert "toy world" not in Reader(render_page(Page("t", "", [real], [], [], {}))).words.lower()
+
+
+def test_the_answer_stands_first_then_boards_then_what_is_behind_them() -> None:
+    text = render_page(full_page())
+    order = ["answer", "boards", "examples", "charts", "ablations", "statistics",
+             "provenance-cards"]  # fmt: skip
+    assert re.findall('<section id="([^"]*)"', text) == order
+    answer = Reader(text.partition('<section id="boards"')[0]).words
+    assert "good is best: R@1 100.5" in " ".join(answer.split())
+    assert 'href="#board-1"' in text and 'id="board-1"' in text
+    folded = text[text.index('<section id="ablations"') : text.index('<section id="statistics"')]
+    assert folded.count('<details class="part">') == 2 and "open" not in folded
+    assert "qkvo" in folded and "qkvo" not in text.replace(folded, "")
+
+
+def test_without_a_complete_result_nobody_is_called_the_best() -> None:
+    text = render_page(Page("t", "", [published()], [], [], {}))
+    assert "No complete result was measured" in text and 'id="answer"' not in text
+    assert "No complete result" not in render_page(full_page())
+    assert "No complete result" not in render_page(Page("t", "", [], [], [], {}))
+
+
+def test_intervals_have_one_notation() -> None:
+    words = " ".join(Reader(render_page(full_page())).words.split())
+    assert "[98.5, 102.5]" in words and "[8.00, 12.00]" in words  # of a board, and of a plot
+    assert not re.search(r"\d to \d", words) and ".." not in words.replace("...", "")
+
+
+def test_published_rows_lead_to_their_source() -> None:
+    text = render_page(Page("t", "", [published()], [], [], {}))
+    assert f'<a href="{ADDRESS}" rel="noreferrer">the paper, Table 1</a>; 23k videos' in text
+    # Where the remark begins with something else, the link stands behind it.
+    assert f'; <a href="{ADDRESS}?&lt;&amp;" rel="noreferrer">elsewhere</a>' in text
+    assert text.count(">the paper</span>") == 2  # the legend's and the paper's own row
+
+
+def test_the_same_results_give_the_same_bytes() -> None:
+    assert render_page(full_page()) == render_page(full_page())
+
+
+def test_every_result_of_a_row_has_its_card_in_the_page() -> None:
+    text = render_page(full_page())
+    weak = re.search('<tr [^>]*data-rank="2"[^>]*>', text)
+    assert weak and 'data-provenance="two one"' in weak[0] and 'data-size="151000000"' in weak[0]
+    for place in ("one", "two", "h0"):
+        assert text.count(f'id="from-{place}"') == 1
+    assert "bench run --model good" in text and text.count('data-frames="') == 3
 
 
 def test_two_footnotes_of_a_row_are_told_apart() -> None:

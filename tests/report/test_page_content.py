@@ -14,6 +14,7 @@ from bench.config import Config, RunConfig
 from bench.contracts import Source
 from bench.features.work import Silent
 from bench.report import page_content
+from bench.report.page import render_page
 from bench.report.page_content import Material, page_of
 from bench.report.tables import Chart, Page
 from bench.results.comparison import Evidence
@@ -81,7 +82,7 @@ def test_lines_that_give_no_plot_leave_the_others_theirs(
 
 def test_a_recall_curve_counts_the_queries_of_one_direction(folder: Path, toy: Path) -> None:
     (chart,) = charts(page(folder, toy), "Recall at k")
-    assert models(chart) == ["guess-0", "guess-1", "guess-2"] and chart.note.startswith("Toy world")
+    assert models(chart) == ["guess-0", "guess-1", "guess-2"] and chart.toy
     for path, series in zip(files(folder), chart.series, strict=True):
         document = load(path)
         at = {point.x: point.y for point in series.points}
@@ -142,6 +143,32 @@ def test_a_rows_provenance_is_its_own_result(folder: Path, toy: Path) -> None:
     assert len(rows) == 3
     for row in rows:
         assert made.provenance[row.provenance]["model"]["name"] == row.model
+
+
+def test_a_page_is_made_again_to_the_byte(folder: Path, toy: Path) -> None:
+    first, second = (render_page(page(folder, toy)) for _ in range(2))
+    assert first == second and f"the newest of its 3 results is of {newest(folder)}" in first
+
+
+def newest(folder: Path) -> str:
+    return max(str(load(path).started) for path in files(folder))
+
+
+def test_measured_rows_have_size_frames_rank_and_card(
+    folder: Path, toy: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A model that its family says nothing of has no size; it is no other model's."""
+    sizes = {"guess-0": 4_000_000, "guess-2": 9_000_000}
+    monkeypatch.setattr(page_content, "model_size", lambda name, config: sizes.get(name))
+    made = page(folder, toy)
+    rows = {row.model: row for row in made.boards[0].rows if row.provenance}
+    assert {name: row.size for name, row in rows.items()} == {"guess-1": None, **sizes}
+    values = [row.values["R@1"] for row in rows.values()]
+    ranks = [1 + sum(other > value for other in values) for value in values]
+    assert [row.rank for row in rows.values()] == ranks  # equals share one
+    assert {row.frames for row in rows.values()} == {"12"}
+    for name, row in rows.items():
+        assert made.cards[row.provenance].title.startswith(f"{name} on msrvtt/toy")
 
 
 def test_a_trainings_curves_are_its_log(folder: Path, toy: Path) -> None:

@@ -20,7 +20,7 @@ def answers(*ranks: list[int]) -> list[dict[str, dict[str, Any]]]:
             f"t2v {query}": {
                 "item": f"t2v {query}", "direction": "t2v", "text": f"{HOSTILE} {query}",
                 "target": f"video{query}", "rank": rank,
-                "top": [[f"video{query}" if rank == 1 else HOSTILE, 0.3]],
+                "top": [[f"video{query}" if rank == 1 else HOSTILE, 0.3], ["other", 0.1]],
             }
             for query, rank in enumerate(model)
         }
@@ -41,8 +41,14 @@ def test_the_first_video_of_each_model_beside_the_right_one() -> None:
     frames = {"video0": np.zeros((12, 8, 8, 3), np.uint8)}
     page = as_html(["first", "second"], both, ["t2v 0"], frames)
     assert "<script" not in page and page.count("&lt;script&gt;") == 2
-    assert page.count("data:image/webp") == 2  # the right video, and the second's first
-    assert page.count('class="wrong"') == 1 and "(the ground-truth video has rank 3)" in page
+    assert page.count("data:image/webp") == 1  # the right video and the second's first are one
+    cards = page.split('<div class="card">')[1:]
+    assert [card.count("<li") for card in cards] == [2, 1]
+    assert "ground truth" in cards[0] and "✓ <strong>second</strong> score 0.300" in cards[0]
+    assert page.count('class="wrong"') == 1 and "✗ <strong>first</strong> score 0.300" in cards[1]
+    assert "(the ground-truth video has rank 3)" in cards[1]
+    both[0]["t2v 0"]["score"] = 0.125
+    assert "has rank 3, score 0.125)" in as_html(["first", "second"], both, ["t2v 0"], frames)
     kept: dict[str, bytes] = {}
 
     def keep(name: str, image: bytes) -> str:

@@ -22,7 +22,7 @@ from bench.files.tensor_store import digest
 from bench.metrics.bootstrap import Mean, Replicates, bounds, interval, resample_weights
 from bench.metrics.differences import over_seeds
 from bench.progress import Bar
-from bench.report.ablations import grid_boards, grid_chart
+from bench.report.ablations import grid_boards, grid_charts
 from bench.results.document import Document, to_json
 from bench.results.files import load
 from bench.training.grids import MEAN, Cell, Grid, geometric_mean, grid, grids
@@ -392,12 +392,16 @@ def test_a_row_is_marked_where_it_cannot_be_told_from_the_best() -> None:
 def test_a_grids_chart_and_remarks_are_the_records() -> None:
     folder = KEPT / "sweep" / "srlclip-tiny" / "toy"
     record = json.loads((folder / "losses.json").read_text())
-    measured, paper = grid_chart(record).series
+    ours, papers = grid_charts(record)  # drawn videos and the paper's never share an axis
+    assert ours.toy and not papers.toy and ours.grid and papers.grid
+    (measured,), (paper,) = ours.series, papers.series
     assert [point.y for point in measured.points] == [
         row["metrics"]["geometric mean"]["value"] for row in record["rows"]
     ]
     expected = [geometric_mean(row.metrics) for row in grid("losses").rows]
     assert [point.y for point in paper.points] == pytest.approx(expected)
+    (both,) = grid_charts({**record, "toy": False})
+    assert [one.name for one in both.series] == [measured.name, "paper"]
     parts = json.loads((folder / "parts.json").read_text())
     numbers, differences = grid_boards(parts)
     remarks = {row.model: row.remark for row in numbers.rows}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import math
 import re
 from typing import Any
 
@@ -78,8 +79,36 @@ def test_every_event_has_its_own_frames_and_every_model_its_column() -> None:
 
 
 def test_only_clips_that_every_model_answered_are_shown() -> None:
-    answers = [{"a": {}, "b": {}, "c": {}}, {"b": {}, "c": {}}]
+    one = line("run.01", "the dog")
+    answers = [{"a": one, "b": one, "c": one}, {"b": one, "c": one}]
     assert choose(answers, 5) == ["b", "c"] and choose(answers, 1) == ["b"]
+
+
+def test_clips_on_which_models_differ_come_first() -> None:
+    right, wrong = line("run.01", "the dog"), line("eat.01", "a cat")
+    half = line("run.01", "a cat")  # right in its verbs alone
+    clips = [dict(zip("abcd", found, strict=True))
+             for found in ((right, right, wrong, wrong), (right, half, right, wrong))]  # fmt: skip
+    assert choose(clips, 4) == ["c", "b", "a", "d"]
+    assert choose(clips[:1], 4) == ["a", "b", "c", "d"]  # one model differs from nobody
+
+
+def test_what_models_differ_on_stands_open_and_is_counted() -> None:
+    right, half = line("run.01", "the dog"), line("run.01", "a cat")
+    half["verbs"][4] = right["verbs"][4] = ["eat.01", "x.01"]
+    half["roles"] = {**right["roles"], "Ev2": {"Arg0": "a cat"}}
+    page = as_html(["one", "two"], [{CLIP: right}, {CLIP: half}], [CLIP], {})
+    folds = re.findall('<details class="situation"( open)?>', page)
+    assert folds == ["", " open", "", "", ""]  # on the second event alone do they differ
+    assert "one: 4 of 5 verbs, 5 of 5 roles; two: 4 of 5 verbs, 4 of 5 roles" in page
+    assert page.count('<tr class="differs">') == 1 and 'data-label="two">✗ a cat' in page
+    assert as_html(["one"], [{CLIP: right}], [CLIP], {}).count(" open>") == 5
+
+
+def test_a_verb_has_its_probability_where_the_line_keeps_it() -> None:
+    found = {**line("run.01", "a cat"), "scores": [[math.log(0.25), -9.0]] * 5}
+    assert "✓ run.01 (0.25)" in as_html(["m"], [{CLIP: found}], [CLIP], {})
+    assert "(0." not in as_html(["m"], [{CLIP: line("run.01", "a cat")}], [CLIP], {})
 
 
 def test_a_word_is_right_where_an_annotator_said_it() -> None:

@@ -71,6 +71,7 @@ class Encoder:
         return ModelMeta(**model_meta(
             adapter.name, adapter.fingerprint, adapter.embed_dim,
             self._turned.context or adapter.context_length,
+            self._turned.names(_Inputs.of([], [])),
         ))  # fmt: skip
 
     def encode(self, inputs: Any, **_: Any) -> np.ndarray:

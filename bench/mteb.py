@@ -8,7 +8,7 @@ import mteb.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -18,7 +18,7 @@ import numpy as np
 from bench import load_adapter
 from bench.capabilities import ReadsFeatures
 from bench.config import RunConfig, load_config
-from bench.contracts import Adapter, Clip, Metric, Plan, Scores, Source, Task, normalise
+from bench.contracts import Adapter, Clip, Metric, Scores, Source, Task, normalise
 from bench.errors import BenchError, DataError, UsageError
 from bench.features.extraction import clip_features, text_features
 from bench.features.protocol import OWN

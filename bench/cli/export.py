@@ -17,7 +17,11 @@ class _Export(click.Command):
     """The names of `FORMATS` are commands of their own; all else is this one's."""
 
     def make_context(
-        self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any
+        self,
+        info_name: str | None,
+        args: list[str],
+        parent: click.Context | None = None,
+        **extra: Any,
     ) -> click.Context:
         if not args or args[0] not in FORMATS:
             return super().make_context(info_name, args, parent, **extra)

@@ -12,6 +12,7 @@ from bench.cli.options import FilePath, Options, complete, screen_format
 from bench.errors import BenchError, DataError, UsageError, plain
 
 if TYPE_CHECKING:
+    from bench.report.boards import Others
     from bench.report.page_content import Material
     from bench.report.tables import Board
     from bench.results.comparison import Evidence
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
               type=click.Choice(["rich", "md", "latex", "csv", "json", "html"]),
               help="By default a table on a terminal, md elsewhere.")  # fmt: skip
 @click.option("--published", is_flag=True, help="Also boards that hold published rows only.")
+@click.option("--mteb", type=FilePath(exists=True, file_okay=False), metavar="FOLDER",
+              help="Also rows of MTEB's result files below it, on their boards.")  # fmt: skip
 @click.option("--output", type=FilePath(),
               help="html: the page to write. md: a folder, one file a task.")  # fmt: skip
 @click.option("--gallery", type=click.IntRange(0), default=4, show_default=True,
@@ -37,6 +40,7 @@ def report(
     task: str | None,
     format_: str | None,
     published: bool,
+    mteb: Path | None,
     output: Path | None,
     gallery: int,
 ) -> None:
@@ -49,6 +53,7 @@ def report(
     from bench.registry import task_class
     from bench.report.ablations import find_records, load_record, task_of
     from bench.report.boards import leads
+    from bench.report.mteb_rows import rows_in
     from bench.report.text import render
     from bench.results.comparison import Evidence
     from bench.results.files import find_all, load, readable
@@ -64,7 +69,9 @@ def report(
         check_writable(output)
     config = options.load()
     folder = results or config.run.output
-    if not folder.is_dir() and not published:
+    also, unread = rows_in(mteb) if mteb else ({}, [])
+    anyway = published or bool(mteb)  # boards without results
+    if not folder.is_dir() and not anyway:
         raise DataError(f"{folder}: no such folder; run `bench run` first or give --results")
     loaded, refused = readable(find_all(folder) if folder.is_dir() else [], load)
     evidence = Evidence(loaded, config)
@@ -72,12 +79,13 @@ def report(
     found = sorted((one for one, _ in usable), key=lambda one: not leads(one[1].task))
     recorded, damaged = readable(find_records(folder), load_record)
     records = [one for _, one in recorded if task in (None, task_of(one))]
-    refused += unusable + damaged
-    if not found and not records and not published:
+    refused += unusable + damaged + unread
+    if not found and not records and not anyway:
         raise next(iter(refused), DataError(
             f"{folder}: no results yet; run `bench run` first, or give --published"
         ))  # fmt: skip
-    made = all_boards([document for _, document in found], records, task, published, evidence)
+    documents = [document for _, document in found]
+    made = all_boards(documents, records, task, published, evidence, also)
     if format_ == "html":
         from bench.report.page_content import Material
 
@@ -114,6 +122,7 @@ def all_boards(
     task: str | None,
     published: bool,
     evidence: Any,
+    also: Others | None = None,
 ) -> list[Board]:
     """The boards of tasks that lead, the overview where there are more tasks, then all others.
 
@@ -123,7 +132,7 @@ def all_boards(
     from bench.report.boards import boards, leads
     from bench.report.overview import overview
 
-    made = boards(documents, task, published, evidence)
+    made = boards(documents, task, published, evidence, also)
     ablations = [board for record in records for board in grid_boards(record)]
     if published:
         shown = {record["grid"] for record in records}

@@ -7,7 +7,6 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import yaml
 
 from bench.errors import BenchError, UsageError
@@ -15,7 +14,7 @@ from bench.files.atomic import write_text
 from bench.results.document import Document
 from bench.results.exports import whole_result
 from bench.results.files import stem
-from bench.results.mteb import mteb_tasks, retrieval_scores
+from bench.results.mteb import mteb_tasks, ranks_of, retrieval_scores
 
 
 @dataclass(frozen=True)
@@ -24,6 +23,7 @@ class Benchmark:
 
     dataset: str
     task: str
+    revision: str | None = None
 
 
 def export(path: Path, folder: Path, benchmark: Benchmark | None = None) -> Path:
@@ -50,30 +50,38 @@ def _entries(
             f"huggingface_hub {version('huggingface_hub')} has no EvalResultEntry; install a newer "
             "one: pip install -U huggingface_hub"
         ) from error
+    plan = document.settings.plan if document.settings else None
+    notes = [document.protocol, *([f"frames {plan}"] if plan else []),
+             f"srl-bench {version('srl-bench')}"]  # fmt: skip
+    values = _primary(document, benchmark) if benchmark else _of_mteb(document, lines, path)
+    return eval_result_entries_to_yaml([
+        EvalResultEntry(
+            dataset_id=where.dataset, task_id=where.task, dataset_revision=where.revision,
+            value=value, date=document.started or None, notes="; ".join([what, *notes]),
+        )
+        for where, value, what in values
+    ])  # fmt: skip
 
-    def entry(dataset: str, task: str, value: float, what: str, revision: str | None) -> Any:
-        notes = [what, document.protocol, f"frames {document.settings.plan}" if document.settings
-                 and document.settings.plan else "", f"srl-bench {version('srl-bench')}"]  # fmt: skip
-        return EvalResultEntry(
-            dataset_id=dataset, task_id=task, value=value, dataset_revision=revision,
-            date=document.started or None, notes="; ".join(filter(None, notes)),
-        )  # fmt: skip
 
-    if benchmark:
-        value = document.metrics[document.primary]
-        bounds = "" if value.low is None else f" [{value.low:.1f}, {value.high:.1f}]"
-        made = [entry(benchmark.dataset, benchmark.task, round(value.value, 4),
-                      document.primary + bounds, None)]  # fmt: skip
-        return eval_result_entries_to_yaml(made)
+Values = list[tuple[Benchmark, float, str]]  # each with what it is
+
+
+def _primary(document: Document, benchmark: Benchmark) -> Values:
+    found = document.metrics[document.primary]
+    interval = "" if found.low is None else f" [{found.low:.1f}, {found.high:.1f}]"
+    return [(benchmark, round(found.value, 4), document.primary + interval)]
+
+
+def _of_mteb(document: Document, lines: list[dict[str, Any]], path: Path) -> Values:
+    """In percent, under both ids that MTEB gives a task of one subset and one split."""
     try:
         tasks = mteb_tasks(document)
     except UsageError as error:
         remedy = "say --dataset OWNER/NAME and --task-id of its eval.yaml"
         raise UsageError(f"{path}: {error}; or {remedy}") from error
-    made = []
-    for task in tasks:
-        ranks = np.array([line["rank"] for line in lines if line["direction"] == task.direction])
-        value = round(100 * retrieval_scores(ranks)["main_score"], 3)
-        for name in (f"{task.name}_default_test", task.name):
-            made.append(entry(task.dataset, name, value, "NDCG@10", task.revision))
-    return eval_result_entries_to_yaml(made)
+    return [
+        (Benchmark(task.dataset, name, task.revision), round(100 * score, 3), "NDCG@10")
+        for task in tasks
+        for score in [retrieval_scores(ranks_of(lines, task))["main_score"]]
+        for name in (f"{task.name}_default_test", task.name)
+    ]

@@ -15,6 +15,7 @@ from bench import registry
 from bench.capabilities import InMTEB, MTEBTask
 from bench.errors import UsageError
 from bench.files.atomic import write_text
+from bench.files.untrusted import well_formed
 from bench.results.document import Document
 from bench.results.exports import whole_result
 from bench.results.files import slug
@@ -98,6 +99,11 @@ def mteb_tasks(document: Document) -> list[MTEBTask]:
     return found
 
 
+def ranks_of(lines: Sequence[dict[str, Any]], task: MTEBTask) -> np.ndarray:
+    """The ranks int [N] of the queries that the task asks."""
+    return np.array([line["rank"] for line in lines if line["direction"] == task.direction])
+
+
 def export(paths: Sequence[Path], folder: Path) -> list[Path]:
     """Write MTEB's `results/<model>/<revision>/<Task>.json` of results below `folder`.
 
@@ -115,15 +121,18 @@ def export(paths: Sequence[Path], folder: Path) -> list[Path]:
         meta = model_meta(document.name, model, departures=document.departures)
         place = Path("results", meta["name"].replace("/", "__"), slug(model))
         if meta["experiment_kwargs"]:
-            place = place.joinpath("experiments", f"protocol_{meta['experiment_kwargs']['protocol']}")
-        for task in tasks:
-            ranks = [line["rank"] for line in lines if line["direction"] == task.direction]
-            entry = place / f"{task.name}.json"
+            place = place.joinpath(
+                "experiments", f"protocol_{meta['experiment_kwargs']['protocol']}"
+            )
+        with well_formed(path, "run it again"):
+            made = {task.name: task_result(task, document, ranks_of(lines, task)) for task in tasks}
+        for name, content in made.items():
+            entry = place / f"{name}.json"
             if entry in contents:
                 raise UsageError(
                     f"{path}: {contents[entry][0]} is of the same model and protocol; give one"
                 )
-            contents[entry] = path, task_result(task, document, np.array(ranks))
+            contents[entry] = path, content
         contents.setdefault(place / "model_meta.json", (path, meta))
     written = []
     for entry, (_, content) in contents.items():

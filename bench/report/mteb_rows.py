@@ -53,7 +53,9 @@ def _metrics(
                 refused.append(error)
                 continue
             prefix = PREFIX[one.direction]
-            values = {prefix + ours: 100 * scores[theirs] for ours, theirs in METRICS.items()}
+            values = {
+                prefix + ours: round(100 * scores[theirs], 1) for ours, theirs in METRICS.items()
+            }  # as rows are published
             made.setdefault((path.parent, one.protocol), {}).update(values)
     return made
 

@@ -156,6 +156,30 @@ class ShowsPrompts(Protocol):
         """The first `limit` clips' prompts as `text`, `md` or a piece of `html`."""
 
 
+@dataclass(frozen=True)
+class MTEBTask:
+    """A task of MTEB that asks the queries of one `direction` of our protocol `protocol`.
+
+    `dataset` is its data on the hub and `revision` theirs. Each query has one relevant item; the
+    split is called `test`, the subset `default`, the language is English.
+    """
+
+    name: str
+    protocol: str
+    direction: str
+    dataset: str
+    revision: str
+
+
+@runtime_checkable
+class InMTEB(Protocol):
+    """A task of which MTEB has a list, for `bench export mteb` and the report."""
+
+    @classmethod
+    def mteb_tasks(cls) -> Sequence[MTEBTask]:
+        """MTEB's tasks on lists of ours."""
+
+
 @runtime_checkable
 class ListsPairs(Protocol):
     """A task of pairs of captions that can be kept as a file, for `bench data pairs`."""
@@ -190,6 +214,7 @@ ABLE = {
     ShowsPrompts: "show prompts",
     ListsPairs: "list pairs",
     Trains: "be trained on",
+    InMTEB: "be exported to MTEB",
 }
 """What each lets a task do, for messages."""
 

@@ -21,7 +21,7 @@ class PublishedList:
     `pairs` is the `list_hash` of its pairs, `videos` that of its ids alone, `form` a regular
     expression that its ids match: those of `clips` videos, or of a video a pair. What is not known
     is empty; without `pairs` the list counts as unverified, and results say so. Where only the
-    number of videos is known, `items` is 0.
+    number of videos is known, `items` is 0. `characters` are those of all its sentences.
     """
 
     name: str
@@ -30,20 +30,23 @@ class PublishedList:
     videos: str = ""
     form: str = ""
     clips: int = 0
+    characters: int = 0
 
     def matches(self, pairs: Sequence[Listed]) -> bool:
         """Whether all that is known of the list is true of `pairs`."""
         return (
             len(pairs) == (self.items or len(pairs))
-            and (not self.form or self._formed({video for video, _ in pairs}))
+            and (not (self.form or self.clips) or self._formed({video for video, _ in pairs}))
+            and self.characters in (0, sum(len(sentence) for _, sentence in pairs))
             and (not self.videos or self.videos == videos_hash(pairs))
             and (not self.pairs or self.pairs == list_hash(_normal(*pair) for pair in pairs))
         )
 
     def _formed(self, videos: set[str]) -> bool:
-        """Whether there are as many videos as there should, each with an id of the form."""
-        expected = self.clips or self.items
-        return len(videos) == expected and all(re.fullmatch(self.form, one) for one in videos)
+        """Whether there are as many videos as there should, each with an id of the form, if any."""
+        if len(videos) != (self.clips or self.items):
+            return False
+        return not self.form or all(re.fullmatch(self.form, one) for one in videos)
 
 
 def list_hash(lines: Iterable[str]) -> str:
@@ -89,7 +92,8 @@ def name_of(pairs: Sequence[Listed], known: Sequence[PublishedList]) -> tuple[st
 def _unverified(one: PublishedList) -> str:
     count = f"{one.items:,} pairs" if one.items else f"{one.clips:,} videos"
     signs = [count, "ids of its form" if one.form else "",
-             "its videos" if one.videos else ""]  # fmt: skip
+             "its videos" if one.videos else "",
+             f"{one.characters:,} characters in all" if one.characters else ""]  # fmt: skip
     return (
         f"taken for {one.name} by {' and '.join(filter(None, signs))}; "
         "no hash of its sentences is known, so that the list is not verified"

@@ -1,17 +1,37 @@
-"""`bench export`: a trained model, or a model's predictions, in formats of other tools."""
+"""`bench export`: a trained model, predictions or results, in formats of other tools."""
 
 from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import click
 
+from bench.cli.export_results import FORMATS
 from bench.cli.options import INCOMPLETE, FilePath, Options, complete, task_settings
 from bench.errors import BenchError, UsageError
 
 
-@click.command()
+class _Export(click.Command):
+    """The names of `FORMATS` are commands of their own; all else is this one's."""
+
+    def make_context(
+        self,
+        info_name: str | None,
+        args: list[str],
+        parent: click.Context | None = None,
+        **extra: Any,
+    ) -> click.Context:
+        if not args or args[0] not in FORMATS:
+            return super().make_context(info_name, args, parent, **extra)
+        if parent and parent.auto_envvar_prefix:
+            name = args[0].replace("-", "_").upper()
+            extra["auto_envvar_prefix"] = f"{parent.auto_envvar_prefix}_EXPORT_{name}"
+        return FORMATS[args[0]].make_context(f"{info_name} {args[0]}", args[1:], parent, **extra)
+
+
+@click.command(cls=_Export)
 @click.argument("task", required=False, shell_complete=complete("task"))
 @click.option("--model", required=True, shell_complete=complete("model"),
               help="A model, such as srlclip-tiny or srlclip-b32@FOLDER.")  # fmt: skip
@@ -43,6 +63,9 @@ def export(
 
     With TASK: answer a split, hidden ones too, and write the predictions in the official
     format, ready for the leaderboard. Exit code 3 where videos could not be read.
+
+    `bench export mteb RESULT... --output DIR` and `bench export hf-eval RESULT --output DIR` write
+    results for other leaderboards; their --help says how.
     """
     if task is None:
         if split or kind or source or overrides:

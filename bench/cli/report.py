@@ -22,6 +22,7 @@ from bench.errors import BenchError, DataError, UsageError, plain
 
 if TYPE_CHECKING:
     from bench.config import Config
+    from bench.report.boards import Others
     from bench.report.page_content import Material
     from bench.report.tables import Board
     from bench.results.comparison import Evidence
@@ -36,6 +37,8 @@ if TYPE_CHECKING:
               help="By default that of --output; printed: a table on a terminal, else "
                    "md.")  # fmt: skip
 @click.option("--published", is_flag=True, help="Also boards that hold published rows only.")
+@click.option("--mteb", type=FilePath(exists=True, file_okay=False), metavar="FOLDER",
+              help="Also rows of MTEB's result files below it, on their boards.")  # fmt: skip
 @click.option("--output", type=FilePath(),
               help=f"The file to write, {BY_ENDING}, or .html for the page; or a folder, one .md a "
                    "task.")  # fmt: skip
@@ -50,6 +53,7 @@ def report(
     task: str | None,
     format_: str | None,
     published: bool,
+    mteb: Path | None,
     output: Path | None,
     opened: bool,
     gallery: int,
@@ -63,6 +67,7 @@ def report(
     from bench.files.atomic import check_writable
     from bench.progress import Bar, waiting
     from bench.registry import task_class
+    from bench.report.mteb_rows import rows_in
     from bench.report.text import render
 
     if task is not None:
@@ -75,9 +80,12 @@ def report(
     config = options.load()
     places = [*given, *([] if results is None else [results])] or [config.run.output]
     with Bar(options.quiet), waiting("reading results and testing their differences"):
-        read = _read(places, task, published, config)
+        also, unread = rows_in(mteb) if mteb else ({}, [])
+        anyway = published or mteb is not None  # boards without results
+        read = _read(places, task, anyway, config)
         documents = [document for _, document in read.found]
-        made = all_boards(documents, read.records, task, published, read.evidence)
+        made = all_boards(documents, read.records, task, published, read.evidence, also)
+    refused = [*read.refused, *unread]
     if output is None:
         click.echo(render(made, format_ or screen_format()))
     elif kind is None:
@@ -90,11 +98,11 @@ def report(
         _page(output, made, material, options.quiet)
     else:
         written(output, _headed(made) if kind == "md" else render(made, kind))
-    for error in read.refused:
+    for error in refused:
         click.echo(f"left out: {error}", err=True)
     if opened and output is not None:
         show_in_browser(output)
-    sys.exit(1 if read.refused else 0)
+    sys.exit(1 if refused else 0)
 
 
 class _Read(NamedTuple):
@@ -106,14 +114,14 @@ class _Read(NamedTuple):
     refused: list[BenchError]
 
 
-def _read(places: list[Path], task: str | None, published: bool, config: Config) -> _Read:
-    """All that lies in `places`. DataError where nothing does, unless published rows are shown."""
+def _read(places: list[Path], task: str | None, anyway: bool, config: Config) -> _Read:
+    """All that lies in `places`. DataError where nothing does, unless other rows are shown."""
     from bench.report.ablations import find_records, load_record, task_of
     from bench.report.boards import leads
     from bench.results.comparison import Evidence
     from bench.results.files import load, readable
 
-    if (absent := [one for one in places if not one.exists()]) and not published:
+    if (absent := [one for one in places if not one.exists()]) and not anyway:
         raise DataError(f"{absent[0]}: no such folder; run `bench run` first or give RESULTS")
     loaded, refused = readable(_results_of(places), load)
     evidence = Evidence(loaded, config)
@@ -123,7 +131,7 @@ def _read(places: list[Path], task: str | None, published: bool, config: Config)
     recorded, damaged = readable(files, load_record)
     records = [one for _, one in recorded if task in (None, task_of(one))]
     refused += unusable + damaged
-    if not found and not records and not published:
+    if not found and not records and not anyway:
         raise next(iter(refused), DataError(
             f"{places[0]}: no results yet; run `bench run` first, or give --published"
         ))  # fmt: skip
@@ -172,6 +180,7 @@ def all_boards(
     task: str | None,
     published: bool,
     evidence: Any,
+    also: Others | None = None,
 ) -> list[Board]:
     """The boards of tasks that lead, the overview where there are more tasks, then all others.
 
@@ -181,7 +190,7 @@ def all_boards(
     from bench.report.boards import boards, leads
     from bench.report.overview import overview
 
-    made = boards(documents, task, published, evidence)
+    made = boards(documents, task, published, evidence, also)
     ablations = [board for record in records for board in grid_boards(record)]
     if published:
         shown = {record["grid"] for record in records}

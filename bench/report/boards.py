@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from bench import registry
@@ -21,6 +21,7 @@ from bench.results.document import DAGGER, Document, to_json
 REMARKS = {
     "paper": "",
     "repository": "authors' repository",
+    "leaderboard": "",
     "secondary": "read in a note about the paper",
     "chart": "about, read off a chart",
 }
@@ -47,6 +48,7 @@ def boards(
     task: str | None = None,
     published: bool = False,
     backing: Backing | None = None,
+    others: Others | None = None,
 ) -> list[Board]:
     """A board for each task and protocol of `results` (documents as in docs/result-format.md).
 
@@ -54,21 +56,29 @@ def boards(
     different task settings, such as another situation head. `published` adds the boards that so far
     hold published rows only. With `backing`, numbers are those that the kept predictions give;
     edited and stale results are marked, and so are values statistically tied with the best.
+    `others` are further published rows, by their task; each names its protocol, and has a board.
     """
+    others = others or {}
     grouped = _grouped([one for one in results if task in (None, one.task)])
     usual = _usual(grouped.values())
-    if published:
-        for name in registry.task_names():
-            protocol = kind.published_protocol() if (kind := task_class(name)) else ""
-            known = {"", *(key[1] for key in grouped)}
-            if task in (None, name) and protocol not in known and _references(name, protocol):
+    known = {key[:2] for key in grouped}
+    for name in registry.task_names() if task is None else [task]:
+        given = [row.protocol for row in others.get(name, ())]
+        for protocol in dict.fromkeys(
+            [*_published_protocols(name), *given] if published else given
+        ):
+            if (name, protocol) not in known:
                 grouped[name, protocol, 0, "{}", ""] = []
     return [
-        _board(key[0], key[1], found, usual.get(key[0], {}), backing, _data(key, grouped))
+        _board(
+            key[:2], found, usual.get(key[0], {}), backing, _data(key, grouped),
+            _references(*key[:2], others),
+        )
         for key, found in grouped.items()
-    ]
+    ]  # fmt: skip
 
 
+Others = Mapping[str, Sequence[ReferenceRow]]
 Key = tuple[str, str, int, str, str]  # task, protocol, size, task settings, data
 
 
@@ -85,7 +95,9 @@ def _grouped(documents: list[Document]) -> dict[Key, list[Document]]:
         size = document.coverage.expected
         key: Key = document.task, document.protocol, size, settings, ""
         kind = task_class(document.task)
-        if kind is None or document.protocol.partition(", ")[0] != kind.published_protocol():
+        plain = document.protocol.partition(", ")[0]
+        own = kind.published_protocol() if kind else ""
+        if plain not in {own, *_published_protocols(document.task)} or not kind:
             key = (*key[:4], str(document.source.fingerprint))
         if document.partial:
             key = next((known for known in grouped if known[:4] == key[:4]), (*key[:4], ""))
@@ -125,14 +137,14 @@ def _usual(groups: Iterable[list[Document]]) -> dict[str, dict[str, Any]]:
 
 
 def _board(
-    task: str,
-    protocol: str,
+    about: tuple[str, str],
     documents: list[Document],
     usual: dict[str, Any],
     backing: Backing | None,
     data: str,
+    references: list[ReferenceRow],
 ) -> Board:
-    references = _references(task, protocol)
+    task, protocol = about
     pairs = [(_measured(document, references, backing), document) for document in documents]
     kind = task_class(task)
     higher = {n: one.higher_is_better for d in documents[:1] for n, one in d.metric_info.items()}
@@ -162,7 +174,20 @@ def _standing(row: Row, columns: list[str], higher: dict[str, bool]) -> list[tup
     return [by_value(row, higher, name) for name in columns]
 
 
-def _references(task: str, protocol: str) -> list[ReferenceRow]:
+def _rows(task: str, others: Others) -> list[tuple[str, ReferenceRow]]:
+    """All published rows of a task, each with the protocol that its `mode` follows."""
+    if (kind := task_class(task)) is None:
+        return []
+    rows = [*reference_rows(kind), *others.get(task, ())]
+    return [(row.protocol or kind.published_protocol(), row) for row in rows]
+
+
+def _published_protocols(task: str) -> list[str]:
+    """The protocols that have published rows, modes apart."""
+    return [*dict.fromkeys(protocol for protocol, row in _rows(task, {}) if not row.mode)]
+
+
+def _references(task: str, protocol: str, others: Others) -> list[ReferenceRow]:
     """The published rows of just this protocol, mode included.
 
     Beside models as they were published stand the rows that are read beside the task's own; beside
@@ -171,10 +196,7 @@ def _references(task: str, protocol: str) -> list[ReferenceRow]:
     plain, *modes = protocol.split(", ")
     rescored = [mode for mode in modes if mode.startswith(DAGGER)]
     mode = ", ".join(mode for mode in modes if mode not in (PUBLISHED, *rescored))
-    kind = task_class(task)
-    if kind is None or plain != kind.published_protocol():
-        return []
-    rows = [row for row in reference_rows(kind) if row.mode == mode]
+    rows = [row for of, row in _rows(task, others) if of == plain and row.mode == mode]
     return [row for row in rows if row.dual_softmax or not rescored]
 
 

@@ -22,6 +22,7 @@ BUILT = (
     "The result does not record its command. This one was built from its fields; settings that "
     "only bench.yaml had may be missing."
 )
+RECORDED = "The command as the result records it."
 _SHORT = 12  # digits of a hash that are shown; the document has all
 
 
@@ -29,6 +30,8 @@ def card(document: Document, config: Config) -> Card:
     """What is shown of a result."""
     facts = [(name, text) for name, text in _facts(document) if text]
     title = f"{document.name} on {document.protocol}"
+    if document.command:
+        return Card(title, facts, shlex.join(document.command), RECORDED)
     return Card(title, facts, command(document, config), _note(document))
 
 

@@ -16,17 +16,18 @@ from bench.results.document import Number
 
 FOLDER = Path(str(files("leaderboards"))) / "reference"
 Text = Annotated[str, Meta(min_length=1)]
-LEVELS = ("paper", "repository", "secondary", "chart")
+LEVELS = ("paper", "repository", "leaderboard", "secondary", "chart")
 
 
 class ReferenceRow(Struct, frozen=True, forbid_unknown_fields=True):
     """One published row; what is not published stays empty.
 
-    `level` tells how it was read: a chart gives no exact number. `mode` is what follows the
-    protocol's name, such as `roles predicted`. `extra` is supervision or input beyond video and
-    captions. `ours` names our model of the same weights. `footnote` is a remark on the source,
-    `url` its address (of level `secondary`, that of the paper). `own` marks the row of the paper
-    that this benchmark belongs to.
+    `level` tells how it was read: a chart gives no exact number. `protocol` is that of another list
+    than the task's published one, such as `msrvtt/mteb-879`; `mode` is what follows the protocol's
+    name, such as `roles predicted`. `extra` is supervision or input beyond video and captions.
+    `ours` names our model of the same weights. `footnote` is a remark on the source, `url` its
+    address (of level `secondary`, that of the paper). `own` marks the row of the paper that this
+    benchmark belongs to.
     """
 
     model: Text
@@ -35,6 +36,7 @@ class ReferenceRow(Struct, frozen=True, forbid_unknown_fields=True):
     split: Text
     level: str
     table: str = ""
+    protocol: str = ""
     mode: str = ""
     ours: str = ""
     training_data: str = ""

@@ -6,13 +6,14 @@ import shlex
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 import leaderboards
 from bench.cli.main import cli
 from bench.config import Config, load_config
 from bench.report.facts import frames_in_words, model_size, parameters, size_in_words
-from bench.report.provenance import BUILT, card, command
+from bench.report.provenance import BUILT, RECORDED, card, command
 from bench.results.document import Document, of_json
 from bench.results.files import load, load_all
 
@@ -35,6 +36,14 @@ def test_the_command_names_task_model_and_source() -> None:
     assert command(document(), Config()) == (
         "bench run --task msrvtt --model clip-tiny --source lab"
     )
+
+
+def test_a_recorded_command_is_shown_as_it_was_recorded() -> None:
+    asked = ["bench", "run", "--model", "my model", "--task", "msrvtt"]
+    found = msgspec.structs.replace(document(), command=asked)
+    shown = card(found, Config())
+    assert shlex.split(shown.command) == asked and shown.note == RECORDED
+    assert card(document(), Config()).note == BUILT
 
 
 @pytest.mark.parametrize(

@@ -90,9 +90,10 @@ def main() -> None:
     built = time.perf_counter() - began
     first = list(dict.fromkeys(prompts))
     texts = list(dict.fromkeys([*first, *hard]))
+    ends = {"prompts": len(first), "negatives": len(texts)}
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     began = time.perf_counter()
-    features, counts = _encode(texts, len(first), Drawn(), given.folder, Silent())  # type: ignore[arg-type]
+    features, counts = _encode(texts, ends, Drawn(), given.folder, Silent())  # type: ignore[arg-type]
     prepared = time.perf_counter() - began
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     print(json.dumps({

@@ -198,7 +198,9 @@ def test_features(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         model.fingerprint = given[0]
         return asked(
             monkeypatch,
-            lambda: training._encode(given[1], len(given[1]), model, tmp_path, Silent()),
+            lambda: training._encode(
+                given[1], {"prompts": len(given[1])}, model, tmp_path, Silent()
+            ),
         )
 
     for what, key in (

@@ -117,7 +117,7 @@ def test_frames_are_decoded_again(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("poison", [*OF_TEXTS, "no cut", "cut 3 of 2", "cut -1", "cut as float"])
 def test_training_texts(tmp_path: Path, poison: str) -> None:
-    given = (["one", "four words of text"], 2, Tiny(), tmp_path, Silent())
+    given = (["one", "four words of text"], {"prompts": 2}, Tiny(), tmp_path, Silent())
     before = _encode(*given)
     ((path, entry),) = entries(TensorStore(tmp_path)).items()
     cuts: dict[str, Any] = {

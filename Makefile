@@ -12,8 +12,8 @@ BIN := .venv/bin
 	@touch $@
 
 .venv/.installed-test: .venv/.installed
-	@echo "==> installing the test tools"
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[test]"
+	@echo "==> installing the test tools, and mteb"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[test,mteb]"
 	@touch $@
 
 demo: .venv/.installed
@@ -42,6 +42,7 @@ else
 endif
 
 # The oldest versions that setup.cfg allows, in an environment of their own (5 GB, most of it torch).
+# Without mteb, which needs a newer scipy: its tests are skipped there.
 # Its wheels are for Python 3.10 to 3.12. What it needs can be installed while other tests run; srl-bench
 # itself cannot: that rewrites srl_bench.egg-info, where these tests read the names of tasks and adapters.
 NEEDS := import configparser as c; s = c.ConfigParser(); s.read("setup.cfg"); \

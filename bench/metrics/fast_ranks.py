@@ -37,10 +37,13 @@ class FastBlocks(Blocks):
         # Videos that have a caption come first, so that a place there is one among `queried`.
         others = np.setdiff1d(np.arange(len(videos)), queried)
         self._products = _Products(texts, videos, np.concatenate([queried, others]))
+        self._is_plain = False
 
     def add(
         self, rows: np.ndarray, own: np.ndarray, owner: np.ndarray, sizes: np.ndarray, first: int
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        if self._is_plain:
+            return super().add(rows, own, owner, sizes, first)
         products, count = self._products, len(self._products.order)
         of_texts = _OfTexts(products, rows, own, owner, self._top)
         of_groups = _OfGroups(products, rows, sizes, first, self._best_own, self._best_scores)
@@ -51,6 +54,7 @@ class FastBlocks(Blocks):
                 of_texts.see(scores, tile)
                 of_groups.see(scores, tile)
         except TooManyOpen:
+            self._is_plain = True  # the other blocks are hardly better: no work is done twice
             return super().add(rows, own, owner, sizes, first)
         self._ahead += of_groups.ahead
         self._best, self._best_scores = of_groups.merged(self._best, self._best_scores)

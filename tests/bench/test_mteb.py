@@ -22,7 +22,7 @@ from bench.results.mteb import retrieval_scores
 from tasks.toyworld import write
 from tests.guess import Guess
 
-mteb = pytest.importorskip("mteb", reason="needs the extra srl-bench[mteb]")
+mteb = pytest.importorskip("mteb", reason="needs the extra mteb: not with the oldest scipy")
 
 
 def retrieval_task(task: Task) -> Any:

@@ -118,7 +118,10 @@ def test_a_collapsed_model_is_ranked_in_the_plain_way(monkeypatch: pytest.Monkey
 
     monkeypatch.setattr(fast_ranks._OfTexts, "see", seen)
     ranking = ranks_from_features(same, same, np.arange(300))
-    assert set(ranking.t2v) == set(ranking.v2t) == {300} and refused
+    assert set(ranking.t2v) == set(ranking.v2t) == {300} and refused == [True]
+    monkeypatch.setattr(retrieval, "FAST_BLOCK", 150 * 8 * 300)  # two blocks: one is tried
+    ranks_from_features(same, same, np.arange(300), chunk_bytes=1)
+    assert refused == [True, True]
     assert_equal(ranking, plain(monkeypatch, (same, same, np.arange(300))))
 
 

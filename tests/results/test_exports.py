@@ -118,7 +118,7 @@ def test_a_broken_date_is_named(tmp_path: Path) -> None:
 
 
 def test_mteb_reads_the_files(tmp_path: Path) -> None:
-    mteb = pytest.importorskip("mteb", reason="needs the extra srl-bench[mteb]")
+    mteb = pytest.importorskip("mteb", reason="needs the extra mteb: not with the oldest scipy")
     from mteb.models.model_meta import ModelMeta
 
     results = [kept(tmp_path / "kept"), kept(tmp_path / "kept", departures=("8 frames",))]
@@ -140,7 +140,7 @@ def test_mteb_reads_the_files(tmp_path: Path) -> None:
 
 
 def test_scores_are_those_that_mteb_computes() -> None:
-    pytest.importorskip("mteb", reason="needs the extra srl-bench[mteb]")
+    pytest.importorskip("mteb", reason="needs the extra mteb: not with the oldest scipy")
     from mteb._evaluators.retrieval_metrics import calculate_retrieval_scores, make_score_dict
 
     scores = similarities(120)

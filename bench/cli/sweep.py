@@ -47,7 +47,7 @@ def sweep(
     output: Path | None,
     format_: str | None,
 ) -> None:
-    """Run an ablation: GRID is supp-1, supp-2, supp-3 or losses, of the paper; parts or swaps, ours.
+    """Run an ablation: GRID is supp-1, supp-2, supp-3 or losses, of the paper; parts, swaps: ours.
 
     GRID protocol trains nothing: it turns one part of the task's protocol a row (frames, plan, mean
     of frames, text length, precision, rescoring) and shows how far each moves the model's numbers,

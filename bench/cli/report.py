@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
               help="By default that of --output; printed: a table on a terminal, else "
                    "md.")  # fmt: skip
 @click.option("--published", is_flag=True, help="Also boards that hold published rows only.")
-@click.option("--mteb", type=FilePath(exists=True, file_okay=False), metavar="FOLDER",
+@click.option("--mteb", type=FilePath(exists=True), metavar="FOLDER",
               help="Also rows of MTEB's result files below it, on their boards.")  # fmt: skip
 @click.option("--output", type=FilePath(),
               help=f"The file to write, {BY_ENDING}, or .html for the page; or a folder, one .md a "
@@ -156,7 +157,7 @@ def _results_of(places: list[Path]) -> list[Path]:
     from bench.results.files import find_all
 
     found = files_in(one for one in places if one.is_file() or find_all(one))
-    return list({path.resolve(): path for path in found}.values())
+    return list({os.path.realpath(path): path for path in found}.values())  # of loops too
 
 
 def _usable(one: tuple[Path, Document], evidence: Evidence) -> Document:

@@ -16,8 +16,8 @@ from bench.config import RunConfig
 from bench.contracts import Task
 from bench.engine import evaluate
 from bench.errors import BenchError, DataError, UsageError
+from bench.features.mteb import Encoder, encoder
 from bench.features.turning import Turned
-from bench.mteb import Encoder, encoder
 from bench.results.mteb import retrieval_scores
 from tasks.toyworld import write
 from tests.guess import Guess

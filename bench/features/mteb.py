@@ -1,4 +1,4 @@
-"""Our models inside MTEB: `mteb.evaluate(bench.features.mteb.encoder("clip-tiny"), tasks)` (docs/mteb.md).
+"""Our models inside MTEB: `mteb.evaluate(encoder("clip-tiny"), tasks)` (docs/mteb.md).
 
 MTEB (`pip install srl-bench[mteb]`) asks for the embeddings and ranks them itself. Videos are read
 by our decoder at the moments of our frame plan, encoded and kept as in `bench run`. Only functions

@@ -8,7 +8,6 @@ from textwrap import fill
 from typing import TYPE_CHECKING, Any
 
 from bench.errors import BenchError, plain, printable
-from bench.report.facts import size_in_words
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -131,6 +130,8 @@ def models_table(rows: list[dict[str, Any]]) -> str:
 
 
 def _cells(row: Mapping[str, Any]) -> list[str]:
+    from bench.report.facts import size_in_words
+
     weights = row["weights"]
     if weights == "missing":
         weights = row["download"] or "unknown"

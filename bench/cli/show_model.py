@@ -16,7 +16,6 @@ import click
 from bench.cli.models import frames_of, reads_of, setup_in_words
 from bench.cli.options import Options, complete
 from bench.errors import printable
-from bench.report.facts import size_in_words
 
 if TYPE_CHECKING:
     from bench.capabilities import Card
@@ -59,6 +58,8 @@ def _settings(model: ModelConfig) -> dict[str, Any]:
 
 def _facts(card: Card) -> dict[str, Any]:
     """In the order in which they are printed; what has several values is a list."""
+    from bench.report.facts import size_in_words
+
     size = f"{card.parameters:,} ({size_in_words(card.parameters)})" if card.parameters else None
     return {
         "architecture": card.architecture,

@@ -123,14 +123,14 @@ class Bar:
         if self._live is not None:
             self._above(line, "yellow")
         else:
-            print(line, file=sys.stderr)
+            print(line, file=sys.stderr, flush=True)
 
     def table(self, text: str) -> None:
         """Lines that stay as they are, in every mode; the text must be printable."""
         if self._live is not None:
             self._above(text, "none")
         else:
-            print(text, file=sys.stderr)
+            print(text, file=sys.stderr, flush=True)
 
     def shown(self) -> RenderableType:
         """What a terminal shows now: the stage under way, and what is waited for."""
@@ -142,7 +142,7 @@ class Bar:
         lines: list[RenderableType] = []
         if self._name:
             numbers = self._numbers()
-            room = self._live.console.width - len(numbers) - 2  # between the columns
+            room = self._live.console.width - len(numbers) - 3  # between the columns, and the edge
             name = min(len(self._name), max(room - NARROWEST, NARROWEST))  # numbers are never cut
             row = Table.grid(padding=(0, 1))
             row.add_column(no_wrap=True, overflow="ellipsis", max_width=name)

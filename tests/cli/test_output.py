@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 import webbrowser
+from importlib.metadata import version
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -258,9 +259,11 @@ def test_sources_grids_and_results_are_completed(files: list[str], tmp_path: Pat
     (tmp_path / "bench.yaml").write_text(
         "sources: {lab: {msrvtt: {root: a}}, late: {lsmdc: {root: b}}}"
     )
-    for command in (("run",), ("train",), ("score",), ("show",), ("sweep", "supp-1"),
-                    ("export", "vidsitu"), ("data", "check", "msrvtt"), ("data", "prompts"),
-                    ("data", "pairs", "probes")):  # fmt: skip
+    commands = [("run",), ("train",), ("score",), ("show",), ("sweep", "supp-1"),
+                ("export", "vidsitu")]  # fmt: skip
+    if version("click") != "8.2.0":  # the oldest completes nothing below `data`
+        commands += [("data", "check", "msrvtt"), ("data", "prompts"), ("data", "pairs", "probes")]
+    for command in commands:
         assert completed(*command, "--source", "la") == [
             ("dir", "la"), ("plain", "lab"), ("plain", "late")
         ], command  # fmt: skip

@@ -11,10 +11,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from bench.metrics.retrieval import Blocks, Similarity
+from bench.metrics.retrieval import PAIRS, Blocks, Similarity, pair_scores
 
 COLUMNS = 2040  # of a tile: 255 words of eight bytes, see `_count_rows`
-PAIRS = 1024  # formed in float64 at once: they stay in the processor's cache
 OPEN = 50  # one pair of so many may be open; of more, the whole block is formed in float64
 
 
@@ -26,14 +25,10 @@ class FastBlocks(Blocks):
     """Blocks of texts as `bench.metrics.retrieval.Blocks` takes them, tile by tile of videos."""
 
     def __init__(
-        self,
-        texts: np.ndarray,
-        videos: np.ndarray,
-        queried: np.ndarray,
-        best_own: np.ndarray,
-        top: int,
+        self, similarity: Similarity, queried: np.ndarray, best_own: np.ndarray, top: int
     ) -> None:
-        super().__init__(Similarity(texts, videos), None, queried, best_own, top)
+        super().__init__(similarity, None, queried, best_own, top)
+        texts, videos = similarity.texts, similarity.videos
         # Videos that have a caption come first, so that a place there is one among `queried`.
         others = np.setdiff1d(np.arange(len(videos)), queried)
         self._products = _Products(texts, videos, np.concatenate([queried, others]))
@@ -79,12 +74,7 @@ class _Products:
 
     def exact(self, rows: np.ndarray, places: np.ndarray) -> np.ndarray:
         """float32 [K] of pairs [K], formed in float64 and rounded."""
-        found = np.empty(len(rows), np.float32)
-        for at in range(0, len(rows), PAIRS):
-            part = slice(at, at + PAIRS)
-            texts, videos = self._texts[rows[part]], self._videos[places[part]]
-            found[part] = np.einsum("nd,nd->n", texts, videos, dtype=np.float64)
-        return found
+        return pair_scores(self._texts, self._videos, rows, places)
 
     def errors_of_rows(self, rows: np.ndarray, tile: slice) -> np.ndarray:
         """float64 [rows]: the most that any product of a row with the tile is off."""

@@ -17,6 +17,7 @@ from bench.metrics.dual_softmax import DualSoftmax
 CUTOFFS = (1, 5, 10)
 MANY = 50_000_000  # products worth a device of their own, or float32 first
 LONGEST = 1e12  # of a feature's numbers: its float32 products cannot overflow
+PAIRS = 1024  # formed at once: they stay in the processor's cache
 BLOCK, FAST_BLOCK = 1 << 30, 1 << 28  # bytes of a block of them, in float64, there and so
 
 
@@ -128,11 +129,10 @@ def ranks_from_features(
     order = np.argsort(owner, kind="stable")
     queried, starts = np.unique(owner[order], return_index=True)
     ends = np.append(starts[1:], len(owner))
-    scores = own = _own_scores(texts, videos, owner)
+    scores = own = pair_scores(texts, videos, np.arange(len(owner)), owner)
     top = min(top, len(videos))
     many = temperature is None and len(texts) * len(videos) >= MANY
     on_device = many and device != "cpu"
-    fast = many and not on_device and can_be_fast(texts, videos)
     if many:
         chunk_bytes = BLOCK if on_device else max(chunk_bytes, FAST_BLOCK)
     bytes_a_row = (8 if temperature is None else 16) * len(videos)  # rescored ones are float64
@@ -140,24 +140,22 @@ def ranks_from_features(
         (first, last, order[starts[first] : ends[last - 1]])
         for first, last in _chunks(ends, max(1, chunk_bytes // bytes_a_row))
     ]
+    similarity, softmax = Similarity(texts, videos), None
+    if temperature is not None:
+        given = ((rows, similarity(rows)) for _, _, rows in chunks)
+        softmax = DualSoftmax.over(given, len(texts), len(videos), temperature)
+        scores, own = softmax.of_pairs(scores, owner)
+    best_own = np.maximum.reduceat(own[order], starts)
     blocks: Any
     if on_device:
         from bench.metrics.device_ranks import DeviceRanks
 
-        best_own = np.maximum.reduceat(own[order], starts)
         blocks = DeviceRanks(device, texts, videos, queried, best_own, top)
-    elif fast:
+    elif many and can_be_fast(texts, videos):
         from bench.metrics.fast_ranks import FastBlocks
 
-        best_own = np.maximum.reduceat(own[order], starts)
-        blocks = FastBlocks(texts, videos, queried, best_own, top)
+        blocks = FastBlocks(similarity, queried, best_own, top)
     else:
-        similarity, softmax = Similarity(texts, videos), None
-        if temperature is not None:
-            given = ((rows, similarity(rows)) for _, _, rows in chunks)
-            softmax = DualSoftmax.over(given, len(texts), len(videos), temperature)
-            scores, own = softmax.of_pairs(scores, owner)
-        best_own = np.maximum.reduceat(own[order], starts)
         blocks = Blocks(similarity, softmax, queried, best_own, top)
 
     t2v = np.empty(len(owner), np.int64)
@@ -184,17 +182,15 @@ class Similarity:
     """Of texts, by their places, with all videos: float32 [rows, N], formed in float64."""
 
     def __init__(self, texts: np.ndarray, videos: np.ndarray) -> None:
-        self._texts, self._videos = texts, videos
+        self.texts, self.videos = texts, videos
 
     @cached_property
     def _columns(self) -> np.ndarray:
-        return self._videos.T.astype(np.float64)
+        return self.videos.T.astype(np.float64)
 
     def __call__(self, rows: np.ndarray) -> np.ndarray:
-        found: np.ndarray = (self._texts[rows].astype(np.float64) @ self._columns).astype(
-            np.float32
-        )
-        return found
+        products = self.texts[rows].astype(np.float64) @ self._columns
+        return products.astype(np.float32)
 
 
 class Blocks:
@@ -235,13 +231,15 @@ class Blocks:
         return 1 + self._ahead, self._best, self._best_scores
 
 
-def _own_scores(texts: np.ndarray, videos: np.ndarray, owner: np.ndarray) -> np.ndarray:
-    """float32 [M]: each text with its own video, a slice at a time to bound the memory."""
-    scores = np.empty(len(owner), np.float32)
-    for at in range(0, len(owner), 8192):
-        part = slice(at, at + 8192)
-        left, right = texts[part].astype(np.float64), videos[owner[part]].astype(np.float64)
-        scores[part] = np.einsum("md,md->m", left, right)
+def pair_scores(
+    texts: np.ndarray, videos: np.ndarray, rows: np.ndarray, columns: np.ndarray
+) -> np.ndarray:
+    """float32 [K] of the pairs texts[rows], videos[columns], formed in float64 and rounded."""
+    scores = np.empty(len(rows), np.float32)
+    for at in range(0, len(rows), PAIRS):
+        part = slice(at, at + PAIRS)
+        scores[part] = np.einsum("nd,nd->n", texts[rows[part]], videos[columns[part]],
+                                 dtype=np.float64, casting="same_kind")  # fmt: skip
     return scores
 
 

@@ -59,7 +59,7 @@ def test_odd_sets_have_the_ranks_of_float64(seed: int, monkeypatch: pytest.Monke
     top = int(random.choice([1, 3, 10]))
     expected = plain(monkeypatch, features, top)
     monkeypatch.setattr(fast_ranks, "COLUMNS", int(random.choice([8, 64, 2040])))
-    monkeypatch.setattr(fast_ranks, "PAIRS", int(random.choice([1, 7, 1024])))
+    monkeypatch.setattr(retrieval, "PAIRS", int(random.choice([1, 7, 1024])))
     monkeypatch.setattr(fast_ranks, "OPEN", int(random.choice([1, 50, 1 << 40])))
     monkeypatch.setattr(retrieval, "FAST_BLOCK", int(random.choice([1, 5_000, 1 << 28])))
     assert_equal(ranks_from_features(*features, chunk_bytes=1, top=top), expected)

@@ -13,6 +13,7 @@ from bench.errors import DataError
 from bench.files.untrusted import read_json, well_formed
 from bench.report.protocols import Record, protocol_board, protocol_chart
 from bench.report.tables import Board, Chart, Point, Row, Series, ranked
+from bench.results.document import toy_remark
 from bench.results.files import SWEEPS
 from bench.training.grids import (
     COLUMNS,
@@ -42,9 +43,9 @@ def grid_boards(record: dict[str, Any]) -> list[Board]:
         return [protocol_board(record)]
     one = grid(record["grid"])
     title = f"{one.title}: {record['model']} on {record['source']}"
-    toy = " (toy world: not comparable with {})" if record["toy"] else ""
+    other = "real videos" if one.columns else "the paper's columns"
+    toy = toy_remark(other) if record["toy"] else ""
     if one.columns:
-        toy = toy.format("real videos")
         on = f"{record['model']} on {record['source']}"
         less = f"{one.title}, less {one.reference.name} of the same seeds: {on}"
         rows = _rows(record, one, "metrics")
@@ -57,7 +58,7 @@ def grid_boards(record: dict[str, Any]) -> list[Board]:
         replace(row, values={PAPER + n: value for n, value in cell.values.items()} | row.values)
         for cell, row in zip(one.rows, _rows(record, one, "metrics"), strict=True)
     ]
-    return [_grid_board(title, one, columns, rows, toy.format("the paper's columns"))]
+    return [_grid_board(title, one, columns, rows, toy)]
 
 
 def _rows(record: dict[str, Any], one: Grid, what: str) -> list[Row]:

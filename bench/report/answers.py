@@ -9,7 +9,8 @@ from html import escape
 from bench.report.charts import Scale, marker
 from bench.report.marks import has_mark
 from bench.report.tables import Board, Lead
-from bench.report.text import interval, number
+from bench.report.text import number
+from bench.results.document import interval
 
 WIDTH, HEIGHT, EDGE = 320, 26, 10  # of one board's strip of the plot, and what is left at its sides
 UNITS = {"%": "points", "rank": "ranks"}

@@ -16,7 +16,7 @@ from bench.report.facts import frames_in_words, parameters
 from bench.report.marks import Backing, by_value, marked
 from bench.report.reference import ReferenceRow, reference_rows
 from bench.report.tables import Board, Row
-from bench.results.document import DAGGER, Document, to_json
+from bench.results.document import DAGGER, Document, to_json, toy_remark
 
 REMARKS = {
     "paper": "",
@@ -29,7 +29,7 @@ SELECTED = {
     "best": "epoch selected on the reported split",
     "best-cider": "epoch selected on the reported split by CIDEr",
 }
-TOY = " (toy world: not comparable with published numbers)"
+TOY = toy_remark()
 CEILING = "what no model can exceed on these items"
 PARTIAL = (
     "Not all items of the set are answered: not ranked. bench compare sets two such results side "

@@ -7,11 +7,11 @@ from typing import Any
 from msgspec import Struct
 
 from bench.report.tables import Board, Chart, Point, Row, Series
-from bench.results.document import Count, Number, Value
+from bench.results.document import Count, Number, Value, toy_remark
 
 TASK = "protocols"  # what the boards are filed under
 LESS = ("R@1", "R@10", "v2t/R@1")  # metrics whose differences the table has
-TOY = " (toy world: not comparable with real videos)"
+TOY = toy_remark("real videos")
 
 
 class TurnRow(Struct):

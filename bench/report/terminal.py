@@ -9,7 +9,8 @@ from typing import Any
 
 from bench.errors import printable
 from bench.report.tables import Board, Row
-from bench.report.text import LEGEND, arrow, difference, footnotes, interval, number, parted
+from bench.report.text import LEGEND, arrow, difference, footnotes, number, parted
+from bench.results.document import interval
 
 # How much a table tells, each with the former.
 NUMBERS, INTERVALS, REMARKS = range(3)
@@ -61,7 +62,7 @@ def _say(console: Any, text: str) -> None:
 
 
 def _divided(console: Any, board: Board) -> tuple[int, list[list[str]]]:
-    """How much is told, and the columns of each table."""
+    """How much detail there is room for, and the columns of each table."""
 
     def fits(columns: list[str], detail: int) -> bool:
         table = _table(board, columns, detail, console.width)

@@ -12,6 +12,7 @@ from dataclasses import asdict
 from bench.errors import printable
 from bench.report.frames import markdown_cell
 from bench.report.tables import Board, Row
+from bench.results.document import interval
 
 LEGEND = (
     "Best measured in bold, second underlined, ≈ statistically tied with the best, ? not tested; "
@@ -41,11 +42,6 @@ def number(row: Row, name: str) -> str:
         return f"{value:g}"
     printed = row.kind not in ("chance", "ceiling") and name not in row.bounds
     return f"{value:.2f}" if printed and abs(round(value, 1) - value) > 1e-9 else f"{value:.1f}"
-
-
-def interval(low: float, high: float) -> str:
-    """A 95 % interval as boards and pages print it."""
-    return f"[{low:.1f}, {high:.1f}]"
 
 
 def difference(row: Row, columns: list[str]) -> str:

@@ -22,6 +22,16 @@ Number = Annotated[float, Meta(ge=-MOST, le=MOST)]
 Count = Annotated[int, Meta(ge=0)]
 
 
+def toy_remark(other: str = "published numbers") -> str:
+    """What a title ends with where the videos are drawn; `other` are not to be set beside it."""
+    return f" (toy world: not comparable with {other})"
+
+
+def interval(low: float, high: float) -> str:
+    """A 95 % interval as everything prints it: `[19.7, 31.7]`."""
+    return f"[{low:.1f}, {high:.1f}]"
+
+
 class Value(Struct, frozen=True):
     """A metric with its 95 % bootstrap interval; both bounds are null where there is none."""
 
@@ -32,6 +42,13 @@ class Value(Struct, frozen=True):
     def __post_init__(self) -> None:
         if (self.low is None) != (self.high is None):
             raise ValueError("an interval of one bound")
+
+    @property
+    def bounds(self) -> str:
+        """The interval as it follows the value, a blank before it; empty where there is none."""
+        if self.low is None or self.high is None:
+            return ""
+        return f" {interval(self.low, self.high)}"
 
 
 class Reading(Struct, frozen=True):

@@ -68,8 +68,7 @@ Values = list[tuple[Benchmark, float, str]]  # each with what it is
 
 def _primary(document: Document, benchmark: Benchmark) -> Values:
     found = document.metrics[document.primary]
-    interval = "" if found.low is None else f" [{found.low:.1f}, {found.high:.1f}]"
-    return [(benchmark, round(found.value, 4), document.primary + interval)]
+    return [(benchmark, round(found.value, 4), document.primary + found.bounds)]
 
 
 def _of_mteb(document: Document, lines: list[dict[str, Any]], path: Path) -> Values:

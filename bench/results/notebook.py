@@ -7,7 +7,7 @@ from typing import Any
 
 from bench import registry
 from bench.errors import BenchError, printable
-from bench.results.document import Document, Value
+from bench.results.document import Document, Value, toy_remark
 
 
 def row_as_html(document: Document) -> str:
@@ -15,7 +15,7 @@ def row_as_html(document: Document) -> str:
     names = columns(document)
     head = ["model", *(f"{name} {_arrow(document, name)}".rstrip() for name in names), "coverage"]
     cells = [document.name, *(_cell(document.metrics[name]) for name in names), document.covered]
-    toy = " (toy world: not comparable with published numbers)" if document.toy else ""
+    toy = toy_remark() if document.toy else ""
     return (
         f"<table><caption>{_text(document.protocol + toy)}</caption>"
         f"<thead><tr>{''.join(f'<th>{_text(one)}</th>' for one in head)}</tr></thead>"
@@ -69,8 +69,7 @@ def _arrow(document: Document, name: str) -> str:
 
 def _cell(one: Value) -> str:
     """As boards print it: `25.7 [19.7, 31.7]`."""
-    bounds = "" if one.low is None else f" [{one.low:.1f}, {one.high:.1f}]"
-    return f"{one.value:.1f}{bounds}"
+    return f"{one.value:.1f}{one.bounds}"
 
 
 def _text(text: str) -> str:

@@ -14,7 +14,8 @@ from bench.report.answers import UNITS, answers, summary
 from bench.report.charts import marker, svg
 from bench.report.facts import size_in_words
 from bench.report.tables import Board, Page
-from bench.report.text import LEGEND, arrow, difference, footnotes, interval, number
+from bench.report.text import LEGEND, arrow, difference, footnotes, number
+from bench.results.document import interval
 
 FILES = Path(__file__).with_name("page_files")
 ARROWS = (
@@ -59,7 +60,7 @@ def render_page(page: Page) -> str:
         grid_charts=[chart for chart in page.charts if chart.grid],
         kinds=_kinds(page.boards),
         owned=any(row.own for board in page.boards for row in board.rows),
-        results=lambda row: [one for one in row.provenance.split("+") if one in page.cards],
+        results=lambda row: [one for one in row.results if one in page.cards],
         sort_icon=Markup(ARROWS.format(' id="sort-icon"')),
         head=lambda board, name: Markup("<wbr>").join(
             Markup("<span>{}</span>").format(part) for part in _parts(name, arrow(board, name))

@@ -57,7 +57,9 @@ def page_of(boards: list[Board], material: Material, progress: Progress) -> Page
         *training_charts(material.folder, records),
     ]
     shown = _shown(boards, material)
-    sized = [_sized(board, shown, material.config) for board in boards]
+    models = {document.name for document in shown.values()}
+    sizes = {name: model_size(name, material.config) for name in models}
+    sized = [_sized(board, shown, sizes) for board in boards]
     documents = {one: to_json(document) for one, document in shown.items()}
     cards = {one: card(document, material.config) for one, document in shown.items()}
     return Page("srl-bench: who did what to whom", _made(list(shown.values())), sized, charts,
@@ -112,23 +114,18 @@ def _doubtful(document: Document, material: Material) -> bool:
     return bool(evidence.stale(document) or evidence.checked(document)[1])
 
 
-def _result_of(row: Row) -> list[str]:
-    """The ids of the results that a row came from."""
-    return row.provenance.split("+") if row.provenance else []
-
-
 def _shown(boards: list[Board], material: Material) -> dict[str, Document]:
     """The results of all rows, by their ids."""
     known = {provenance_id(document): document for _, document in material.found}
-    ids = dict.fromkeys(one for board in boards for row in board.rows for one in _result_of(row))
+    ids = dict.fromkeys(one for board in boards for row in board.rows for one in row.results)
     return {one: known[one] for one in ids if one in known}
 
 
-def _sized(board: Board, shown: dict[str, Document], config: Config) -> Board:
+def _sized(board: Board, shown: dict[str, Document], sizes: dict[str, int | None]) -> Board:
     """The board with how large its measured models are, where their families say so."""
 
     def size(row: Row) -> int | None:
-        found = [shown[one].name for one in _result_of(row) if one in shown]
-        return model_size(found[0], config) if found else row.size
+        found = [shown[one].name for one in row.results if one in shown]
+        return sizes[found[0]] if found else row.size
 
     return replace(board, rows=[replace(row, size=size(row)) for row in board.rows])

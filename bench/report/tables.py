@@ -44,6 +44,11 @@ class Row:
     link: tuple[str, str] | None = None
     own: bool = False
 
+    @property
+    def results(self) -> list[str]:
+        """The ids of the results that it came from."""
+        return self.provenance.split("+") if self.provenance else []
+
 
 @dataclass(frozen=True)
 class Lead:

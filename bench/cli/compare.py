@@ -13,7 +13,7 @@ import click
 
 from bench.cli.options import FilePath, Options, complete
 from bench.cli.output import BY_ENDING, TABLES, format_of, table, written
-from bench.cli.results import files_in, places, results_option
+from bench.cli.results import files_in, places, results_option, together
 from bench.errors import UsageError, printable
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ def compare(
         if format_ is None:
             raise UsageError(f"--output {output}: a file is written, {BY_ENDING}; name it so")
         check_writable(output)
-    sides = _sides([*given, *([] if results is None else [results])], options)
+    sides = _sides(together(given, results), options)
     with Bar(options.quiet), waiting("computing paired differences and their intervals"):
         found = compared(*sides, options.load(seed=seed).run, across)
     for remark in found.remarks:

@@ -18,7 +18,7 @@ from bench.cli.output import (
     show_in_browser,
     written,
 )
-from bench.cli.results import files_in, results_given
+from bench.cli.results import files_in, results_given, together
 from bench.errors import BenchError, DataError, UsageError, plain
 
 if TYPE_CHECKING:
@@ -79,7 +79,7 @@ def report(
     if output is not None:
         check_writable(output)
     config = options.load()
-    places = [*given, *([] if results is None else [results])] or [config.run.output]
+    places = together(given, results) or [config.run.output]
     with Bar(options.quiet), waiting("reading results and testing their differences"):
         also, unread = rows_in(mteb) if mteb else ({}, [])
         anyway = published or mteb is not None  # boards without results

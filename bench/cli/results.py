@@ -12,6 +12,7 @@ from bench.cli.options import FilePath, Options, complete
 from bench.errors import DataError
 
 Command = TypeVar("Command", bound=Callable[..., Any])
+Given = TypeVar("Given")
 
 
 def results_given(command: Command) -> Command:
@@ -27,12 +28,17 @@ def results_option(command: Command) -> Command:
                         help="The same as RESULTS.")(command)  # fmt: skip
 
 
+def together(given: Iterable[Given], results: Path | None) -> list[Given | Path]:
+    """RESULTS and the one of `--results`."""
+    return [*given, *([] if results is None else [results])]
+
+
 def places(options: Options, given: Iterable[Path], results: Path | None) -> list[Path]:
     """The files and folders that were given, else the results folder of bench.yaml.
 
     DataError for one that is not there.
     """
-    found = [*given, *([] if results is None else [results])] or [options.load().run.output]
+    found = together(given, results) or [options.load().run.output]
     for path in found:
         if not path.exists():
             raise DataError(f"{path}: no such folder; run `bench run` first, or give RESULTS")

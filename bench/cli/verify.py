@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from bench.cli.options import INCOMPLETE, Options
+from bench.cli.options import INCOMPLETE, Options, complete
 from bench.cli.results import files_in, places, results_given
 from bench.errors import BenchError, DataError, printable
 
@@ -24,7 +24,7 @@ WIDTH = 80  # columns of a terminal
 
 @click.command()
 @results_given
-@click.option("--source",
+@click.option("--source", shell_complete=complete("source"),
               help="Compare the data with a source in bench.yaml, 'toy', or your folder, instead "
                    "of the source that each result names.")  # fmt: skip
 @click.pass_obj

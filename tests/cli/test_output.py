@@ -259,7 +259,7 @@ def test_sources_grids_and_results_are_completed(files: list[str], tmp_path: Pat
     (tmp_path / "bench.yaml").write_text(
         "sources: {lab: {msrvtt: {root: a}}, late: {lsmdc: {root: b}}}"
     )
-    commands = [("run",), ("train",), ("score",), ("show",), ("sweep", "supp-1"),
+    commands = [("run",), ("train",), ("score",), ("show",), ("verify",), ("sweep", "supp-1"),
                 ("export", "vidsitu")]  # fmt: skip
     if version("click") != "8.2.0":  # the oldest completes nothing below `data`
         commands += [("data", "check", "msrvtt"), ("data", "prompts"), ("data", "pairs", "probes")]

@@ -17,6 +17,7 @@ from bench.files.yaml_lines import Item, known_only, mapping, read
 DEFAULTS = Path(__file__).with_name("bench.yaml")
 # Settings of models that may be paths.
 PATHS = ("checkpoint", "pretrained", "spec", "folder", "lora")
+PRECISIONS = ("float32", "bfloat16", "float16")  # that models compute in
 
 
 @dataclass(frozen=True)
@@ -220,7 +221,7 @@ CHECKS: dict[str, Callable[[Any], Any]] = {
     "decode_timeout": _seconds,
     "frames": _matching("raw|webp", "raw, webp"),
     "memory": _whole(0),
-    "precision": _matching("auto|float32|bfloat16|float16", "auto, float32, bfloat16, float16"),
+    "precision": _matching("|".join(("auto", *PRECISIONS)), ", ".join(("auto", *PRECISIONS))),
     "decode_memory": _whole(256),
     "batch_frames": _whole(1),
     "resamples": _whole(1, MOST_RESAMPLES),

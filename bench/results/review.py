@@ -9,7 +9,7 @@ from typing import Any
 
 from bench import registry
 from bench.capabilities import HasQuestions
-from bench.config import Config
+from bench.config import PRECISIONS, Config
 from bench.contracts import Task
 from bench.errors import BenchError, DataError, printable
 from bench.files.untrusted import MISFITS, shown
@@ -20,7 +20,6 @@ from bench.results.files import load_predictions
 
 OK, DIFFERS, UNCHECKED = "ok", "differs", "not checked"
 NUMBERS = "numbers"
-HALVES = ("bfloat16", "float16", "float32")
 
 
 @dataclass(frozen=True)
@@ -112,7 +111,7 @@ def _model(document: Document, config: Config) -> Finding:
     if problem := registry.model_problem(name, config):
         return Finding("model", UNCHECKED, problem)
     run = config.run
-    if (precision := document.model.get("precision")) in HALVES:
+    if (precision := document.model.get("precision")) in PRECISIONS:
         run = replace(run, precision=precision)
     try:
         own = registry.load_adapter(name, replace(config, run=run)).fingerprint

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench import distributed, registry
+from bench.config import PRECISIONS
 from bench.contracts import Adapter, Task
 from bench.errors import UsageError
 from bench.features.turning import RESCORE, Turned, check_turned
@@ -34,7 +35,6 @@ if TYPE_CHECKING:
     from bench.progress import Bar
 
 NAME = "protocol"  # what stands for a grid's name
-PRECISIONS = ("float32", "bfloat16", "float16")
 
 
 @dataclass(frozen=True)

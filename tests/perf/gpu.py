@@ -23,12 +23,12 @@ from typing import Any
 
 import numpy as np
 
+from bench.config import PRECISIONS
 from tests.perf.table import ROOT, Figure, median, page
 
 # Model -> frames of a clip as it was published, of frame models the task's 12.
 MODELS = {"clip-b32": 12, "clip-l14": 12, "tvtsv2-b32": 12, "tvtsv2-b16": 12, "vifi-clip-b16": 32,
           "clip4clip-b32-seq": 12, "bt-adapter-l14": 12, "tvtsv2-h14": 12, "vast": 16}  # fmt: skip
-PRECISIONS = ("float32", "bfloat16", "float16")
 ROUNDS = 7
 AREA = "On a GPU"
 KEPT = Path(__file__).with_name("gpu.json")

@@ -182,6 +182,14 @@ def test_dual_softmax_and_charts_are_marked() -> None:
     assert r"$\sim$41 " in latex
 
 
+def test_published_rows_have_one_board_with_the_results_of_their_protocol() -> None:
+    found = boards([result("a", 20, 9)], task="msrvtt", published=True)
+    protocols = [board.protocol for board in found]
+    assert "msrvtt/1k-A" in protocols and len(protocols) == len(set(protocols)) > 1
+    (own,) = (board for board in found if board.protocol == "msrvtt/1k-A")
+    assert {"measured", "published"} <= {row.kind for row in own.rows}
+
+
 def test_published_numbers_keep_their_decimals() -> None:
     table = render(boards([], task="vidsitu", published=True), "md")
     assert "52.36" in table and "76.24" in table

@@ -228,7 +228,7 @@ class RetrievalTask(Task):
             }  # fmt: skip
 
     def questions(self) -> Iterator[dict[str, Any]]:
-        """Every sentence, and every video, with its right video and what that is drawn with."""
+        """Every sentence and every video, with its ground truth and what that is drawn with."""
         of = {name: {"cluster": cluster} for name, cluster in self.clusters.items()}
         for i, (text, owner) in enumerate(zip(self.texts, self.owners, strict=True)):
             yield {"item": f"t2v {i}", "direction": "t2v", "query": i, "text": text,

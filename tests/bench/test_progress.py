@@ -31,7 +31,7 @@ from tests.guess import Guess
 
 @pytest.fixture
 def said(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Everything that open bars are told, stages and waits and warnings."""
+    """Everything that open bars get: stages, waits and warnings."""
     seen: list[str] = []
     monkeypatch.setattr(progress, "printable", lambda text: seen.append(text) or text)
     return seen

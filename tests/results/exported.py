@@ -15,7 +15,7 @@ ITEMS = 60
 
 
 def similarities(count: int) -> np.ndarray:
-    """Texts [N] and videos [N]; the right video scores somewhat higher."""
+    """Texts [N] and videos [N]; the ground-truth video scores somewhat higher."""
     generator = np.random.default_rng(0)
     return generator.standard_normal((count, count)) + 2 * np.eye(count)
 

@@ -153,7 +153,7 @@ def test_other_data_are_seen(result: Path, toy: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "says"),
     [
-        # Another right video for each, the rank kept: the numbers follow from these lines.
+        # Another ground truth for each, the rank kept: the numbers follow from these lines.
         (lambda lines: [{**line, "text": "a dog"} for line in lines], "the first 't2v 0'"),
         (lambda lines: [{**line, "item": f"{line['item']}x"} for line in lines], "'t2v 0x'"),
         (lambda lines: [*lines[:-1], lines[-2]], "1 of"),

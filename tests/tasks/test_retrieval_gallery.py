@@ -41,7 +41,7 @@ def test_the_first_video_of_each_model_beside_the_right_one() -> None:
     frames = {"video0": np.zeros((12, 8, 8, 3), np.uint8)}
     page = as_html(["first", "second"], both, ["t2v 0"], frames)
     assert "<script" not in page and page.count("&lt;script&gt;") == 2
-    assert page.count("data:image/webp") == 1  # the right video and the second's first are one
+    assert page.count("data:image/webp") == 1  # the ground truth and the second's first are one
     cards = page.split('<div class="card">')[1:]
     assert [card.count("<li") for card in cards] == [2, 1]
     assert "ground truth" in cards[0] and "✓ <strong>second</strong> score 0.300" in cards[0]

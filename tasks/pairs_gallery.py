@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from rapidfuzz.distance import Levenshtein
 
-from bench.report.frames import markdown_cell, picture, strip
+from bench.report.frames import evenly, markdown_cell, picture, strip
 
 TITLE = "Pairs: a true and a false caption of each clip"
 NOTE = (
@@ -137,4 +137,4 @@ def _shown(frames: np.ndarray, line: Mapping[str, Any]) -> np.ndarray:
     if "part" in line:
         place, parts = line["part"]
         return np.array_split(frames, parts)[place]
-    return frames[np.linspace(0, len(frames) - 1, min(SHOWN, len(frames))).round().astype(int)]
+    return evenly(frames, SHOWN)

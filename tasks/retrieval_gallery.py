@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from bench.report.frames import markdown_cell, picture, strip
+from bench.report.frames import evenly, markdown_cell, picture, strip
 
 TITLE = "Retrieval: the first video of each model"
 NOTE = (
@@ -54,7 +54,9 @@ def as_html(
         for name, clip, words, right in _shown(models, answers, item):
             videos[clip].append((name, words, right))
         for clip, found in videos.items():
-            image = picture(_some(frames[clip]), f"Frames of {clip}") if clip in frames else ""
+            image = (
+                picture(evenly(frames[clip], SHOWN), f"Frames of {clip}") if clip in frames else ""
+            )
             said = "".join(
                 f'<li class="{"right" if right else "wrong"}">{"✓" if right else "✗"} '
                 f"<strong>{html.escape(name)}</strong> {html.escape(words)}</li>"
@@ -82,7 +84,7 @@ def as_markdown(
         for name, clip, words, right in _shown(models, answers, item):
             image = ""
             if clip in frames:
-                image = f"![Frames]({keep(f'{clip}.webp', strip(_some(frames[clip])))})"
+                image = f"![Frames]({keep(f'{clip}.webp', strip(evenly(frames[clip], SHOWN)))})"
             video = f"{'✓' if right else '✗'} {markdown_cell(clip)} {words}"
             lines.append(f"| {markdown_cell(name)} | {video} | {image} |")
         parts.append("\n".join(lines))
@@ -101,8 +103,3 @@ def _shown(models: Sequence[str], answers: Answers, item: str) -> list[tuple[str
             words += f" (the ground-truth video has rank {line['rank']}{of})"
         found.append((name, first, words, right))
     return found
-
-
-def _some(frames: np.ndarray) -> np.ndarray:
-    """SHOWN frames, evenly from all."""
-    return frames[np.linspace(0, len(frames) - 1, min(SHOWN, len(frames))).round().astype(int)]

@@ -60,6 +60,12 @@ def strip(frames: np.ndarray) -> bytes:
     return out.getvalue()
 
 
+def evenly(frames: np.ndarray, count: int) -> np.ndarray:
+    """`count` frames, evenly from all, the first and the last among them; all of fewer."""
+    places = np.linspace(0, len(frames) - 1, min(count, len(frames))).round().astype(int)
+    return frames[places]
+
+
 def picture(frames: np.ndarray, words: str) -> str:
     """`strip` as an HTML image that carries its own data; `words` say what is seen."""
     data = base64.b64encode(strip(frames)).decode()
